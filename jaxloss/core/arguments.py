@@ -1,0 +1,220 @@
+"""From what a caller passed to the arrays and options of a term, or to a sentence that says what is wrong."""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloss.core.signature import Core, show
+from jaxloss.core.term import RESERVED, Term, is_label, is_mask
+from jaxloss.core.types import Array
+
+Shape = tuple[int, ...]
+_LIMITS = (("gt", "> ", np.greater), ("ge", ">= ", np.greater_equal), ("lt", "< ", np.less), ("le", "<= ", np.less_equal))
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which axes of the arrays count items: the leading ones, before the core axes of the signature."""
+
+    leading: Shape
+    output: Shape
+    mapped: Mapping[str, bool]
+
+    @property
+    def values(self) -> Shape:
+        """The shape of the unreduced values."""
+        return self.leading + self.output
+
+
+def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays that were passed, by name, and all options, with defaults."""
+    for name in keywords:
+        if name not in term.parameters:
+            raise TypeError(_unknown(term, name))
+    if len(args) > len(term.arrays):
+        options = f", and takes its options by name ({', '.join(term.options)})" if term.options else ""
+        raise TypeError(f"{term.name} takes {len(term.arrays)} arrays{options}; got {len(args)} positional arguments.")
+    try:
+        bound = term.call_signature.bind(*args, **keywords)
+    except TypeError as error:
+        raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
+    bound.apply_defaults()
+    arrays = {
+        name: as_array(term.name, name, bound.arguments[name])
+        for name in term.arrays
+        if not (bound.arguments[name] is None and term.parameters[name].default is None)
+    }
+    options = {name: _checked_option(term, name, bound.arguments[name]) for name in term.options}
+    return arrays, options
+
+
+def _unknown(term: Term, name: str) -> str:
+    known = [*term.parameters, *RESERVED]
+    guess = difflib.get_close_matches(name, known, n=1)
+    suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
+    return f"{term.name} has no argument {name!r}, it takes {', '.join(known)}{suggestion}"
+
+
+# -------------------------------------------------------------------------------------------------------------- arrays
+
+
+def as_array(loss: str, name: str, value: Any) -> Array:
+    """The argument as an array of the kind its name asks for: labels are integers, masks booleans, all else real."""
+    array = _convert(loss, name, value)
+    if is_label(name):
+        if not jnp.issubdtype(array.dtype, jnp.integer):
+            raise TypeError(
+                f"{loss}: {name} must be integers, got {array.dtype} of shape {array.shape}; "
+                f"convert class numbers with {name}.astype(int), or a one-hot array with jnp.argmax({name}, -1)."
+            )
+        return array.astype(jnp.int32) if array.dtype.itemsize < 4 else array
+    if is_mask(name):
+        if array.dtype != bool:
+            raise TypeError(f"{loss}: {name} must be booleans, got {array.dtype}; write {name} != 0.")
+        return array
+    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+        raise TypeError(f"{loss}: {name} must be real numbers, got {array.dtype}.")
+    return array
+
+
+def _convert(loss: str, name: str, value: Any) -> Array:
+    if is_label(name) and not isinstance(value, jax.Array):
+        value = _narrow(np.asarray(value))
+    elif isinstance(value, np.generic):
+        value = value.item()  # like a Python scalar, it does not decide the dtype
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{loss}: {name} must be an array, got {type(value).__name__}.") from None
+
+
+def _narrow(labels: Any) -> Any:
+    """Labels in 32 bits. JAX would wrap a larger one round, perhaps into another class; -1 is no class."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        return labels
+    return np.where((labels >= 0) & (labels <= np.iinfo(np.int32).max), labels, -1).astype(np.int32)
+
+
+def layout(term: Term, arrays: Mapping[str, Array]) -> Layout:
+    """Splits every shape into leading and core axes, and refuses shapes that do not agree."""
+    cores = {name: core for name, core in zip(term.arrays, term.core.inputs, strict=True) if name in arrays}
+    shapes = {name: array.shape for name, array in arrays.items()}
+    leading = {name: _leading(term.name, name, shapes[name], core) for name, core in cores.items()}
+    _check_leading(term, arrays, leading)
+    sizes = _core_sizes(term, arrays, cores)
+    batch = next((axes for axes in leading.values() if axes), ())
+    output = tuple(sizes[axis] for axis in term.core.output)
+    return Layout(batch, output, {name: bool(axes) for name, axes in leading.items()})
+
+
+def _leading(loss: str, name: str, shape: Shape, core: Core) -> Shape:
+    if len(shape) < len(core):
+        raise ValueError(f"{loss}: {name} must have at least the axes {show(core)}, got shape {shape}.")
+    return shape[: len(shape) - len(core)]
+
+
+def _core_sizes(term: Term, arrays: Mapping[str, Array], cores: Mapping[str, Core]) -> dict[str, int]:
+    sizes: dict[str, int] = {}
+    owners: dict[str, str] = {}
+    for name, core in cores.items():
+        shape = arrays[name].shape
+        for axis, size in zip(core, shape[len(shape) - len(core) :], strict=True):
+            expected = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
+            owner = owners.setdefault(axis, name)
+            if size != expected:
+                against = f"{owner} has {expected} (shape {arrays[owner].shape})" if owner != name else f"it must have {expected}"
+                raise ValueError(
+                    f"{term.name}: {name} has {size} along its axis {axis!r} (shape {shape}), where {against}"
+                    f"{_label_hint(arrays, name)}."
+                )
+    return sizes
+
+
+def _check_leading(term: Term, arrays: Mapping[str, Array], leading: Mapping[str, Shape]) -> None:
+    with_items = {name: axes for name, axes in leading.items() if axes}
+    for name, axes in with_items.items():
+        first = next(iter(with_items))
+        if axes == with_items[first]:
+            continue
+        shapes = f"{arrays[first].shape} and {arrays[name].shape}"
+        what = "the same shape" if term.signature is None else f"the same leading axes, before those of {term.signature!r}"
+        raise ValueError(f"{term.name}: {first} and {name} must have {what}, got {shapes}{_fix(arrays, first, name)}.")
+
+
+def _fix(arrays: Mapping[str, Array], first: str, second: str) -> str:
+    for one, other in ((first, second), (second, first)):
+        shape, target = arrays[one].shape, arrays[other].shape
+        for axis in range(-len(shape), 0):
+            squeezed = shape[: axis + len(shape)] + shape[axis + len(shape) + 1 :]
+            if shape[axis] == 1 and squeezed == target:
+                return f"; drop the axis of length 1 with {one}.squeeze({axis})"
+    if arrays[first].shape == arrays[second].shape and is_label(second):
+        return f"; {second} looks one-hot: pass jnp.argmax({second}, -1), or use the form of this loss that takes targets"
+    return _label_hint(arrays, second) or "; nothing is broadcast, so shape them alike"
+
+
+def _label_hint(arrays: Mapping[str, Array], name: str) -> str:
+    integers = jnp.issubdtype(arrays[name].dtype, jnp.integer) and not is_label(name)
+    if integers and any(other.shape[:-1] == arrays[name].shape for other in arrays.values()):
+        return (
+            f"; {name} looks like integer labels: pass jax.nn.one_hot({name}, k), or use the form of this loss "
+            f"that takes labels"
+        )
+    return ""
+
+
+def cast(arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
+    """All real arrays in the computing dtype; labels and masks as they are."""
+    return {n: a if is_label(n) or is_mask(n) else a.astype(dtype) for n, a in arrays.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------- options
+
+
+def _checked_option(term: Term, name: str, value: Any) -> Any:
+    """The option, its range checked if it is a plain number; an int where a float is due is that float."""
+    default = term.parameters[name].default
+    limits = [
+        (sign, getattr(interval, limit), holds)
+        for interval in term.ranges.get(name, ())
+        for limit, sign, holds in _LIMITS
+        if getattr(interval, limit, None) is not None
+    ]
+    if limits and isinstance(value, str | bytes | list | tuple | dict):
+        raise TypeError(f"{term.name}: {name} must be a number, got {value!r}.")
+    if limits and value is None and default is not None:
+        raise TypeError(f"{term.name}: {name} must be a number, got None.")
+    if isinstance(value, int | float | np.number):
+        if not all(holds(value, bound) for _, bound, holds in limits):
+            expected = " and ".join(f"{sign}{bound}" for sign, bound, _ in limits)
+            raise ValueError(f"{term.name}: {name} must be {expected}, got {value!r}.")
+        if isinstance(value, int) and not isinstance(value, bool) and (limits or isinstance(default, float)):
+            return float(value)
+    return value
+
+
+def prepare_options(term: Term, options: Mapping[str, Any], values: Shape, dtype: Any) -> dict[str, Any]:
+    """Array options in the computing dtype, and for elementwise terms aligned with the trailing axes of the values."""
+    return {name: _prepared(term, name, option, values, dtype) for name, option in options.items()}
+
+
+def _prepared(term: Term, name: str, option: Any, values: Shape, dtype: Any) -> Any:
+    if not isinstance(option, np.ndarray | np.generic | jax.Array) or option.dtype == bool:
+        return option
+    array = jnp.asarray(option).astype(dtype)
+    if term.signature is not None or array.ndim == 0:
+        return array
+    padded = (1,) * (len(values) - array.ndim) + array.shape
+    if len(padded) != len(values) or any(size not in (1, full) for size, full in zip(padded, values, strict=True)):
+        raise ValueError(
+            f"{term.name}: {name} must be a number or align with the trailing axes of the values, "
+            f"got shape {array.shape} for values of shape {values}."
+        )
+    return array.reshape(padded)

@@ -1,0 +1,307 @@
+"""Loss and custom_loss: a formula about one item becomes a function of many."""
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Generic, ParamSpec, overload
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloss.core import arguments, masking, reduction
+from jaxloss.core.arguments import Layout
+from jaxloss.core.masking import Selection
+from jaxloss.core.reduction import How, Share, Step
+from jaxloss.core.tally import Tally
+from jaxloss.core.term import RESERVED, Term
+from jaxloss.core.types import Array, Input, computing_dtype
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Loss(Generic[P]):
+    """A formula about one item, applied to many and reduced.
+
+    Made by `custom_loss`, changed by `reduce`. A Loss is frozen and holds no state: calling it is calling a pure
+    function of arrays, to be jitted, vmapped and differentiated like any other. Two losses built alike are equal.
+    """
+
+    _term: Term
+    _bound: tuple[tuple[str, Any], ...] = ()
+    _steps: tuple[Step, ...] = ()
+    _last: How | None = None
+
+    def __post_init__(self) -> None:
+        function = self._term.function
+        facts = {
+            "__name__": self._term.name,
+            "__qualname__": getattr(function, "__qualname__", self._term.name),
+            "__module__": getattr(function, "__module__", None),
+            "__doc__": function.__doc__,
+            "__wrapped__": function,
+            "__signature__": self._call_signature(),
+        }
+        for name, value in facts.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def signature(self) -> str | None:
+        """The term's signature in gufunc notation, or None for an elementwise term."""
+        return self._term.signature
+
+    # ---------------------------------------------------------------------------------------------------- what is asked
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Array: ...
+    @overload
+    def __call__(self, *arrays: Input, where: Input, weights: Input = ..., **options: Any) -> Array: ...
+    @overload
+    def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
+    def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
+        """The cost: a scalar, unless the last step is "none"."""
+        values, part, selection = self._evaluate(arrays, options, where, weights)
+        if self._last == "none":
+            return reduction.add_up(values, part, selection.counted, axes=part.reduced)
+        return self._finish(self._add_up(values, part, selection))
+
+    @overload
+    def tally(self, *args: P.args, **kwargs: P.kwargs) -> Tally: ...
+    @overload
+    def tally(self, *arrays: Input, where: Input, weights: Input = ..., **options: Any) -> Tally: ...
+    @overload
+    def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
+    def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
+        """All steps but the last: what these items add to numerator and denominator of the cost."""
+        values, part, selection = self._evaluate(arrays, options, where, weights)
+        if reduction.reduces_items(self.__name__, self._steps, values.shape):
+            raise ValueError(
+                f"{self.__name__}: an inner step reduces the first axis of values of shape {values.shape}, "
+                f"so its groups may lie across the split and their tallies do not add up; "
+                f"call the loss on all items at once."
+            )
+        return self._add_up(values, part, selection)
+
+    def finish(self, tally: Tally) -> Array:
+        """The last step: the exact cost of all that the tally has added up."""
+        if not isinstance(tally, Tally):
+            raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up at least one.")
+        if self._last == "none":
+            raise ValueError(f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce.")
+        return self._finish(tally)
+
+    # ------------------------------------------------------------------------------------------------------ how it is done
+
+    def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection]:
+        """The unreduced values, and how much each of them counts."""
+        term = self._term
+        arrays, options = arguments.bind(term, args, {**dict(self._bound), **keywords})
+        layout = arguments.layout(term, arrays)
+        dtype = computing_dtype(arrays.values())
+        selection = masking.select(term.name, where, weights, layout.values, dtype)
+        part = reduction.share(term.name, self._steps, selection, layout.values, dtype)
+        options = arguments.prepare_options(term, options, layout.values, dtype)
+        if selection.counted is not None:
+            arrays, options = masking.replace_masked(arrays, options, layout, selection.counted)
+        values = _apply(term, layout, arguments.cast(arrays, dtype), options)
+        return values.astype(dtype), part, selection
+
+    def _add_up(self, values: Array, part: Share, selection: Selection) -> Tally:
+        everything = tuple(range(values.ndim))
+        return Tally(reduction.add_up(values, part, selection.counted, axes=everything), part.count)
+
+    def _finish(self, tally: Tally) -> Array:
+        if self._last is None or self._last == "mean":
+            return tally.mean
+        if self._last == "sum":
+            return tally.numerator
+        return _finish_by(self._last, tally, self.__name__)
+
+    # ------------------------------------------------------------------------------------------------- what Python asks
+
+    def _call_signature(self) -> inspect.Signature:
+        bound = dict(self._bound)
+        bare = inspect.Parameter.empty
+        own = [p.replace(default=bound.get(p.name, p.default), annotation=bare) for p in self._term.parameters.values()]
+        reserved = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in RESERVED]
+        return inspect.Signature([*own, *reserved])
+
+    def __get__(self, instance: Any, owner: Any = None) -> "Loss[P]":
+        # As an attribute of a class a loss stays itself, like a static method. `help` takes it for a function by this.
+        return self
+
+    def _structure(self) -> tuple[Any, ...]:
+        return self._term, self._steps, self._last, tuple(name for name, _ in self._bound)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Loss):
+            return NotImplemented
+        pairs = zip(self._bound, other._bound, strict=False)
+        return self._structure() == other._structure() and all(_same(a, b) for (_, a), (_, b) in pairs)
+
+    def __hash__(self) -> int:
+        return hash((self._structure(), tuple(value for _, value in self._bound)))
+
+    def __repr__(self) -> str:
+        in_library = str(self.__module__).startswith("jaxloss.losses.")
+        text = f"jaxloss.{self.__name__}" if in_library else self.__name__
+        if self._bound:
+            text = f"functools.partial({text}, {', '.join(f'{name}={value!r}' for name, value in self._bound)})"
+        for step in self._steps:
+            axis = step.axes[0] if len(step.axes) == 1 else step.axes
+            text = f"jaxloss.reduce({text}, {step.how!r}, axis={axis})"
+        if self._last is not None:
+            text = f"jaxloss.reduce({text}, {getattr(self._last, '__name__', repr(self._last))})" \
+                if callable(self._last) else f"jaxloss.reduce({text}, {self._last!r})"
+        return text
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self._module_level_name() or self._term, self._bound, self._steps, self._last)
+
+    def _module_level_name(self) -> tuple[str, str] | None:
+        """Where the decorator left a loss in place of its term, so that the term cannot be pickled by its own name."""
+        found: Any = sys.modules.get(self.__module__)
+        for part in self.__qualname__.split("."):
+            found = getattr(found, part, None)
+        return (self.__module__, self.__qualname__) if isinstance(found, Loss) and found._term == self._term else None
+
+
+def _restore(origin: Term | tuple[str, str], bound: Any, steps: Any, last: Any) -> Loss[...]:
+    if isinstance(origin, Term):
+        return Loss(origin, bound, steps, last)
+    module, qualname = origin
+    found: Any = __import__(module, fromlist=["_"])
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    restored = replace(found, _bound=bound, _steps=steps, _last=last)
+    return found if restored == found else restored
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray | jax.Array) or isinstance(b, np.ndarray | jax.Array):
+        return a is b or (not isinstance(a, jax.core.Tracer) and not isinstance(b, jax.core.Tracer)
+                          and np.array_equal(a, b) and jnp.result_type(a) == jnp.result_type(b))
+    return bool(a == b)
+
+
+def _apply(term: Term, layout: Layout, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+    """The term on every item."""
+    names = tuple(arrays)
+
+    def one_item(*args: Array) -> Array:
+        keywords: dict[str, Any] = {name: None for name in term.arrays} | dict(zip(names, args, strict=True)) | options
+        positional = [keywords.pop(name) for name in term.arrays]
+        return _checked_value(term, layout, arrays, term.function(*positional, **keywords))
+
+    values = one_item
+    if term.signature is not None:
+        in_axes = tuple(0 if layout.mapped[name] else None for name in names)
+        for _ in layout.leading:
+            values = jax.vmap(values, in_axes)
+    return values(*arrays.values())
+
+
+def _checked_value(term: Term, layout: Layout, arrays: dict[str, Array], value: Any) -> Array:
+    expected = layout.values if term.signature is None else layout.output
+    try:
+        value = jnp.asarray(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{term.name}: the term must return an array, got {type(value).__name__}.") from None
+    if value.shape == expected:
+        return value
+    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+    if term.signature is None:
+        raise ValueError(
+            f"{term.name}: an elementwise term must return the shape of its arrays {expected}, got {value.shape} from "
+            f"{shapes}; leave mean and sum to reduce, or declare signature= if one item is more than one number."
+        )
+    raise ValueError(
+        f"{term.name}: by its signature {term.signature!r} the term must return shape {expected} for one item, "
+        f"got {value.shape}; leave mean and sum over items to reduce."
+    )
+
+
+def _finish_by(how: Callable[[Tally], Any], tally: Tally, loss: str) -> Array:
+    """A last step of the user's own. Where nothing counts its value stands, and nothing has a gradient."""
+    something = tally.denominator != 0
+    result = jnp.asarray(how(jax.tree.map(lambda leaf: _gradient_where(something, leaf), tally)))
+    if result.shape:
+        raise ValueError(f"{loss}: the last step must return a scalar, got shape {result.shape}.")
+    return _gradient_where(something, result)
+
+
+def _gradient_where(condition: Array, value: Array) -> Array:
+    return jnp.where(condition, value, jax.lax.stop_gradient(value))
+
+
+# ------------------------------------------------------------------------------------------------------------ the makers
+
+
+@overload
+def custom_loss(term: Callable[P, Any], /, *, signature: str | None = ...) -> Loss[P]: ...
+@overload
+def custom_loss(*, signature: str | None = ...) -> Callable[[Callable[P, Any]], Loss[P]]: ...
+def custom_loss(term: Callable[..., Any] | None = None, /, *, signature: str | None = None) -> Any:
+    """Makes a loss of a formula about one item.
+
+    Positional parameters of the term are arrays: integers if named `labels` (or `..._labels`), booleans if named
+    `..._mask`, real numbers otherwise. Keyword-only parameters are options. Batch axes, `where`, `weights` and
+    reductions come with the decorator and have no place in the term.
+
+    Without a signature the term is elementwise: all arrays have one shape, and it returns that shape.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxloss
+    >>> @jaxloss.custom_loss
+    ... def log_squared(prediction, target):
+    ...     return jnp.log1p((prediction - target) ** 2)
+    >>> prediction, target = jnp.array([1.0, 2.0, jnp.nan]), jnp.array([1.0, 4.0, 0.0])
+    >>> print(f"{log_squared(prediction, target, where=jnp.array([True, True, False])):.4f}")
+    0.8047
+
+    With a signature, in NumPy's gufunc notation, the term is written for one example and mapped over all leading axes.
+
+    >>> @jaxloss.custom_loss(signature="(d),(d)->()")
+    ... def squared_distance(u, v):
+    ...     return jnp.sum((u - v) ** 2)
+    >>> print(squared_distance(jnp.ones((8, 3)), jnp.zeros((8, 3))))
+    3.0
+
+    Args:
+        term: The formula. An array parameter may default to None, and is then left out of the call.
+        signature: The core axes of each array and of the value, such as "(k),()->()". Arrays that have leading axes
+            all have the same; an array with its core axes only is shared by all items.
+
+    Raises:
+        TypeError: The parameter list of the term does not fit.
+        ValueError: The signature cannot be read or names another number of arrays.
+    """
+    if term is None:
+        return functools.partial(custom_loss, signature=signature)
+    if not callable(term):
+        raise TypeError(f"custom_loss takes a function, got {type(term).__name__}.")
+    if isinstance(term, Loss):
+        raise TypeError(f"custom_loss takes a term, got the loss {term!r}; change its reduction with reduce.")
+    return Loss(Term(term, signature))
+
+
+def as_loss(loss: Any) -> Loss[...]:
+    """A Loss, a partial of one with options bound, or an elementwise function, as a Loss."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, functools.partial):
+        return _bind(as_loss(loss.func), loss)
+    return custom_loss(loss)
+
+
+def _bind(loss: Loss[...], partial: functools.partial[Any]) -> Loss[...]:
+    refused = list(partial.args) or [name for name in partial.keywords if name not in loss._term.options]
+    if refused:
+        raise TypeError(
+            f"{loss.__name__}: a partial may bind options ({', '.join(loss._term.options) or 'it has none'}), "
+            f"never arrays, where or weights; got {refused}."
+        )
+    return replace(loss, _bound=tuple(sorted({**dict(loss._bound), **partial.keywords}.items())))

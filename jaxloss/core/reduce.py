@@ -1,0 +1,72 @@
+"""reduce: the same loss with other steps from values to cost."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+from jaxloss.core.loss import Loss, P, as_loss
+from jaxloss.core.reduction import How, Step
+
+
+@overload
+def reduce(loss: Loss[P], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
+@overload
+def reduce(loss: Callable[P, Any], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
+def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | None = None) -> Loss[...]:
+    r"""Names how the values of a loss become a cost.
+
+    $$ \text{mean} = \frac{\sum_i w_i v_i}{\sum_i w_i}, \qquad \text{sum} = \sum_i w_i v_i, \qquad
+       \text{none} = (w_i v_i)_i $$
+
+    Without `axis` it names the last step. With `axis` it adds an inner step, which reduces those axes within each
+    group; what is left over goes to the next step. A group in which nothing counts does not count in the next step.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxloss
+    >>> prediction, target = jnp.array([[1.0, 2.0], [3.0, 0.0]]), jnp.zeros((2, 2))
+    >>> mask = jnp.array([[True, True], [True, False]])
+    >>> error = jaxloss.absolute_error
+    >>> print(error(prediction, target, where=mask))  # the mean over all that counts: 6 / 3
+    2.0
+    >>> per_row = jaxloss.reduce(error, axis=-1)  # the mean over rows of the mean in each row: (1.5 + 3) / 2
+    >>> print(per_row(prediction, target, where=mask))
+    2.25
+    >>> sums = jaxloss.reduce(jaxloss.reduce(error, "sum", axis=-1), "none")
+    >>> print(sums(prediction, target, where=mask))
+    [3. 3.]
+
+    A callable of the `Tally` makes any other last step. Where nothing counts its gradient is 0.
+
+    >>> rmse = jaxloss.reduce(jaxloss.squared_error, lambda tally: jaxloss.numerics.safe_sqrt(tally.mean))
+    >>> print(rmse(jnp.array([3.0, 0.0]), jnp.array([0.0, 3.0])))
+    3.0
+
+    Args:
+        loss: A Loss, a `functools.partial` of one that binds options, or an elementwise function.
+        how: "mean", "sum", "none" or a callable of a Tally; None keeps the last step, and means "mean" with `axis`.
+        axis: An axis, or several, of the values as the steps before this one left them.
+
+    A weight belongs to the axes it has: a step that reduces one of them uses the weights, and each group it leaves then
+    counts once; a step that reduces none of them leaves them to the step that does.
+
+    Raises:
+        ValueError: `how` is none of these, or does not go with `axis`; or `axis` is given after the last step was named.
+        TypeError: `loss` is none of these.
+    """
+    base = as_loss(loss)
+    if not (how is None or how in ("mean", "sum", "none") or (callable(how) and not isinstance(how, Loss))):
+        raise ValueError(f"reduce: how must be 'mean', 'sum', 'none' or a callable of a Tally, got {how!r}.")
+    if axis is None:
+        return base if how is None else replace(base, _last=how)
+    if base._last is not None:
+        raise ValueError(f"reduce: axis={axis} comes after the last step of {base!r}; add inner steps before naming the last.")
+    if how is not None and how not in ("mean", "sum"):
+        raise ValueError(f"reduce: axis={axis} takes 'mean' or 'sum', got {how!r}; only the last step may be another.")
+    return replace(base, _steps=(*base._steps, Step(how or "mean", _axes(axis))))
+
+
+def _axes(axis: int | Sequence[int]) -> tuple[int, ...]:
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    if any(not isinstance(one, int) or isinstance(one, bool) for one in axes):
+        raise ValueError(f"reduce: axis must be an int or a tuple of ints, got {axis!r}.")
+    return axes

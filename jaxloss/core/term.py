@@ -1,0 +1,93 @@
+"""Term: the formula an author wrote, and what its parameter list says about it."""
+
+import functools
+import inspect
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from jaxloss.core import signature as gufunc
+from jaxloss.core.signature import Signature
+
+RESERVED = ("where", "weights")
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+@dataclass(frozen=True)
+class Term:
+    """A formula about one item. Positional parameters are arrays, keyword-only parameters are options."""
+
+    function: Callable[..., Any]
+    signature: str | None
+
+    def __post_init__(self) -> None:
+        for parameter in self.parameters.values():
+            self._check_parameter(parameter)
+        if not self.arrays:
+            raise TypeError(f"{self.name} takes no array; its positional parameters are the arrays of one item.")
+        if len(self.core.inputs) != len(self.arrays):
+            raise ValueError(
+                f"{self.name}: signature {self.signature!r} describes {len(self.core.inputs)} arrays, "
+                f"but the term takes {len(self.arrays)}: {', '.join(self.arrays)}."
+            )
+
+    def _check_parameter(self, parameter: inspect.Parameter) -> None:
+        name, default = parameter.name, parameter.default
+        if name in RESERVED:
+            raise TypeError(
+                f"{self.name} declares {name!r}, which every loss has already; drop it from the term, "
+                f"and name a mask inside one item after what it masks (class_mask, item_mask)."
+            )
+        if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
+            raise TypeError(f"{self.name} takes {parameter}; name each array and each option instead.")
+        if parameter.kind in _POSITIONAL and default is not parameter.empty and default is not None:
+            raise TypeError(
+                f"{self.name}: positional parameters are arrays, and {name!r} has the default {default!r}; "
+                f"make it an option by a '*' before it."
+            )
+
+    @functools.cached_property
+    def name(self) -> str:
+        return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @functools.cached_property
+    def call_signature(self) -> inspect.Signature:
+        return inspect.signature(self.function)
+
+    @property
+    def parameters(self) -> Mapping[str, inspect.Parameter]:
+        return self.call_signature.parameters
+
+    @functools.cached_property
+    def arrays(self) -> tuple[str, ...]:
+        return tuple(name for name, parameter in self.parameters.items() if parameter.kind in _POSITIONAL)
+
+    @functools.cached_property
+    def options(self) -> tuple[str, ...]:
+        return tuple(name for name in self.parameters if name not in self.arrays)
+
+    @functools.cached_property
+    def core(self) -> Signature:
+        if self.signature is None:
+            return gufunc.elementwise(len(self.arrays))
+        return gufunc.parse(self.signature)
+
+    @functools.cached_property
+    def ranges(self) -> Mapping[str, tuple[Any, ...]]:
+        """The `Interval`s in the annotations of the options."""
+        try:
+            hints = typing.get_type_hints(self.function, include_extras=True)
+        except Exception:  # annotations are free text, and may name what cannot be found
+            hints = {}
+        return {name: getattr(hints[name], "__metadata__", ()) for name in self.options if name in hints}
+
+
+def is_label(array_name: str) -> bool:
+    """Whether a parameter of this name takes integers."""
+    return array_name.split("_")[-1] in ("label", "labels")
+
+
+def is_mask(array_name: str) -> bool:
+    """Whether a parameter of this name takes booleans."""
+    return array_name.split("_")[-1] == "mask"

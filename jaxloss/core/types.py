@@ -1,0 +1,42 @@
+"""The vocabulary of every parameter list: arrays, options and the range of an option."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+
+Array: TypeAlias = jax.Array
+
+Input: TypeAlias = Any
+"""An array parameter: a caller may pass anything array-like, the term receives a `jax.Array`."""
+
+Number: TypeAlias = Any
+"""A numeric option: a Python or NumPy number, or an array that all items share."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The range of an option. Checked on Python and NumPy numbers, never on traced arrays.
+
+    The attributes are those of `annotated_types.Interval`, so an option annotated with that package is checked too.
+    """
+
+    gt: float | None = None
+    ge: float | None = None
+    lt: float | None = None
+    le: float | None = None
+
+
+Positive: TypeAlias = Annotated[Number, Interval(gt=0)]
+NonNegative: TypeAlias = Annotated[Number, Interval(ge=0)]
+UnitInterval: TypeAlias = Annotated[Number, Interval(ge=0, le=1)]
+
+
+def computing_dtype(arrays: Iterable[Array]) -> Any:
+    """The widest floating dtype among the arrays, at least float32. Python scalars have no say (their type is weak)."""
+    deciding = [a.dtype for a in arrays if jnp.issubdtype(a.dtype, jnp.floating) and not a.weak_type]
+    if not deciding:
+        return jax.dtypes.canonicalize_dtype(float)
+    return jnp.dtype(jnp.float64 if jnp.float64 in deciding else jnp.float32)

@@ -1,0 +1,20 @@
+"""The families, and the catalogue that is read off them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from jaxloss.core.loss import Loss
+from jaxloss.losses import adversarial, classification, divergence, embedding, regression
+
+_FAMILIES = (regression, classification, divergence, adversarial, embedding)
+
+catalogue: Mapping[str, Loss[Any]] = MappingProxyType(
+    {
+        name: value
+        for family in _FAMILIES
+        for name, value in vars(family).items()
+        if isinstance(value, Loss) and value.__module__ == family.__name__
+    }
+)
+"""Every loss by name, in the order of the families and of each family's file."""

@@ -1,0 +1,243 @@
+"""Classification: from probabilities as the textbook writes them, and from logits as one trains."""
+
+import jax.numpy as jnp
+
+from jaxloss.core.loss import custom_loss
+from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
+from jaxloss.numerics import (
+    expected_surprisal,
+    logsumexp,
+    modulated_log,
+    multiply_no_nan,
+    one_hot,
+    pick,
+    safe_log,
+    softplus,
+    xlog1py,
+    xlogy,
+)
+
+# ---------------------------------------------------------------------------------------------------------- two classes
+
+
+@custom_loss
+def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
+    r"""The cross entropy of a probability with a 0/1 target.
+
+    $$ -\left[ y \log p + (1 - y) \log(1 - p) \right] $$
+
+    Args:
+        probabilities: Of the class 1, in [0, 1], any shape. From a network, take `sigmoid_binary_cross_entropy` on its
+            logits instead: a probability that has rounded to 1 has lost what the gradient needs.
+        targets: In [0, 1], the shape of `probabilities`.
+
+    Corners: 0 log 0 = 0. A certain mistake (p = 0, y = 1) costs inf, and its gradient is the largest finite number.
+    Probabilities are never clipped; one outside [0, 1] gives NaN.
+
+    Source: Good (1952), Rational decisions, section 6.
+
+    >>> print(f"{binary_cross_entropy(0.8, 1.0):.3f}")
+    0.223
+    """
+    return -(xlogy(targets, probabilities) + xlog1py(1 - targets, -probabilities))
+
+
+@custom_loss
+def sigmoid_binary_cross_entropy(
+    logits: Input, targets: Input, *, positive_weight: NonNegative = 1.0, label_smoothing: UnitInterval = 0.0
+) -> Array:
+    r"""The cross entropy of the sigmoid of a logit with a 0/1 target.
+
+    $$ w\,y\,\log(1 + e^{-x}) + (1 - y) \log(1 + e^x), \qquad y \leftarrow (1 - s)\,y + s / 2 $$
+
+    Args:
+        logits: Log odds of the class 1, any shape.
+        targets: In [0, 1], the shape of `logits`.
+        positive_weight: w, what a positive counts against a negative, >= 0: a number, or an array along the trailing
+            axes (one for each label).
+        label_smoothing: s, in [0, 1].
+
+    Corners: exact in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
+    wrong side the cost is inf and the gradient in the logit +-1.
+
+    Raises:
+        ValueError: An option is out of range, or `positive_weight` does not align with the trailing axes.
+
+    Source: Good (1952), Rational decisions, section 6, at p = sigmoid(x).
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{sigmoid_binary_cross_entropy(jnp.array([0.0, 100.0]), jnp.array([1.0, 0.0])):.4f}")
+    50.3466
+    """
+    positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
+    negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
+    return multiply_no_nan(positive_weight * positive, softplus(-logits)) + multiply_no_nan(negative, softplus(logits))
+
+
+@custom_loss
+def binary_focal(
+    probabilities: Input, targets: Input, *, alpha: UnitInterval = 0.25, gamma: NonNegative = 2.0
+) -> Array:
+    r"""The cross entropy of a probability, weighed down where it is already right.
+
+    $$ -\alpha_t (1 - p_t)^\gamma \log p_t, \qquad
+       (p_t, \alpha_t) = \begin{cases} (p, \alpha) & y = 1 \\ (1 - p, 1 - \alpha) & y = 0 \end{cases} $$
+
+    Args:
+        probabilities: Of the class 1, in [0, 1], any shape.
+        targets: In [0, 1], the shape of `probabilities`. One between 0 and 1 mixes the two cases in that proportion.
+        alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha.
+        gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy, times alpha_t.
+
+    Corners: 0 with a finite gradient at p_t = 1; inf at p_t = 0, with the largest finite number for gradient.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Lin et al. (2017), Focal loss for dense object detection, equation 5.
+
+    >>> print(f"{binary_focal(0.9, 1.0, alpha=0.25, gamma=2.0):.6f}")  # often printed as 0.001, which is off
+    0.000263
+    """
+    positive = modulated_log(probabilities, 1 - probabilities, gamma)
+    negative = modulated_log(1 - probabilities, probabilities, gamma)
+    return -(alpha * multiply_no_nan(targets, positive) + (1 - alpha) * multiply_no_nan(1 - targets, negative))
+
+
+# --------------------------------------------------------------------------------------------------------- many classes
+
+
+@custom_loss(signature="(k),(k)->()")
+def categorical_cross_entropy(probabilities: Input, targets: Input) -> Array:
+    r"""The cross entropy of a distribution over classes with a target distribution.
+
+    $$ -\sum_{j=1}^k y_j \log p_j $$
+
+    Args:
+        probabilities: `[..., k]`, in [0, 1]. From a network, take `softmax_cross_entropy` on its logits instead.
+        targets: `[..., k]`, one-hot or any distribution.
+
+    Corners: 0 log 0 = 0. A class that has a target and no probability costs inf, with the largest finite number for
+    gradient. Probabilities are never clipped and need not sum to 1.
+
+    Source: Good (1952), Rational decisions, section 6.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), jnp.array([1, 0, 0])):.3f}")
+    0.357
+    """
+    return -jnp.sum(xlogy(targets, probabilities))
+
+
+@custom_loss(signature="(k),()->()")
+def sparse_categorical_cross_entropy(probabilities: Input, labels: Input) -> Array:
+    r"""The cross entropy of a distribution over classes with an integer label.
+
+    $$ -\log p_y $$
+
+    Args:
+        probabilities: `[..., k]`, in [0, 1]. From a network, take `softmax_cross_entropy_with_integer_labels` on its
+            logits instead.
+        labels: `[...]`, integers from 0 to k - 1.
+
+    Corners: a label outside 0 to k - 1 gives NaN. A label with no probability costs inf, with the largest finite number
+    for gradient.
+
+    Raises:
+        TypeError: The labels are not integers.
+
+    Source: Good (1952), Rational decisions, section 6.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{sparse_categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), 0):.3f}")
+    0.357
+    """
+    return -safe_log(pick(probabilities, labels))
+
+
+@custom_loss(signature="(k),(k),(k)->()")
+def softmax_cross_entropy(
+    logits: Input,
+    targets: Input,
+    class_mask: Input = None,
+    *,
+    label_smoothing: UnitInterval = 0.0,
+    z_loss: NonNegative = 0.0,
+) -> Array:
+    r"""The cross entropy of the softmax of logits with a target distribution.
+
+    $$ \sum_j t_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j}, \qquad t_j = (1 - s)\,y_j + s / k $$
+
+    Args:
+        logits: `[..., k]`, unnormalised log-probabilities.
+        targets: `[..., k]`, one-hot or any distribution.
+        class_mask: `[k]` shared, or `[..., k]`: True where a class may be chosen. The others, like those of logit -inf,
+            have no probability and no gradient, are not smoothed over, and may hold anything.
+        label_smoothing: s, in [0, 1], spread over the k classes that may be chosen.
+        z_loss: z, the weight of the squared log-partition, >= 0.
+
+    Corners: exact for a confident row, whose cost of 1e-9 is 1e-9. A class of logit -inf with no target costs nothing;
+    with a target it costs inf, and the gradient is finite.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, equation 4; smoothing: Szegedy
+    et al. (2016), Rethinking the Inception architecture, section 7; z-loss: Chowdhery et al. (2022), PaLM, section 5.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{softmax_cross_entropy(jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0])):.4f}")
+    0.6931
+    """
+    return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
+
+
+@custom_loss(signature="(k),(),(k)->()")
+def softmax_cross_entropy_with_integer_labels(
+    logits: Input,
+    labels: Input,
+    class_mask: Input = None,
+    *,
+    label_smoothing: UnitInterval = 0.0,
+    z_loss: NonNegative = 0.0,
+) -> Array:
+    r"""The cross entropy of the softmax of logits with an integer label.
+
+    $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
+
+    Args:
+        logits: `[..., k]`, unnormalised log-probabilities.
+        labels: `[...]`, integers from 0 to k - 1.
+        class_mask: `[k]` shared, or `[..., k]`: True where a class may be chosen. The others, like those of logit -inf,
+            have no probability and no gradient, are not smoothed over, and may hold anything.
+        label_smoothing: s, in [0, 1], spread over the k classes that may be chosen.
+        z_loss: z, the weight of the squared log-partition, >= 0.
+
+    Corners: a label outside 0 to k - 1 gives NaN, also the -100 that marks padding elsewhere: pass
+    `where=labels != -100`. Otherwise as `softmax_cross_entropy`.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: An option is out of range.
+
+    Source: as `softmax_cross_entropy`.
+
+    >>> import jax.numpy as jnp
+    >>> logits, labels = jnp.array([[1.0, 2.0], [3.0, 1.0]]), jnp.array([0, -100])
+    >>> print(f"{softmax_cross_entropy_with_integer_labels(logits, labels, where=labels != -100):.4f}")
+    1.3133
+    """
+    targets = one_hot(labels, logits.shape[-1], logits.dtype)
+    return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
+
+
+def _smoothed_cross_entropy(
+    logits: Array, targets: Array, class_mask: Array | None, label_smoothing: NonNegative, z_loss: NonNegative
+) -> Array:
+    if class_mask is not None:
+        logits = jnp.where(class_mask, logits, -jnp.inf)
+    possible = (logits > -jnp.inf).astype(logits.dtype)
+    uniform = possible / jnp.maximum(jnp.sum(possible), 1)
+    targets = (1 - label_smoothing) * targets + label_smoothing * uniform
+    log_partition = logsumexp(logits)
+    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, jnp.square(log_partition))

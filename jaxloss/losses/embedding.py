@@ -1,0 +1,85 @@
+"""Embedding: losses that place vectors by their distances."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from jaxloss.core.loss import custom_loss
+from jaxloss.core.types import Array, Input, NonNegative
+from jaxloss.numerics import cosine_distance, euclidean_distance, squared_euclidean_distance
+
+_DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
+    "euclidean": euclidean_distance,
+    "squared_euclidean": squared_euclidean_distance,
+    "cosine": cosine_distance,
+}
+
+
+@custom_loss(signature="(d),(d),(d)->()")
+def triplet(
+    anchor: Input,
+    positive: Input,
+    negative: Input,
+    *,
+    margin: NonNegative = 0.2,
+    distance: str | Callable[[Array, Array], Array] = "euclidean",
+) -> Array:
+    r"""How far the positive is from being nearer to the anchor than the negative, by a margin.
+
+    $$ \max(d(a, p) - d(a, n) + m, 0) $$
+
+    Args:
+        anchor: `[..., d]`, embeddings.
+        positive: `[..., d]`, embeddings of the same class.
+        negative: `[..., d]`, embeddings of another class.
+        margin: m, in units of the distance, >= 0.
+        distance: "euclidean", "squared_euclidean", "cosine" (one minus the cosine), or a function of two vectors.
+
+    Corners: the gradient of a distance of 0 is 0, so anchor = positive is harmless. At the hinge the gradient is 0. A
+    zero vector has cosine 0 with everything.
+
+    Raises:
+        ValueError: `margin` is negative, or `distance` is an unknown name.
+
+    Source: Schroff et al. (2015), FaceNet, equation 3 (there with squared distances).
+
+    >>> import jax.numpy as jnp
+    >>> anchor, positive, negative = jnp.zeros(2), jnp.array([0.3, 0.4]), jnp.array([0.6, 0.8])
+    >>> print(f"{triplet(anchor, positive, negative):.1f} {triplet(anchor, negative, positive):.1f}")
+    0.0 0.7
+    """
+    if not callable(distance) and distance not in _DISTANCES:
+        raise ValueError(f"triplet: distance must be one of {', '.join(_DISTANCES)}, or a function, got {distance!r}.")
+    measure = distance if callable(distance) else _DISTANCES[distance]
+    return _hinge(measure(anchor, positive), measure(anchor, negative), margin)
+
+
+@custom_loss
+def triplet_from_distances(
+    positive_distance: Input, negative_distance: Input, *, margin: NonNegative = 0.2
+) -> Array:
+    r"""The triplet loss of distances already at hand.
+
+    $$ \max(d(a, p) - d(a, n) + m, 0) $$
+
+    Args:
+        positive_distance: From the anchor to the positive, any shape.
+        negative_distance: From the anchor to the negative, the shape of `positive_distance`.
+        margin: m, in units of the distance, >= 0.
+
+    Corners: at the hinge the gradient is 0.
+
+    Raises:
+        ValueError: `margin` is negative.
+
+    Source: Schroff et al. (2015), FaceNet, equation 3.
+
+    >>> print(f"{triplet_from_distances(0.5, 1.0, margin=0.2):.1f} {triplet_from_distances(1.0, 0.5, margin=0.2):.1f}")
+    0.0 0.7
+    """
+    return _hinge(positive_distance, negative_distance, margin)
+
+
+def _hinge(positive_distance: Array, negative_distance: Array, margin: NonNegative) -> Array:
+    violation = positive_distance - negative_distance + margin
+    return jnp.where(violation > 0, violation, 0)
