@@ -15,7 +15,7 @@ mp.dps = 50
 Item = Sequence[Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """A loss, seen from outside.
 

@@ -14,7 +14,12 @@ from jaxloss.core.term import RESERVED, Term, is_label, is_mask
 from jaxloss.core.types import Array
 
 Shape = tuple[int, ...]
-_LIMITS = (("gt", "> ", np.greater), ("ge", ">= ", np.greater_equal), ("lt", "< ", np.less), ("le", "<= ", np.less_equal))
+_LIMITS = (
+    ("gt", "> ", np.greater),
+    ("ge", ">= ", np.greater_equal),
+    ("lt", "< ", np.less),
+    ("le", "<= ", np.less_equal),
+)
 
 
 @dataclass(frozen=True)
@@ -44,13 +49,13 @@ def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[
     except TypeError as error:
         raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
     bound.apply_defaults()
+    values = bound.arguments
     arrays = {
-        name: as_array(term.name, name, bound.arguments[name])
+        name: as_array(term.name, name, values[name])
         for name in term.arrays
-        if not (bound.arguments[name] is None and term.parameters[name].default is None)
+        if not (values[name] is None and term.parameters[name].default is None)
     }
-    options = {name: _checked_option(term, name, bound.arguments[name]) for name in term.options}
-    return arrays, options
+    return arrays, {name: _checked_option(term, name, values[name]) for name in term.options}
 
 
 def _unknown(term: Term, name: str) -> str:
@@ -77,7 +82,9 @@ def as_array(loss: str, name: str, value: Any) -> Array:
         if array.dtype != bool:
             raise TypeError(f"{loss}: {name} must be booleans, got {array.dtype}; write {name} != 0.")
         return array
-    if not (jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool):
+    if not (
+        jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool
+    ):
         raise TypeError(f"{loss}: {name} must be real numbers, got {array.dtype}.")
     return array
 
@@ -129,7 +136,11 @@ def _core_sizes(term: Term, arrays: Mapping[str, Array], cores: Mapping[str, Cor
             expected = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
             owner = owners.setdefault(axis, name)
             if size != expected:
-                against = f"{owner} has {expected} (shape {arrays[owner].shape})" if owner != name else f"it must have {expected}"
+                against = (
+                    f"{owner} has {expected} (shape {arrays[owner].shape})"
+                    if owner != name
+                    else f"it must have {expected}"
+                )
                 raise ValueError(
                     f"{term.name}: {name} has {size} along its axis {axis!r} (shape {shape}), where {against}"
                     f"{_label_hint(arrays, name)}."
@@ -144,7 +155,9 @@ def _check_leading(term: Term, arrays: Mapping[str, Array], leading: Mapping[str
         if axes == with_items[first]:
             continue
         shapes = f"{arrays[first].shape} and {arrays[name].shape}"
-        what = "the same shape" if term.signature is None else f"the same leading axes, before those of {term.signature!r}"
+        what = (
+            "the same shape" if term.signature is None else f"the same leading axes, before those of {term.signature!r}"
+        )
         raise ValueError(f"{term.name}: {first} and {name} must have {what}, got {shapes}{_fix(arrays, first, name)}.")
 
 
@@ -156,7 +169,9 @@ def _fix(arrays: Mapping[str, Array], first: str, second: str) -> str:
             if shape[axis] == 1 and squeezed == target:
                 return f"; drop the axis of length 1 with {one}.squeeze({axis})"
     if arrays[first].shape == arrays[second].shape and is_label(second):
-        return f"; {second} looks one-hot: pass jnp.argmax({second}, -1), or use the form of this loss that takes targets"
+        return (
+            f"; {second} looks one-hot: pass jnp.argmax({second}, -1), or use the form of this loss that takes targets"
+        )
     return _label_hint(arrays, second) or "; nothing is broadcast, so shape them alike"
 
 

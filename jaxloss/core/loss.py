@@ -4,7 +4,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, overload
 
 import jax
@@ -34,6 +34,10 @@ class Loss(Generic[P]):
     _bound: tuple[tuple[str, Any], ...] = ()
     _steps: tuple[Step, ...] = ()
     _last: How | None = None
+
+    # From the term, so that a loss looks to Python like the function it was made of.
+    __name__: str = field(init=False)
+    __wrapped__: Callable[P, Any] = field(init=False)
 
     def __post_init__(self) -> None:
         function = self._term.function
@@ -90,10 +94,12 @@ class Loss(Generic[P]):
         if not isinstance(tally, Tally):
             raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up at least one.")
         if self._last == "none":
-            raise ValueError(f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce.")
+            raise ValueError(
+                f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce."
+            )
         return self._finish(tally)
 
-    # ------------------------------------------------------------------------------------------------------ how it is done
+    # --------------------------------------------------------------------------------------------------- how it is done
 
     def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection]:
         """The unreduced values, and how much each of them counts."""
@@ -111,14 +117,14 @@ class Loss(Generic[P]):
 
     def _add_up(self, values: Array, part: Share, selection: Selection) -> Tally:
         everything = tuple(range(values.ndim))
-        return Tally(reduction.add_up(values, part, selection.counted, axes=everything), part.count)
+        return Tally(reduction.add_up(values, part, selection.counted, axes=everything), part.weight)
 
     def _finish(self, tally: Tally) -> Array:
         if self._last is None or self._last == "mean":
             return tally.mean
-        if self._last == "sum":
-            return tally.numerator
-        return _finish_by(self._last, tally, self.__name__)
+        if callable(self._last):
+            return _finish_by(self._last, tally, self.__name__)
+        return tally.numerator
 
     # ------------------------------------------------------------------------------------------------- what Python asks
 
@@ -154,8 +160,11 @@ class Loss(Generic[P]):
             axis = step.axes[0] if len(step.axes) == 1 else step.axes
             text = f"jaxloss.reduce({text}, {step.how!r}, axis={axis})"
         if self._last is not None:
-            text = f"jaxloss.reduce({text}, {getattr(self._last, '__name__', repr(self._last))})" \
-                if callable(self._last) else f"jaxloss.reduce({text}, {self._last!r})"
+            text = (
+                f"jaxloss.reduce({text}, {getattr(self._last, '__name__', repr(self._last))})"
+                if callable(self._last)
+                else f"jaxloss.reduce({text}, {self._last!r})"
+            )
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -163,10 +172,11 @@ class Loss(Generic[P]):
 
     def _module_level_name(self) -> tuple[str, str] | None:
         """Where the decorator left a loss in place of its term, so that the term cannot be pickled by its own name."""
+        qualname = getattr(self._term.function, "__qualname__", self.__name__)
         found: Any = sys.modules.get(self.__module__)
-        for part in self.__qualname__.split("."):
+        for part in qualname.split("."):
             found = getattr(found, part, None)
-        return (self.__module__, self.__qualname__) if isinstance(found, Loss) and found._term == self._term else None
+        return (self.__module__, qualname) if isinstance(found, Loss) and found._term == self._term else None
 
 
 def _restore(origin: Term | tuple[str, str], bound: Any, steps: Any, last: Any) -> Loss[...]:
@@ -182,8 +192,12 @@ def _restore(origin: Term | tuple[str, str], bound: Any, steps: Any, last: Any) 
 
 def _same(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray | jax.Array) or isinstance(b, np.ndarray | jax.Array):
-        return a is b or (not isinstance(a, jax.core.Tracer) and not isinstance(b, jax.core.Tracer)
-                          and np.array_equal(a, b) and jnp.result_type(a) == jnp.result_type(b))
+        return a is b or (
+            not isinstance(a, jax.core.Tracer)
+            and not isinstance(b, jax.core.Tracer)
+            and np.array_equal(a, b)
+            and jnp.result_type(a) == jnp.result_type(b)
+        )
     return bool(a == b)
 
 
@@ -192,7 +206,7 @@ def _apply(term: Term, layout: Layout, arrays: dict[str, Array], options: dict[s
     names = tuple(arrays)
 
     def one_item(*args: Array) -> Array:
-        keywords: dict[str, Any] = {name: None for name in term.arrays} | dict(zip(names, args, strict=True)) | options
+        keywords: dict[str, Any] = dict.fromkeys(term.arrays) | dict(zip(names, args, strict=True)) | options
         positional = [keywords.pop(name) for name in term.arrays]
         return _checked_value(term, layout, arrays, term.function(*positional, **keywords))
 
@@ -237,7 +251,7 @@ def _gradient_where(condition: Array, value: Array) -> Array:
     return jnp.where(condition, value, jax.lax.stop_gradient(value))
 
 
-# ------------------------------------------------------------------------------------------------------------ the makers
+# ----------------------------------------------------------------------------------------------------------- the makers
 
 
 @overload

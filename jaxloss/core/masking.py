@@ -23,9 +23,9 @@ _FILL = 0.5
 
 @dataclass(frozen=True)
 class Selection:
-    """Which values count, and how much. Both have the rank of the values, with axes of length 1 where they do not vary.
+    """Which values count, and how much. Both have the rank of the values, with length 1 along axes they do not have.
 
-    `counted` is None where all do, `weights` is None where all weigh 1. `weight_axes` is how many axes the weights have.
+    `counted` is None where all do, `weights` is None where all weigh 1; `weight_axes` says how many axes weights have.
     """
 
     counted: Array | None

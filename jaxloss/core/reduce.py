@@ -1,5 +1,6 @@
 """reduce: the same loss with other steps from values to cost."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, overload
@@ -10,6 +11,10 @@ from jaxloss.core.reduction import How, Step
 
 @overload
 def reduce(loss: Loss[P], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
+@overload
+def reduce(
+    loss: functools.partial[Any], how: How | None = ..., *, axis: int | Sequence[int] | None = ...
+) -> Loss[...]: ...
 @overload
 def reduce(loss: Callable[P, Any], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
 def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | None = None) -> Loss[...]:
@@ -50,16 +55,19 @@ def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | Non
     counts once; a step that reduces none of them leaves them to the step that does.
 
     Raises:
-        ValueError: `how` is none of these, or does not go with `axis`; or `axis` is given after the last step was named.
+        ValueError: `how` is none of these, or does not go with `axis`; or `axis` comes after the last step was named.
         TypeError: `loss` is none of these.
     """
     base = as_loss(loss)
-    if not (how is None or how in ("mean", "sum", "none") or (callable(how) and not isinstance(how, Loss))):
+    known = how is None or (isinstance(how, str) and how in ("mean", "sum", "none"))
+    if not known and (not callable(how) or isinstance(how, Loss)):
         raise ValueError(f"reduce: how must be 'mean', 'sum', 'none' or a callable of a Tally, got {how!r}.")
     if axis is None:
         return base if how is None else replace(base, _last=how)
     if base._last is not None:
-        raise ValueError(f"reduce: axis={axis} comes after the last step of {base!r}; add inner steps before naming the last.")
+        raise ValueError(
+            f"reduce: axis={axis} comes after the last step of {base!r}; add inner steps before naming the last."
+        )
     if how is not None and how not in ("mean", "sum"):
         raise ValueError(f"reduce: axis={axis} takes 'mean' or 'sum', got {how!r}; only the last step may be another.")
     return replace(base, _steps=(*base._steps, Step(how or "mean", _axes(axis))))

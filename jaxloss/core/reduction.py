@@ -30,13 +30,13 @@ class Step(NamedTuple):
 
 
 class Share(NamedTuple):
-    """What each value adds to the numerator for each unit of it, and what all of them add to the denominator.
+    """What the numerator takes of each value, and what all of them add to the denominator.
 
     `coefficient` is None where it is 1 throughout. `reduced` are the axes that inner steps reduce.
     """
 
     coefficient: Array | None
-    count: Array
+    weight: Array
     reduced: tuple[int, ...]
 
 
@@ -61,9 +61,9 @@ def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape,
         coefficient = _times(coefficient, factor)
         counted = None if counted is None else jnp.any(counted, axis=axes, keepdims=True)
         left = tuple(axis for axis in left if axis not in axes)
-    count = _total(counted, weights, left, values, dtype)
+    weight = _total(counted, weights, left, values, dtype)
     reduced = tuple(axis for axis in range(len(values)) if axis not in left)
-    return Share(_times(coefficient, weights), jnp.reshape(count, ()), reduced)
+    return Share(_times(coefficient, weights), jnp.reshape(weight, ()), reduced)
 
 
 def add_up(values: Array, part: Share, counted: Array | None, axes: tuple[int, ...]) -> Array:

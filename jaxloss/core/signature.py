@@ -43,4 +43,5 @@ def _core(part: str) -> Core:
 
 
 def show(core: Core) -> str:
+    """The axes as they stand in a signature."""
     return f"({', '.join(core)})"

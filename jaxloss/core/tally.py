@@ -19,8 +19,8 @@ class Tally:
     $$ (n_1, d_1) + (n_2, d_2) = (n_1 + n_2,\; d_1 + d_2), \qquad \mathrm{mean} = n / d $$
 
     Addition is associative and commutative, and `Tally(0, 0)` is its zero. That is why the mean over any split of the
-    data (batches, devices, hosts, steps) is exact: add the tallies, divide once. A Tally is a pytree, so `jax.lax.psum`,
-    `jax.tree.map`, a `scan` carry and `jax.vmap` carry it as it is.
+    data (batches, devices, hosts, steps) is exact: add the tallies, divide once. A Tally is a pytree, so
+    `jax.lax.psum`, `jax.tree.map`, a `scan` carry and `jax.vmap` carry it as it is.
 
     Args:
         numerator: An array, or a pytree of arrays such as gradients.

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, classification, divergence, embedding, regression
 
 _FAMILIES = (regression, classification, divergence, adversarial, embedding)
 
-catalogue: Mapping[str, Loss[Any]] = MappingProxyType(
+catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {
         name: value
         for family in _FAMILIES

@@ -1,0 +1,55 @@
+# Two commands do everything: `make demo` and `make test`. Each sets up what it needs, inside this folder.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CACHE := $(CURDIR)/.cache
+
+# Nothing is written outside the project.
+export PIP_NO_CACHE_DIR := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export XDG_CACHE_HOME := $(CACHE)
+export MPLCONFIGDIR := $(CACHE)/matplotlib
+export IPYTHONDIR := $(CACHE)/ipython
+export JUPYTER_CONFIG_DIR := $(CACHE)/jupyter/config
+export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
+export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
+export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
+export JAX_PLATFORMS ?= cpu
+
+.PHONY: demo test laws lint format notebooks test-lowest clean
+
+demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
+	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
+
+test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebook; the law sweep sampled.
+	$(BIN)/python -m pytest -n auto -m "not sweep"
+
+laws: $(VENV)/test  ## The whole law sweep: every loss, every set of options.
+	$(BIN)/python -m pytest -n auto -m sweep
+
+lint: $(VENV)/test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy jaxloss tests/typed_calls.py
+	$(BIN)/basedpyright
+
+format: $(VENV)/test
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
+	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb --store
+
+test-lowest:  ## The suite on the lowest supported JAX.
+	$(MAKE) VENV=.venv-lowest .venv-lowest/test
+	.venv-lowest/bin/pip install --quiet "jax==0.10.0" "jaxlib==0.10.0"
+	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
+
+clean:
+	rm -rf .venv .venv-lowest .cache build dist
+
+$(VENV)/demo $(VENV)/test: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
+	touch $@

@@ -1,0 +1,121 @@
+"""What the laws look at: a loss, an example of its arguments, and the ways to vary them."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloss.core import arguments
+from jaxloss.core.loss import as_loss
+from jaxloss.core.reduce import reduce
+from jaxloss.core.term import is_label, is_mask
+
+
+class Broken(Exception):
+    """A law does not hold; the message gives the numbers."""
+
+
+class NotRun(Exception):
+    """A law cannot be tried on this example; the message says why."""
+
+
+class Subject:
+    """A loss without its reductions, and an example of a call."""
+
+    def __init__(self, loss: Any, arrays: Sequence[Any], options: Mapping[str, Any]) -> None:
+        self.loss: Any = dataclasses.replace(as_loss(loss), _steps=(), _last=None)
+        self.name: str = self.loss.__name__
+        self.options = dict(options)
+        term = self.loss._term
+        bound, _ = arguments.bind(term, arrays, {**dict(self.loss._bound), **options})
+        self.names: tuple[str, ...] = tuple(bound)
+        self.layout = arguments.layout(term, bound)
+        self.mapped = tuple(self.layout.mapped[name] for name in self.names)
+        # Real numbers are kept in float64, so that each law can take them in the dtype that it is about.
+        self._given = tuple(
+            np.asarray(array) if is_label(name) or is_mask(name) else np.asarray(array, np.float64)
+            for name, array in bound.items()
+        )
+
+    # ------------------------------------------------------------------------------------------------------ the example
+
+    @property
+    def real(self) -> tuple[int, ...]:
+        """The positions of the arrays that have a gradient."""
+        return tuple(i for i, name in enumerate(self.names) if not (is_label(name) or is_mask(name)))
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        return tuple(i for i, name in enumerate(self.names) if is_label(name))
+
+    @property
+    def items(self) -> int:
+        """How many there are along the first axis; the laws about many items need three."""
+        if not self.layout.leading:
+            raise NotRun("the example has no leading axis; give it one of three items or more.")
+        count = self.layout.leading[0]
+        if count < 3:
+            raise NotRun(f"the example has {count} items along its first axis; give it three or more.")
+        return count
+
+    def arrays(self, dtype: Any = jnp.float32) -> tuple[jax.Array, ...]:
+        real = self.real
+        return tuple(jnp.asarray(a).astype(dtype) if i in real else jnp.asarray(a) for i, a in enumerate(self._given))
+
+    def rows(self, arrays: Sequence[jax.Array], index: Any) -> tuple[jax.Array, ...]:
+        """Some items, by number, along the first axis."""
+        return tuple(a[jnp.asarray(index)] if m else a for a, m in zip(arrays, self.mapped, strict=True))
+
+    def poisoned(self, arrays: Sequence[jax.Array], index: Any, poison: float) -> tuple[jax.Array, ...]:
+        """Some items of every mapped array spoilt: reals by the poison, labels out of range, masks all False."""
+        spoilt = list(arrays)
+        for i, (name, array) in enumerate(zip(self.names, arrays, strict=True)):
+            if self.mapped[i]:
+                bad: Any = False if is_mask(name) else -100 if is_label(name) else poison
+                spoilt[i] = array.at[jnp.asarray(index)].set(bad)
+        return tuple(spoilt)
+
+    # -------------------------------------------------------------------------------------------------------- the calls
+
+    def named(self, arrays: Sequence[Any]) -> dict[str, Any]:
+        return dict(zip(self.names, arrays, strict=True))
+
+    def cost(self, how: Any = None, axis: Any = None, **options: Any) -> Callable[..., jax.Array]:
+        """The loss as a function of its arrays in the order of `names`, and of where and weights."""
+        loss = self.loss if axis is None else reduce(self.loss, axis=axis)
+        loss = loss if how is None else reduce(loss, how)
+        fixed = {**self.options, **options}
+
+        def call(*arrays: Any, where: Any = None, weights: Any = None) -> jax.Array:
+            result: jax.Array = loss(**self.named(arrays), where=where, weights=weights, **fixed)
+            return result
+
+        return call
+
+    def value_and_gradient(self, how: Any = None, axis: Any = None) -> Callable[..., Any]:
+        """Jitted, with respect to every real array."""
+        return jax.jit(jax.value_and_grad(self.cost(how, axis), self.real))
+
+
+def same(got: Any, expected: Any, what: str, relative: float = 1e-5) -> None:
+    """Raises Broken unless equal, up to rounding of the largest entry."""
+    got, expected = np.asarray(got, np.float64), np.asarray(expected, np.float64)
+    if got.shape != expected.shape:
+        raise Broken(f"{what} has shape {got.shape}, expected {expected.shape}.")
+    finite = expected[np.isfinite(expected)]
+    scale = float(np.max(np.abs(finite), initial=1e-30))
+    if not np.allclose(got, expected, rtol=relative, atol=relative * scale, equal_nan=True):
+        with np.errstate(invalid="ignore"):
+            worst = np.argmax(np.nan_to_num(np.abs(got - expected), nan=np.inf))
+        raise Broken(f"{what} is {got.flat[worst]:.8g}, expected {expected.flat[worst]:.8g}.")
+
+
+def all_same(
+    got: Sequence[Any], expected: Sequence[Any], names: Sequence[str], what: str, relative: float = 1e-5
+) -> None:
+    """`same` for the gradients in several arrays."""
+    for name, one, other in zip(names, got, expected, strict=True):
+        same(one, other, f"{what} in {name}", relative)

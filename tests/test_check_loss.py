@@ -1,0 +1,225 @@
+"""check_loss finds what it is for: one planted bug for each law, named with its numbers."""
+
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from jaxloss import Loss, custom_loss, reduce
+from jaxloss.core.term import Term
+from jaxloss.testing import Report, check_loss, laws
+
+ERRORS = jnp.array([0.3, 1.5, -0.7, 2.0, 0.1, -1.2]), jnp.array([0.1, 1.0, 0.4, -1.0, 0.5, 0.2])
+PROBABILITIES = jnp.array([0.3, 0.9, 0.2, 0.6]), jnp.array([0.0, 1.0, 1.0, 0.0])
+CLASSES = jnp.array([[0.5, 1.0, -1.0], [2.0, 0.1, 0.4], [0.3, 0.2, 0.9], [1.0, 1.5, 0.0]]), jnp.array([0, 2, 1, 1])
+
+
+@custom_loss
+def averages_inside(prediction, target):
+    return jnp.mean(jnp.square(prediction - target))
+
+
+@custom_loss
+def averages_inside_and_keeps_the_shape(prediction, target):
+    return jnp.full_like(prediction, jnp.mean(jnp.square(prediction - target)))
+
+
+@custom_loss
+def looks_across_items(prediction, target):
+    return jnp.square(prediction - jnp.mean(prediction) - target)
+
+
+@custom_loss
+def depends_on_the_place(prediction, target):
+    return jnp.square(prediction - target) * (1 + jnp.arange(prediction.shape[0])).astype(prediction.dtype)
+
+
+@custom_loss
+def breaks_under_jit(prediction, target):
+    return jnp.square(prediction - target) if prediction.sum() > target.sum() else prediction - target
+
+
+@custom_loss
+def clips(probabilities, targets):
+    p = jnp.clip(probabilities, 1e-7, 1 - 1e-7)
+    return -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p))
+
+
+@custom_loss
+def clips_far_from_rounding(probabilities, targets):
+    p = jnp.clip(probabilities, 2.0**-10, 1 - 2.0**-10)
+    return -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p))
+
+
+@jax.custom_jvp
+def wrong_square(x):
+    return jnp.square(x)
+
+
+wrong_square.defjvp(lambda primals, tangents: (wrong_square(primals[0]), primals[0] * tangents[0]))
+
+
+@custom_loss
+def has_a_wrong_gradient(prediction, target):
+    return wrong_square(prediction - target)
+
+
+@jax.custom_vjp
+def backward_only(x):
+    return jnp.square(x)
+
+
+backward_only.defvjp(lambda x: (backward_only(x), x), lambda x, g: (2 * x * g,))
+
+
+@custom_loss
+def has_no_forward_mode(prediction, target):
+    return backward_only(prediction - target)
+
+
+@custom_loss
+def has_a_corner(prediction, target):
+    return jnp.sqrt(jnp.square(prediction - target))
+
+
+@custom_loss(signature="(k),()->()")
+def clamps_labels(logits, labels):
+    return -jax.nn.log_softmax(logits)[jnp.clip(labels, 0, logits.shape[0] - 1)]
+
+
+@custom_loss
+def rounds_on_the_way(prediction, target):
+    return jnp.square((prediction - target).astype(jnp.bfloat16)).astype(prediction.dtype)
+
+
+@custom_loss
+def mixes_dtypes(prediction, target):
+    return jnp.square(prediction - target) * np.float64(0.5)
+
+
+class Handmade(Loss):
+    """A loss past the mechanism, which is the only way to plant what the mechanism makes impossible."""
+
+    def __call__(self, prediction, target, where=None, weights=None, **_):
+        values = jnp.square(jnp.asarray(prediction) - jnp.asarray(target))
+        count = jnp.float32(values.size)
+        if where is not None or weights is not None:
+            share = jnp.ones_like(values) if where is None else jnp.asarray(where, jnp.float32)
+            count = jnp.sum(share)
+            values = values * share
+        return values if self._last == "none" else jnp.sum(values) if self._last == "sum" else jnp.sum(values) / count
+
+
+class ReturnsAnArray(Handmade):
+    def __call__(self, *arrays, **keywords):
+        return jnp.atleast_1d(super().__call__(*arrays, **keywords))
+
+
+def handmade(prediction, target):
+    return prediction * target
+
+
+PLANTED = {
+    "call": (averages_inside, ERRORS, "must return the shape"),
+    "scalar": (ReturnsAnArray(Term(handmade, None)), ERRORS, "a call returns shape \\(1,\\)"),
+    "vmap": (averages_inside_and_keeps_the_shape, ERRORS, "the value of an item among others is"),
+    "split": (looks_across_items, ERRORS, "an item's value, after another item changed, is"),
+    "order": (depends_on_the_place, ERRORS, "the value of permuted items is"),
+    "jit": (breaks_under_jit, ERRORS, "TracerBoolConversionError"),
+    "truth": (clips, PROBABILITIES, "is it clipped"),
+    "differentiation": (has_a_wrong_gradient, ERRORS, "the gradient in prediction along a random direction is off by"),
+    "corners": (has_a_corner, ERRORS, "prediction = target the value is 0.0 and the gradient in prediction is nan"),
+    "labels": (clamps_labels, CLASSES, "labels = -1 gives .*, expected nan"),
+    "strict_world": (mixes_dtypes, ERRORS, "TypePromotionError"),
+}
+
+
+def findings(loss, arrays, **options):
+    # In the world of a user, who is not as strict as this suite.
+    with (
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        pytest.raises(AssertionError) as caught,
+    ):
+        check_loss(loss, *arrays, **options)
+    lines = str(caught.value).splitlines()
+    return lines[0], {
+        line[2:].split(":")[0]: line for line in lines[1:] if line.startswith("- ") and "could not be run" not in line
+    }
+
+
+@pytest.mark.parametrize("law", PLANTED)
+def test_a_planted_bug_is_found(law):
+    loss, arrays, message = PLANTED[law]
+    head, broken = findings(loss, arrays)
+    assert head.startswith(f"{loss.__name__} breaks {len(broken)} law")
+    assert law in broken
+    assert re.search(message, broken[law]), broken[law]
+
+
+def test_a_clip_away_from_rounding_is_found_by_its_dead_gradient():
+    _, broken = findings(clips_far_from_rounding, PROBABILITIES)
+    assert "the gradient 0; is it clipped?" in broken["truth"]
+
+
+def test_a_loss_without_forward_mode_is_found():
+    _, broken = findings(has_no_forward_mode, ERRORS)
+    assert "TypeError" in broken["differentiation"]
+
+
+def test_rounding_on_the_way_is_found():
+    _, broken = findings(rounds_on_the_way, ERRORS)
+    assert "differentiation" in broken
+
+
+@functools.cache
+def handmade_findings():
+    return findings(Handmade(Term(handmade, None)), ERRORS)[1]
+
+
+@pytest.mark.parametrize(
+    ("law", "message"),
+    [
+        ("masked_equals_deleted", "with nan behind the mask in prediction is nan at a masked slot"),
+        ("weights_are_copies", "with weights 0, 1, 2, 3 is"),
+        ("nothing_counts", "of nothing the mean is nan"),
+        ("shapes", "prediction of shape \\(6, 1\\) among"),
+        ("precision", "the value from bfloat16 is"),
+        ("refused_early", "an unknown option is accepted"),
+    ],
+)
+def test_what_the_mechanism_forbids_is_found_in_a_loss_past_it(law, message):
+    found = handmade_findings()[law]
+    assert re.search(message, found), found
+
+
+def test_a_good_loss_passes_and_the_report_says_what_was_not_run():
+    @custom_loss
+    def log_squared(prediction, target):
+        return jnp.log1p(jnp.square(prediction - target))
+
+    report = check_loss(log_squared, *ERRORS)
+    assert isinstance(report, Report)
+    assert set(report.held) | set(report.not_run) == set(laws.LAWS)
+    assert report.not_run == {"labels": "the loss takes no labels."}
+    assert "not run: labels: the loss takes no labels." in str(report)
+
+
+def test_an_example_without_items_says_what_it_could_not_run():
+    report = check_loss(jaxloss.huber, jnp.float32(1.5), jnp.float32(0.2), delta=0.5)
+    assert "the example has no leading axis" in report.not_run["split"]
+    assert "differentiation" in report.held
+
+
+def test_reductions_of_the_loss_are_left_aside():
+    doubled = reduce(functools.partial(jaxloss.huber, delta=0.6), "sum")
+    assert "split" in check_loss(doubled, *ERRORS).held
+
+
+def test_every_law_has_a_planted_bug():
+    past = {"masked_equals_deleted", "weights_are_copies", "nothing_counts", "shapes", "precision", "refused_early"}
+    assert past | set(PLANTED) == set(laws.LAWS)

@@ -1,0 +1,143 @@
+"""Every law, swept over every row of the table of cases."""
+
+import functools
+
+import numpy as np
+import pytest
+from cases import CASES, Case
+
+import jaxloss
+from jaxloss.testing import laws
+from jaxloss.testing.subject import NotRun, Subject
+
+LEADING = (5, 2)
+
+
+def _rows(first_options_only):
+    for case in CASES:
+        masked = "-class_mask" if len(case.draw(np.random.default_rng(0), 1)) == 3 and case.name != "triplet" else ""
+        for number, options in enumerate(case.options):
+            if (number == 0) == first_options_only:
+                settings = "".join(f"-{name}={value}" for name, value in options.items())
+                marks = () if first_options_only else pytest.mark.sweep
+                yield pytest.param(case, options, id=case.name + masked + settings, marks=marks)
+
+
+ROWS = [*_rows(True), *_rows(False)]
+
+
+@functools.cache
+def _subject(case: Case, options: tuple) -> Subject:
+    arrays = case.draw(np.random.default_rng(7), int(np.prod(LEADING)))
+    arrays = [array.reshape(LEADING + array.shape[1:]) for array in arrays]
+    return Subject(jaxloss.catalogue[case.name], arrays, dict(options))
+
+
+@pytest.fixture
+def subject(case, options) -> Subject:
+    return _subject(case, tuple(options.items()))
+
+
+swept = pytest.mark.parametrize(("case", "options"), ROWS)
+
+
+@swept
+def test_call(subject):
+    laws.call(subject)
+
+
+@swept
+def test_scalar(subject):
+    laws.scalar(subject)
+
+
+@swept
+def test_vmap(subject):
+    laws.vmap(subject)
+
+
+@swept
+def test_jit(subject):
+    laws.jit(subject)
+
+
+@swept
+def test_differentiation(subject):
+    laws.differentiation(subject)
+
+
+@swept
+def test_corners(subject):
+    laws.corners(subject)
+
+
+@swept
+def test_masked_equals_deleted(subject):
+    laws.masked_equals_deleted(subject)
+
+
+@swept
+def test_weights_are_copies(subject):
+    laws.weights_are_copies(subject)
+
+
+@swept
+def test_nothing_counts(subject):
+    laws.nothing_counts(subject)
+
+
+@swept
+def test_split(subject):
+    laws.split(subject)
+
+
+@swept
+def test_order(subject):
+    laws.order(subject)
+
+
+@swept
+def test_shapes(subject):
+    laws.shapes(subject)
+
+
+@swept
+def test_labels(subject):
+    if subject.labels:
+        laws.labels(subject)
+    else:
+        with pytest.raises(NotRun, match="no labels"):
+            laws.labels(subject)
+
+
+@swept
+def test_precision(subject):
+    laws.precision(subject)
+
+
+@swept
+def test_truth(subject):
+    laws.truth(subject)
+
+
+@swept
+def test_strict_world(subject):
+    laws.strict_world(subject)
+
+
+@swept
+def test_refused_early(subject):
+    laws.refused_early(subject)
+
+
+def test_every_law_is_swept():
+    assert {f"test_{name}" for name in laws.LAWS} <= set(globals())
+
+
+def test_every_loss_has_a_row():
+    assert {case.name for case in CASES} == set(jaxloss.catalogue)
+
+
+def test_declared_gradients_are_those_of_the_arrays():
+    for case in CASES:
+        assert _subject(case, ()).real == case.differentiable, case.name
