@@ -17,7 +17,7 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test laws lint format notebooks test-lowest clean
+.PHONY: demo test laws lint format notebooks readme test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -40,6 +40,9 @@ format: $(VENV)/test
 
 notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb --store
+
+readme: $(VENV)/test  ## Write the table of losses into the README.
+	$(BIN)/python tests/test_docs.py
 
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test

@@ -1,6 +1,7 @@
 """Loss functions for JAX: a formula about one item, and one reduction that is exact however the data are split."""
 
 from jaxloss import numerics as numerics
+from jaxloss import testing as testing
 from jaxloss.core.loss import Loss as Loss
 from jaxloss.core.loss import custom_loss as custom_loss
 from jaxloss.core.reduce import reduce as reduce

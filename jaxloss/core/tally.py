@@ -26,7 +26,8 @@ class Tally:
         numerator: An array, or a pytree of arrays such as gradients.
         denominator: A scalar, the weight of what counts.
 
-    Both are kept in at least float32. Adding pools data; it does not compose a cost out of two different losses.
+    Both are kept in at least float32. Adding pools data; it does not compose a cost out of two different losses. Tallies
+    stacked along an axis, by `vmap` or `scan`, add up with `jax.tree.map(jnp.sum, tallies)`.
 
     >>> import jaxloss
     >>> a = jaxloss.Tally(2.0, 1.0)

@@ -1,0 +1,137 @@
+"""The laws about many items: what a mask, a weight, an order and a split may change, which is nothing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxloss.testing.subject import Broken, Subject, all_same, same
+
+_POISONS = (np.nan, np.inf, -np.inf, 1e30)
+
+
+def vmap(s: Subject) -> None:
+    """Law 2: vmap over items, a Python loop over items, and the unreduced values agree."""
+    arrays, items = s.arrays(), s.items
+    one = jax.jit(s.cost())
+    loop = [one(*_item(s, arrays, i)) for i in range(items)]
+    mapped = jax.jit(jax.vmap(s.cost(), [0 if m else None for m in s.mapped]))(*arrays)
+    values = jax.jit(s.cost("none"))(*arrays)
+    same(mapped, loop, "the vmapped value of an item")
+    same(np.mean(np.reshape(values, (items, -1)), 1), loop, "the value of an item among others")
+
+
+def masked_equals_deleted(s: Subject) -> None:
+    """Law 5: a poisoned slot behind the mask gives the value and the gradients of the data without it."""
+    items = s.items
+    where = np.arange(items) % 3 != 1
+    kept, gone = np.flatnonzero(where), np.flatnonzero(~where)
+    deleted = s.rows(s.arrays(), kept)
+    names = [s.names[i] for i in s.real]
+    for how in ("mean", "sum"):
+        gradient = s.value_and_gradient(how)
+        value, slopes = gradient(*deleted)
+        for poison in _POISONS:
+            arrays = s.poisoned(s.arrays(), gone, poison)
+            what = f"of a {how} with {poison} behind the mask"
+            got, got_slopes = gradient(*arrays, where=where)
+            same(got, value, f"the value {what}")
+            for i, name, slope, expected in zip(s.real, names, got_slopes, slopes, strict=True):
+                if s.mapped[i] and np.any(np.asarray(slope)[gone] != 0):
+                    raise Broken(
+                        f"the gradient {what} in {name} is {np.asarray(slope)[gone].flat[0]} at a masked slot."
+                    )
+                same(slope[kept] if s.mapped[i] else slope, expected, f"the gradient {what} in {name}")
+    arrays = s.poisoned(s.arrays(), gone, np.nan)
+    forward = jax.jit(jax.jacfwd(s.cost("sum"), s.real))(*arrays, where=where)
+    all_same(
+        [f[kept] if s.mapped[i] else f for i, f in zip(s.real, forward, strict=True)],
+        slopes,
+        names,
+        "jacfwd behind a mask",
+    )
+    with jax.debug_nans(True):
+        same(s.cost()(*arrays, where=where), s.cost()(*deleted), "the value under jax_debug_nans")
+    alone = jax.jit(jax.vmap(jax.grad(s.cost(), s.real), [0 if m else None for m in s.mapped]))
+    if all(s.mapped):
+        one_by_one = jax.jit(jax.vmap(lambda where, *arrays: jax.grad(s.cost(), s.real)(*arrays, where=where)))(
+            where, *arrays
+        )
+        expected = [np.where(_column(where, g), g, 0) for g in alone(*s.arrays())]
+        all_same(one_by_one, expected, names, "the vmapped gradient of items masked one by one")
+
+
+def weights_are_copies(s: Subject) -> None:
+    """Law 6: weight k is k copies, weight 0 is a mask, and a constant weight changes no mean."""
+    items = s.items
+    weights = np.arange(items) % 4
+    copies = np.repeat(np.arange(items), weights)
+    names = [s.names[i] for i in s.real]
+    rank = len(s.layout.values)
+    for how, axis in [("mean", None), ("sum", None)] + [("mean", -1)] * (rank > 1):
+        gradient = s.value_and_gradient(how, axis)
+        what = f"of a {how}" + (f" after a mean over axis {axis}" if axis else "")
+        value, slopes = gradient(*s.rows(s.arrays(), copies))
+        arrays = s.poisoned(s.arrays(), np.flatnonzero(weights == 0), np.nan)
+        got, got_slopes = gradient(*arrays, weights=weights.astype(np.float32))
+        same(got, value, f"the value {what} with weights 0, 1, 2, 3")
+        summed = [
+            _sum_copies(slope, copies, items) if s.mapped[i] else slope for i, slope in zip(s.real, slopes, strict=True)
+        ]
+        all_same(got_slopes, summed, names, f"the gradient {what} with weights 0, 1, 2, 3")
+    constant = jax.jit(s.cost())(*s.arrays(), weights=np.full(items, 2.5, np.float32))
+    same(constant, s.cost()(*s.arrays()), "the mean with a constant weight")
+
+
+def _sum_copies(slope: jax.Array, copies: Any, items: int) -> Any:
+    return jax.ops.segment_sum(slope, jnp.asarray(copies), items)
+
+
+def nothing_counts(s: Subject) -> None:
+    """Law 7: where nothing counts, value and gradients are 0."""
+    items = s.items
+    arrays = s.poisoned(s.arrays(), np.arange(items), np.nan)
+    nothing = {"where": np.zeros(items, bool)}, {"weights": np.zeros(items, np.float32)}
+    for how in ("mean", "sum"):
+        gradient = s.value_and_gradient(how)
+        for keyword in nothing:
+            value, slopes = gradient(*arrays, **keyword)
+            if value != 0 or any(np.any(np.asarray(slope) != 0) for slope in slopes):
+                raise Broken(f"of nothing the {how} is {value}, its gradient {[np.ravel(g)[:1] for g in slopes]}.")
+    values = jax.jit(s.cost("none"))(*arrays, **nothing[0])
+    if np.any(np.asarray(values) != 0):
+        raise Broken(f"an unreduced value that does not count is {np.ravel(values)[0]}.")
+
+
+def split(s: Subject) -> None:
+    """Law 8: no item sees another, so the tallies of two parts add up to the whole."""
+    items, arrays = s.items, s.arrays()
+    values = np.asarray(jax.jit(s.cost("none"))(*arrays))
+    alone = np.asarray(jax.jit(s.cost("none"))(*s.poisoned(arrays, [0], 1e3)))
+    same(alone[1:], values[1:], "an item's value, after another item changed,")
+    cut = items // 3
+    tally = jax.jit(lambda *a: s.loss.tally(**s.named(a), **s.options))
+    first, second = (tally(*s.rows(arrays, index)) for index in (np.arange(cut), np.arange(cut, items)))
+    same(s.loss.finish(first + second), s.cost()(*arrays), "the mean of two uneven parts")
+
+
+def order(s: Subject) -> None:
+    """Law 9: permuting the items changes nothing."""
+    items, arrays = s.items, s.arrays()
+    permutation = np.random.default_rng(0).permutation(items)
+    gradient = s.value_and_gradient()
+    value, slopes = gradient(*arrays)
+    got, got_slopes = gradient(*s.rows(arrays, permutation))
+    same(got, value, "the value of permuted items")
+    expected = [slope[permutation] if s.mapped[i] else slope for i, slope in zip(s.real, slopes, strict=True)]
+    all_same(got_slopes, expected, [s.names[i] for i in s.real], "the gradient of permuted items")
+
+
+def _item(s: Subject, arrays: Sequence[jax.Array], i: int) -> tuple[jax.Array, ...]:
+    return tuple(a[i] if m else a for a, m in zip(arrays, s.mapped, strict=True))
+
+
+def _column(mask: Any, like: Any) -> Any:
+    return np.reshape(mask, mask.shape + (1,) * (like.ndim - mask.ndim))

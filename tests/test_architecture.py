@@ -1,0 +1,107 @@
+"""Who may import whom, and what is public. Read off the source, so that a wrong import fails where it is written."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import jaxloss
+
+PACKAGE = Path(jaxloss.__file__).parent
+MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
+FAMILIES = [name for name in MODULES if name.startswith("jaxloss.losses.") and not name.endswith("__init__")]
+MECHANISM = [name for name in MODULES if name.startswith("jaxloss.core.")]
+
+
+def imported(module: str) -> set[str]:
+    """The modules of this package that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return {name for name in found if name in MODULES or f"{name}.__init__" in MODULES}
+
+
+def third_party(module: str) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module.split(".")[0])
+    return names - {"jaxloss"}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_family_imports_the_decorator_the_types_and_the_numerics(family):
+    allowed = {"jaxloss.core", "jaxloss.core.loss", "jaxloss.core.types", "jaxloss.numerics"}
+    assert imported(family) <= allowed | {"jaxloss"}
+
+
+@pytest.mark.parametrize("module", MECHANISM)
+def test_the_mechanism_names_no_loss(module):
+    assert not {name for name in imported(module) if name.startswith(("jaxloss.losses", "jaxloss.testing"))}
+    code = ast.parse(MODULES[module].read_text())
+    docstrings = {
+        ast.get_docstring(n, clean=False)
+        for n in ast.walk(code)
+        if isinstance(n, ast.FunctionDef | ast.ClassDef | ast.Module)
+    }
+    texts = [
+        n.value
+        for n in ast.walk(code)
+        if isinstance(n, ast.Constant) and isinstance(n.value, str) and n.value not in docstrings
+    ]
+    names = [n.id for n in ast.walk(code) if isinstance(n, ast.Name)] + [
+        n.attr for n in ast.walk(code) if isinstance(n, ast.Attribute)
+    ]
+    assert not set(jaxloss.catalogue) & set(names)
+    assert not [loss for loss in jaxloss.catalogue for text in texts if loss in text]
+
+
+def test_numerics_know_arrays_not_losses():
+    assert imported("jaxloss.numerics") <= {"jaxloss", "jaxloss.core", "jaxloss.core.types"}
+
+
+def test_the_law_kit_works_without_the_families():
+    for module in MODULES:
+        if module.startswith("jaxloss.testing"):
+            assert not {name for name in imported(module) if name.startswith("jaxloss.losses")}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_jax_and_numpy_are_needed(module):
+    import sys
+
+    assert third_party(module) - set(sys.stdlib_module_names) <= {"jax", "numpy"}
+    assert "jax._src" not in MODULES[module].read_text()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_file_stays_on_a_few_screens(module):
+    limit = 620 if module == "jaxloss.numerics" else 400
+    assert len(MODULES[module].read_text().splitlines()) <= limit
+
+
+def test_the_public_list_is_the_catalogue_and_the_concepts():
+    concepts = {"Loss", "Tally", "custom_loss", "reduce", "numerics", "testing", "catalogue"}
+    tree = ast.parse(MODULES["jaxloss.__init__"].read_text())
+    statements = [node for node in tree.body if not isinstance(node, ast.Expr)]
+    assert all(isinstance(node, ast.ImportFrom) for node in statements)
+    public = {alias.asname for node in statements for alias in node.names}
+    assert public == concepts | set(jaxloss.catalogue)
+    assert all(alias.asname == alias.name for node in statements for alias in node.names)
+
+
+def test_the_catalogue_is_read_off_the_families():
+    defined = {
+        node.name
+        for family in FAMILIES
+        for node in ast.parse(MODULES[family].read_text()).body
+        if isinstance(node, ast.FunctionDef) and any("custom_loss" in ast.unparse(d) for d in node.decorator_list)
+    }
+    assert set(jaxloss.catalogue) == defined
+    assert all(getattr(jaxloss, name) is loss for name, loss in jaxloss.catalogue.items())
+    assert all(loss.__name__ == name for name, loss in jaxloss.catalogue.items())

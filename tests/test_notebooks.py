@@ -1,0 +1,65 @@
+"""The notebooks run from start to end, and what they store is what they print."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+
+
+@pytest.fixture(scope="module")
+def executed(tmp_path_factory):
+    """The quickstart, run as `make demo` runs it."""
+    output = tmp_path_factory.mktemp("quickstart")
+    command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / "quickstart.ipynb", "--output", output]
+    world = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
+    done = subprocess.run(command, capture_output=True, text=True, env=world, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return output, done.stdout
+
+
+def results(text: str) -> dict[tuple[str, str], float]:
+    """The numbers of the table, without their spread."""
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+    return {(section, method): float(value.split()[0]) for section, method, _, value in rows}
+
+
+def test_the_quickstart_shows_progress_prints_its_table_and_says_where_the_pictures_are(executed):
+    output, printed = executed
+    assert "epochs" in printed
+    assert (output / "results.md").read_text() in printed
+    assert "The pictures, the table and the executed notebook are in" in printed
+    assert len(list(output.glob("*.png"))) >= 6
+
+
+def test_the_quickstart_beats_its_baselines(executed):
+    found = results((executed[0] / "results.md").read_text())
+    classifier = found["1 digits", "perceptron, softmax cross entropy"]
+    assert classifier > found["1 digits", "class frequencies (scikit-learn)"] + 0.5
+    robust = found["3 outliers", "linear model, huber"], found["3 outliers", "linear model, log_squared"]
+    assert max(robust) < found["3 outliers", "median (scikit-learn)"]
+    assert max(robust) < 0.5 * found["3 outliers", "LinearRegression (scikit-learn)"]
+    assert found["4 embedding", "2-D by triplets, mined"] > found["4 embedding", "2-D by PCA (scikit-learn)"] + 0.2
+    ragged = found["5 ragged sets", "perceptron on the pixels so far"]
+    assert ragged < found["5 ragged sets", "counts of pixel pairs"]
+    assert found["6 batches", "tallies of 8 batches, finished once"] == found["6 batches", "all 450 at once"]
+
+
+def test_the_stored_quickstart_is_a_run_of_itself(executed):
+    stored = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)
+    code = [cell for cell in stored.cells if cell.cell_type == "code" and cell.source]
+    assert all(cell.execution_count for cell in code)
+    kinds = [output.output_type for cell in code for output in cell.outputs]
+    assert "error" not in kinds
+    assert sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs) >= 6
+    last = code[-1].outputs[0].text
+    new = results((executed[0] / "results.md").read_text())
+    old = results(last)
+    assert old.keys() == new.keys()
+    for row, value in new.items():
+        # Another machine sums in another order, and a trained model then ends elsewhere within its spread.
+        assert value == pytest.approx(old[row], rel=0.1), row
