@@ -1,5 +1,6 @@
 """From what a caller passed to the arrays and options of a term, or to a sentence that says what is wrong."""
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,7 +71,9 @@ def _unknown(term: Term, name: str) -> str:
 
 def as_array(loss: str, name: str, value: Any) -> Array:
     """The argument as an array of the kind its name asks for: labels are integers, masks booleans, all else real."""
-    array = _convert(loss, name, value)
+    if is_label(name):
+        value = _narrow(value)
+    array = convert(loss, name, value)
     if is_label(name):
         if not jnp.issubdtype(array.dtype, jnp.integer):
             raise TypeError(
@@ -82,31 +85,41 @@ def as_array(loss: str, name: str, value: Any) -> Array:
         if array.dtype != bool:
             raise TypeError(f"{loss}: {name} must be booleans, got {array.dtype}; write {name} != 0.")
         return array
-    if not (
-        jnp.issubdtype(array.dtype, jnp.floating) or jnp.issubdtype(array.dtype, jnp.integer) or array.dtype == bool
-    ):
+    if not _is_real(array.dtype):
         raise TypeError(f"{loss}: {name} must be real numbers, got {array.dtype}.")
     return array
 
 
-def _convert(loss: str, name: str, value: Any) -> Array:
-    if is_label(name) and not isinstance(value, jax.Array):
-        value = _narrow(np.asarray(value))
-    elif isinstance(value, np.generic):
-        value = value.item()  # like a Python scalar, it does not decide the dtype
+def convert(loss: str, name: str, value: Any) -> Array:
+    """Anything array-like as an array. Python and NumPy scalars stay weakly typed: they do not decide the dtype."""
+    if isinstance(value, jax.Array):
+        return value
+    if isinstance(value, np.generic):
+        value = value.item()
     try:
-        if isinstance(value, str | bytes):
+        if isinstance(value, str | bytes) or np.asarray(value).dtype.kind in "OSUMm":
             raise TypeError
         return jnp.asarray(value)
+    except jax.errors.TracerArrayConversionError:  # a list of traced arrays
+        return jnp.asarray(value)
     except (TypeError, ValueError):
-        raise TypeError(f"{loss}: {name} must be an array, got {type(value).__name__}.") from None
+        came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
+        raise TypeError(f"{loss}: {name} must be an array, got {came}.") from None
 
 
 def _narrow(labels: Any) -> Any:
     """Labels in 32 bits. JAX would wrap a larger one round, perhaps into another class; -1 is no class."""
-    if not np.issubdtype(labels.dtype, np.integer):
+    if isinstance(labels, int | list | tuple) and not isinstance(labels, bool):
+        with contextlib.suppress(ValueError, jax.errors.TracerArrayConversionError):
+            labels = np.asarray(labels)
+    if not (isinstance(labels, np.ndarray | np.generic) and np.issubdtype(labels.dtype, np.integer)):
         return labels
+    labels = np.asarray(labels)
     return np.where((labels >= 0) & (labels <= np.iinfo(np.int32).max), labels, -1).astype(np.int32)
+
+
+def _is_real(dtype: Any) -> bool:
+    return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == np.bool_
 
 
 def layout(term: Term, arrays: Mapping[str, Array]) -> Layout:
@@ -117,6 +130,13 @@ def layout(term: Term, arrays: Mapping[str, Array]) -> Layout:
     _check_leading(term, arrays, leading)
     sizes = _core_sizes(term, arrays, cores)
     batch = next((axes for axes in leading.values() if axes), ())
+    for name, array in arrays.items():
+        # k integers shared by k items of k classes are far more often k labels than one distribution.
+        if array.shape == batch != () and not leading[name] and _looks_like_labels(name, array):
+            raise ValueError(
+                f"{term.name}: {name} must be real numbers to be shared by all items, got {array.dtype} of "
+                f"shape {array.shape}{_label_hint(arrays, name)}."
+            )
     output = tuple(sizes[axis] for axis in term.core.output)
     return Layout(batch, output, {name: bool(axes) for name, axes in leading.items()})
 
@@ -176,13 +196,18 @@ def _fix(arrays: Mapping[str, Array], first: str, second: str) -> str:
 
 
 def _label_hint(arrays: Mapping[str, Array], name: str) -> str:
-    integers = jnp.issubdtype(arrays[name].dtype, jnp.integer) and not is_label(name)
-    if integers and any(other.shape[:-1] == arrays[name].shape for other in arrays.values()):
+    if _looks_like_labels(name, arrays[name]) and any(
+        other.shape[:-1] == arrays[name].shape for other in arrays.values()
+    ):
         return (
             f"; {name} looks like integer labels: pass jax.nn.one_hot({name}, k), or use the form of this loss "
             f"that takes labels"
         )
     return ""
+
+
+def _looks_like_labels(name: str, array: Array) -> bool:
+    return jnp.issubdtype(array.dtype, jnp.integer) and not is_label(name)
 
 
 def cast(arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
@@ -202,10 +227,8 @@ def _checked_option(term: Term, name: str, value: Any) -> Any:
         for limit, sign, holds in _LIMITS
         if getattr(interval, limit, None) is not None
     ]
-    if limits and isinstance(value, str | bytes | list | tuple | dict):
-        raise TypeError(f"{term.name}: {name} must be a number, got {value!r}.")
-    if limits and value is None and default is not None:
-        raise TypeError(f"{term.name}: {name} must be a number, got None.")
+    if limits and not _is_number(value) and not (value is None and default is None):
+        raise TypeError(f"{term.name}: {name} must be a number or an array, got {value!r}.")
     if isinstance(value, int | float | np.number):
         if not all(holds(value, bound) for _, bound, holds in limits):
             expected = " and ".join(f"{sign}{bound}" for sign, bound, _ in limits)
@@ -213,6 +236,12 @@ def _checked_option(term: Term, name: str, value: Any) -> Any:
         if isinstance(value, int) and not isinstance(value, bool) and (limits or isinstance(default, float)):
             return float(value)
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return (isinstance(value, int | float) and not isinstance(value, bool)) or (
+        isinstance(value, np.ndarray | np.generic | jax.Array) and _is_real(value.dtype)
+    )
 
 
 def prepare_options(term: Term, options: Mapping[str, Any], values: Shape, dtype: Any) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Loss(Generic[P]):
     def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
     def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
         """The cost: a scalar, unless the last step is "none"."""
-        values, part, selection = self._evaluate(arrays, options, where, weights)
+        values, part, selection, _ = self._evaluate(arrays, options, where, weights)
         if self._last == "none":
             return reduction.add_up(values, part, selection.counted, axes=part.reduced)
         return self._finish(self._add_up(values, part, selection))
@@ -80,8 +80,8 @@ class Loss(Generic[P]):
     def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
     def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
         """All steps but the last: what these items add to numerator and denominator of the cost."""
-        values, part, selection = self._evaluate(arrays, options, where, weights)
-        if reduction.reduces_items(self.__name__, self._steps, values.shape):
+        values, part, selection, layout = self._evaluate(arrays, options, where, weights)
+        if layout.leading and reduction.reduces_items(self.__name__, self._steps, layout.values):
             raise ValueError(
                 f"{self.__name__}: an inner step reduces the first axis of values of shape {values.shape}, "
                 f"so its groups may lie across the split and their tallies do not add up; "
@@ -101,7 +101,7 @@ class Loss(Generic[P]):
 
     # --------------------------------------------------------------------------------------------------- how it is done
 
-    def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection]:
+    def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection, Layout]:
         """The unreduced values, and how much each of them counts."""
         term = self._term
         arrays, options = arguments.bind(term, args, {**dict(self._bound), **keywords})
@@ -113,7 +113,7 @@ class Loss(Generic[P]):
         if selection.counted is not None:
             arrays, options = masking.replace_masked(arrays, options, layout, selection.counted)
         values = _apply(term, layout, arguments.cast(arrays, dtype), options)
-        return values.astype(dtype), part, selection
+        return values.astype(dtype), part, selection, layout
 
     def _add_up(self, values: Array, part: Share, selection: Selection) -> Tally:
         everything = tuple(range(values.ndim))
@@ -220,10 +220,9 @@ def _apply(term: Term, layout: Layout, arrays: dict[str, Array], options: dict[s
 
 def _checked_value(term: Term, layout: Layout, arrays: dict[str, Array], value: Any) -> Array:
     expected = layout.values if term.signature is None else layout.output
-    try:
-        value = jnp.asarray(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{term.name}: the term must return an array, got {type(value).__name__}.") from None
+    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
+        raise TypeError(f"{term.name}: the term must return an array, got {type(value).__name__}.")
+    value = jnp.asarray(value)
     if value.shape == expected:
         return value
     shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
@@ -312,10 +311,11 @@ def as_loss(loss: Any) -> Loss[...]:
 
 
 def _bind(loss: Loss[...], partial: functools.partial[Any]) -> Loss[...]:
-    refused = list(partial.args) or [name for name in partial.keywords if name not in loss._term.options]
+    refused = [f"array {number}" for number, _ in enumerate(partial.args, 1)]
+    refused += [repr(name) for name in partial.keywords if name not in loss._term.options]
     if refused:
         raise TypeError(
             f"{loss.__name__}: a partial may bind options ({', '.join(loss._term.options) or 'it has none'}), "
-            f"never arrays, where or weights; got {refused}."
+            f"never arrays, where or weights; got {', '.join(refused)}."
         )
     return replace(loss, _bound=tuple(sorted({**dict(loss._bound), **partial.keywords}.items())))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.arguments import Layout, Shape, as_array
+from jaxloss.core.arguments import Layout, Shape, as_array, convert
 from jaxloss.core.term import is_label, is_mask
 from jaxloss.core.types import Array
 
@@ -37,7 +37,7 @@ def select(loss: str, where: Any, weights: Any, values: Shape, dtype: Any) -> Se
     """Reads `where` and `weights`: of the shape of the values, or a leading part of it."""
     counted = None
     if where is not None:
-        mask = jnp.asarray(where)
+        mask = convert(loss, "where", where)
         if mask.dtype != bool:
             raise TypeError(
                 f"{loss}: where must be booleans, got {mask.dtype}; write mask != 0 if it says which values count, "

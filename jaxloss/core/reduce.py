@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
+import numpy as np
+
 from jaxloss.core.loss import Loss, P, as_loss
 from jaxloss.core.reduction import How, Step
 
@@ -74,7 +76,7 @@ def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | Non
 
 
 def _axes(axis: int | Sequence[int]) -> tuple[int, ...]:
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
-    if any(not isinstance(one, int) or isinstance(one, bool) for one in axes):
+    axes: tuple[Any, ...] = tuple(axis) if isinstance(axis, list | tuple) else (axis,)
+    if any(isinstance(one, bool) or not isinstance(one, int | np.integer) for one in axes):
         raise ValueError(f"reduce: axis must be an int or a tuple of ints, got {axis!r}.")
-    return axes
+    return tuple(map(int, axes))

@@ -17,7 +17,7 @@ from jaxloss.core.arguments import Shape
 from jaxloss.core.masking import Selection
 from jaxloss.core.tally import Tally
 from jaxloss.core.types import Array
-from jaxloss.numerics import ratio
+from jaxloss.numerics import multiply_no_nan, ratio
 
 How: TypeAlias = Literal["mean", "sum", "none"] | Callable[[Tally], Array]
 
@@ -47,6 +47,8 @@ def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape,
     leaves them to the step that does, at last to the last one. A group with nothing that counts does not count.
     """
     counted, weights = selection.counted, selection.weights
+    if 0 in values and counted is None:  # a group of no values has nothing that counts
+        counted = jnp.zeros((1,) * len(values), bool)
     coefficient: Array | None = None
     left = tuple(range(len(values)))
     for step in steps:
@@ -71,12 +73,12 @@ def add_up(values: Array, part: Share, counted: Array | None, axes: tuple[int, .
     if counted is not None:
         values = jnp.where(counted, values, 0)
     if part.coefficient is not None:
-        values = values * part.coefficient
+        values = multiply_no_nan(part.coefficient, values)
     return jnp.sum(values, axis=axes)
 
 
 def reduces_items(loss: str, steps: Sequence[Step], values: Shape) -> bool:
-    """Whether a step reduces the first axis, the one along which data are split."""
+    """Whether a step reduces the first axis of the values."""
     left = tuple(range(len(values)))
     for step in steps:
         axes = _named(loss, step, left)

@@ -26,8 +26,8 @@ class Tally:
         numerator: An array, or a pytree of arrays such as gradients.
         denominator: A scalar, the weight of what counts.
 
-    Both are kept in at least float32. Adding pools data; it does not compose a cost out of two different losses. Tallies
-    stacked along an axis, by `vmap` or `scan`, add up with `jax.tree.map(jnp.sum, tallies)`.
+    Both are kept in at least float32. Adding pools data; it does not compose a cost out of two different losses.
+    Tallies stacked along an axis, by `vmap` or `scan`, add up with `jax.tree.map(jnp.sum, tallies)`.
 
     >>> import jaxloss
     >>> a = jaxloss.Tally(2.0, 1.0)
@@ -56,7 +56,7 @@ class Tally:
             return self
         if not isinstance(other, Tally):
             return NotImplemented
-        return jax.tree.map(jnp.add, self, other)
+        return jax.tree.map(_add, self, other)
 
     __radd__ = __add__
 
@@ -71,6 +71,11 @@ class Tally:
         object.__setattr__(tally, "numerator", children[0])
         object.__setattr__(tally, "denominator", children[1])
         return tally
+
+
+def _add(a: Array, b: Array) -> Array:
+    dtype = jnp.float64 if jnp.float64 in (a.dtype, b.dtype) else a.dtype
+    return a.astype(dtype) + b.astype(dtype)
 
 
 def _widen(array: Array, dtype: Any) -> Array:

@@ -22,6 +22,8 @@ class Term:
     signature: str | None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.signature, str | None):
+            raise TypeError(f"{self.name}: signature must be text such as '(k),()->()', got {self.signature!r}.")
         for parameter in self.parameters.values():
             self._check_parameter(parameter)
         if not self.arrays:

@@ -5,15 +5,16 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
+    binary_surprisal,
     expected_surprisal,
+    logistic_surprisal,
     logsumexp,
     modulated_log,
     multiply_no_nan,
     one_hot,
     pick,
     safe_log,
-    softplus,
-    xlog1py,
+    safe_square,
     xlogy,
 )
 
@@ -39,7 +40,7 @@ def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     >>> print(f"{binary_cross_entropy(0.8, 1.0):.3f}")
     0.223
     """
-    return -(xlogy(targets, probabilities) + xlog1py(1 - targets, -probabilities))
+    return binary_surprisal(probabilities, targets)
 
 
 @custom_loss
@@ -71,7 +72,7 @@ def sigmoid_binary_cross_entropy(
     """
     positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
     negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
-    return multiply_no_nan(positive_weight * positive, softplus(-logits)) + multiply_no_nan(negative, softplus(logits))
+    return logistic_surprisal(logits, positive, negative, positive_weight)
 
 
 @custom_loss
@@ -240,4 +241,4 @@ def _smoothed_cross_entropy(
     uniform = possible / jnp.maximum(jnp.sum(possible), 1)
     targets = (1 - label_smoothing) * targets + label_smoothing * uniform
     log_partition = logsumexp(logits)
-    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, jnp.square(log_partition))
+    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, safe_square(log_partition))

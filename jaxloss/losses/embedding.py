@@ -6,7 +6,13 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative
-from jaxloss.numerics import cosine_distance, euclidean_distance, squared_euclidean_distance
+from jaxloss.numerics import (
+    cosine_distance,
+    euclidean_distance,
+    squared_euclidean_distance,
+    squared_norm_difference,
+    sum_of_three,
+)
 
 _DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
     "euclidean": euclidean_distance,
@@ -48,10 +54,12 @@ def triplet(
     >>> print(f"{triplet(anchor, positive, negative):.1f} {triplet(anchor, negative, positive):.1f}")
     0.0 0.7
     """
-    if not callable(distance) and distance not in _DISTANCES:
+    if not callable(distance) and not (isinstance(distance, str) and distance in _DISTANCES):
         raise ValueError(f"triplet: distance must be one of {', '.join(_DISTANCES)}, or a function, got {distance!r}.")
+    if distance == "squared_euclidean":
+        return _positive_part(squared_norm_difference(anchor - positive, anchor - negative) + margin)
     measure = distance if callable(distance) else _DISTANCES[distance]
-    return _hinge(measure(anchor, positive), measure(anchor, negative), margin)
+    return _positive_part(sum_of_three(measure(anchor, positive), -measure(anchor, negative), margin))
 
 
 @custom_loss
@@ -77,9 +85,9 @@ def triplet_from_distances(
     >>> print(f"{triplet_from_distances(0.5, 1.0, margin=0.2):.1f} {triplet_from_distances(1.0, 0.5, margin=0.2):.1f}")
     0.0 0.7
     """
-    return _hinge(positive_distance, negative_distance, margin)
+    return _positive_part(sum_of_three(positive_distance, -negative_distance, margin))
 
 
-def _hinge(positive_distance: Array, negative_distance: Array, margin: NonNegative) -> Array:
-    violation = positive_distance - negative_distance + margin
-    return jnp.where(violation > 0, violation, 0)
+def _positive_part(violation: Array) -> Array:
+    # So written that a NaN stays one.
+    return jnp.where(violation <= 0, 0, violation)

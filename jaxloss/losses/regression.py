@@ -73,4 +73,4 @@ def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     near = absolute(error) <= delta
     inside = jnp.where(near, error, 0)
     outside = jnp.where(near, delta, absolute(error))
-    return jnp.where(near, 0.5 * jnp.square(inside), delta * (outside - 0.5 * delta))
+    return jnp.where(near, 0.5 * inside * inside, delta * (outside - 0.5 * delta))

@@ -1,0 +1,415 @@
+"""Every bug that a peer had: inputs on which a well-known library gave NaN, inf, or a wrong value or gradient.
+
+The thread is named beside each case. "own" was found while trying the peers. The expected numbers are the mathematics,
+or, where it has no answer (nothing counts, a label that is no class), what the documentation of the loss promises.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jaxloss
+from jaxloss import numerics
+
+INF, NAN = np.inf, np.nan
+
+soft = jaxloss.softmax_cross_entropy
+sparse = jaxloss.softmax_cross_entropy_with_integer_labels
+binary = jaxloss.sigmoid_binary_cross_entropy
+rmse = jaxloss.reduce(jaxloss.squared_error, lambda tally: numerics.safe_sqrt(tally.mean))
+
+
+def values(loss):
+    return jaxloss.reduce(loss, "none")
+
+
+def grad(loss, argument=0, **options):
+    return jax.grad(functools.partial(loss, **options), argument)
+
+
+def array(value):
+    value = np.asarray(value)
+    return value.astype({"f": np.float32, "i": np.int32}.get(value.dtype.kind, value.dtype))
+
+
+def agree(function, arrays, expected, rtol=2e-6):
+    """A zero must be exactly 0, a NaN a NaN."""
+    np.testing.assert_allclose(jax.jit(function)(*map(array, arrays)), expected, rtol=rtol)
+
+
+def row(name, function, arrays, expected, rtol=2e-6):
+    return pytest.param(function, arrays, expected, rtol, id=name)
+
+
+def sweep(*rows):
+    return pytest.mark.parametrize(("function", "arrays", "expected", "rtol"), rows)
+
+
+# ------------------------------------------------------------------------------------------- cross entropy and softmax
+
+IMPOSSIBLE = [-INF, 0.0, 0.0]
+SURE = [14.4, 50.1, 3.5]
+
+
+@sweep(
+    # optax #896
+    row("T01-value", soft, (IMPOSSIBLE, [0.0, 1.0, 0.0]), np.log(2)),
+    row("T01-gradient", grad(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
+    row("T01-value-labels", sparse, (IMPOSSIBLE, 1), np.log(2)),
+    row("T01-gradient-labels", grad(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
+    # optax #1762
+    row("T02-jacfwd", jax.jacfwd(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
+    row("T02-jacfwd-labels", jax.jacfwd(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
+    # optax #1762; p_i (1_ij - p_j) over the two classes that are possible
+    row(
+        "T02-hessian",
+        jax.hessian(soft),
+        (IMPOSSIBLE, [0.0, 1.0, 0.0]),
+        [[0, 0, 0], [0, 0.25, -0.25], [0, -0.25, 0.25]],
+    ),
+    # annotated-transformer #39, pytext #1698: the smoothing goes to the classes that are possible
+    row("T04", functools.partial(soft, label_smoothing=0.1), (IMPOSSIBLE, [0.0, 1.0, 0.0]), np.log(2)),
+    row("T04-labels", functools.partial(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), np.log(2)),
+    # 0.95 and 0.05 on two classes of probability 1/2
+    row("T04-gradient", grad(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), [0, -0.45, 0.45]),
+    # optax #1185
+    row("T05", sparse, ([0.2, 0.1, 0.4, 0.6], 4), NAN),
+    row("T05-probabilities", jaxloss.sparse_categorical_cross_entropy, ([0.2, 0.1, 0.4, 0.3], 4), NAN),
+    row("T05-that-item-only", values(sparse), ([[0.0, 0.0], [0.0, 0.0]], [2, 1]), [NAN, np.log(2)]),
+    # own: -100 wraps round to class 28
+    row("T06", sparse, (5.0 * (np.arange(128) == 28), -100), NAN),
+    # own; log(1 + e) in the row that counts
+    row(
+        "T08",
+        lambda x, y: sparse(x, y, where=y != -100),
+        ([[1.0, 2.0], [3.0, 1.0]], [0, -100]),
+        np.log1p(np.e),
+    ),
+    # jax #26328
+    row(
+        "T09",
+        lambda x, y, mask: grad(sparse)(x, y, where=mask),
+        ([[1.0, 2.0], [NAN, 1.0]], [0, 1], [True, False]),
+        [[-np.e / (1 + np.e), np.e / (1 + np.e)], [0, 0]],
+    ),
+    # pytorch #116349, #75181
+    row("T11-value", lambda x, y: sparse(x, y, where=y != -100), ([[1.0, 2.0, 3.0]], [-100]), 0.0),
+    row("T11-gradient", lambda x, y: grad(sparse)(x, y, where=y != -100), ([[1.0, 2.0, 3.0]], [-100]), [[0, 0, 0]]),
+    # aprender #2199; 0.9 of the surprisal of class 0 and 0.1 of the mean of all
+    row("T15", functools.partial(sparse, label_smoothing=0.1), ([2.0, 1.0, 0.0, -1.0, 0.5], 0), 0.7244379),
+    # pytorch #195829
+    row("T20", sparse, ([10001.0, 10002.0, 10003.0], 0), np.log(1 + np.e + np.e**2)),
+    # unsloth #10616: lanes that only pad the vocabulary
+    row("T21", soft, ([1.0, 2.0, 7.0, NAN], [1.0, 0.0, 0.0, 0.0], [True, True, False, False]), np.log1p(np.e)),
+    # jax #23842
+    row("T24", grad(sparse), ([0.0, 100.0], 0, [True, False]), [0, 0]),
+    # jax #17117
+    row("T25", grad(sparse), ([1.0, 1.0, 100.0], 0, [True, True, False]), [-0.5, 0.5, 0]),
+    # keras #17634
+    row("T28", sparse, (SURE, 0), 35.7),
+    # jax #6811, pytorch #49844: the same corners in the loss
+    row("T30-softmax-value", sparse, ([INF, 0.0, 0.0], 0), 0.0),
+    row("T30-softmax-gradient", grad(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
+    row("T30-softmax-forward", jax.jacfwd(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
+    row("T23-no-class-possible", sparse, ([-INF, -INF], 1), INF),
+    # tf-keras #47: the name of the loss says that it takes logits; log(1 + exp(-4.3) + exp(-10.9))
+    row("T29", sparse, ([14.4, 10.1, 3.5], 0), np.log1p(np.exp(-4.3) + np.exp(-10.9)), 2e-5),
+)
+def test_softmax(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+def test_there_is_no_from_logits():  # tf-keras #47 (T29)
+    with pytest.raises(TypeError, match="categorical_cross_entropy has no argument 'from_logits'"):
+        jaxloss.categorical_cross_entropy(np.ones(3, np.float32), np.ones(3, np.float32), from_logits=True)
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
+@pytest.mark.parametrize("logits", [[-INF, -INF, -INF], [INF, 0.0, 0.0], [INF, INF, -INF], [0.0, -INF, 0.0]], ids=str)
+def test_an_infinite_cost_has_a_gradient(logits, z_loss):  # jax #6811, pytorch #31829 (T23)
+    loss = functools.partial(sparse, z_loss=z_loss)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(array(logits), 1)
+    assert value > 0
+    assert not np.any(np.isnan(gradient)), gradient
+    assert not np.any(np.isnan(jax.jit(jax.jacfwd(loss))(array(logits), 1)))
+
+
+def test_probabilities_that_are_all_zero():  # keras #23552 (T27)
+    arrays = np.zeros(2, np.float32), np.array([0.0, 1.0], np.float32)
+    value, gradient = jax.jit(jax.value_and_grad(jaxloss.categorical_cross_entropy))(*arrays)
+    assert value == INF
+    np.testing.assert_array_equal(gradient, [0, -np.finfo(np.float32).max])
+
+
+def test_class_weights():  # pytorch #25571 (T13)
+    logits, labels = np.array([[0.2, 0.3, 0.5], [0.5, 0.2, 0.3]]), np.array([2, 1])
+    weights = np.array([2.0, 4.0, 6.0])[labels]
+    surprisal = np.log(np.sum(np.exp(logits), axis=1)) - logits[[0, 1], labels]
+    np.testing.assert_allclose(weights * surprisal, [5.6390, 4.9593], atol=1e-4)  # as printed in the thread
+    arrays = logits, labels, weights
+    agree(lambda x, y, w: values(sparse)(x, y, weights=w), arrays, weights * surprisal)
+    agree(lambda x, y, w: sparse(x, y, weights=w), arrays, 1.0598310)
+    agree(lambda x, y, w: jaxloss.reduce(sparse, "sum")(x, y, weights=w), arrays, 2 * 5.29915, 1e-5)
+
+
+def test_class_weights_of_one_item():  # pytorch #14289 (T14)
+    probabilities, labels, weights = np.exp([[-0.0141, -4.2669]]), [0], [2.0]
+    loss = jaxloss.sparse_categorical_cross_entropy
+    agree(lambda p, y, w: loss(p, y, weights=w), (probabilities, labels, weights), 0.0141, 1e-5)
+    agree(lambda p, y, w: jaxloss.reduce(loss, "sum")(p, y, weights=w), (probabilities, labels, weights), 0.0282, 1e-5)
+
+
+def test_ignored_labels_with_class_weights_and_smoothing():  # pytorch #72056 (T17)
+    logits, labels, class_weights = [[0.1735, 0.2191], [-0.1377, 0.3467]], [0, -1], [1.0, 16.0]
+
+    def loss(logits, labels, class_weights):
+        return sparse(logits, labels, where=labels != -1, weights=class_weights[labels], label_smoothing=0.1)
+
+    # The batch without its second row: targets 0.95 and 0.05.
+    x = np.array(logits[0])
+    log_p = x - np.log(np.sum(np.exp(x)))
+    agree(loss, (logits, labels, class_weights), -0.95 * log_p[0] - 0.05 * log_p[1])
+    agree(jax.grad(loss), (logits, labels, class_weights), [np.exp(log_p) - [0.95, 0.05], [0, 0]])
+
+
+def test_per_token_weights_and_ignored_labels_unreduced():  # Liger-Kernel #968, #678 (T50)
+    logits = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0], [2.0, 2.0, -1.0]])
+    labels, weights = np.array([2, -100, 0]), np.array([0.5, 7.0, 3.0])
+
+    def seen(logits, labels, weights):
+        return values(sparse)(logits, labels, where=labels != -100, weights=weights)
+
+    p = np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True)
+    agree(seen, (logits, labels, weights), [-0.5 * np.log(p[0, 2]), 0, -3 * np.log(p[2, 0])])
+    cotangent = np.array([1.0, 10.0, -2.0])
+    pulled = jax.grad(lambda *arrays: jnp.sum(array(cotangent) * seen(*arrays)))
+    dense = (cotangent * weights)[:, None] * (p - np.eye(3)[[2, 0, 0]]) * np.array([[1], [0], [1]])
+    agree(pulled, (logits, labels, weights), dense, 5e-6)
+
+
+def test_bfloat16_logits_are_reduced_in_float32():  # optax #1020 (T18)
+    logits = jax.random.uniform(jax.random.key(42), (8, 100)).astype(jnp.bfloat16)
+    labels = np.arange(8, dtype=np.int32)
+    x = np.asarray(logits).astype(np.float64)
+    expected = np.mean(np.log(np.sum(np.exp(x), axis=1)) - x[labels, labels])
+    value = jax.jit(sparse)(logits, labels)
+    assert value.dtype == jnp.float32
+    assert abs(float(value) - expected) < 1e-5
+
+
+@sweep(
+    # jax #6811, pytorch #31829
+    row("T23", jax.grad(lambda x: numerics.logsumexp(jnp.stack([-INF, -INF + x]))), (1.0,), 0.0),
+    # jax #4177, #21723
+    row("T53", jax.grad(lambda x: numerics.safe_norm(x) ** 2), ([0.0, 0.0],), [0, 0]),
+    row("T53-norm", jax.grad(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
+    row("T53-forward", jax.jacfwd(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
+    # jax #5798
+    row("T54", jax.grad(lambda x: jnp.where(x < 1, x, numerics.safe_sqrt(x))), (0.0,), 1.0),
+    # optax #946, elegy #103: a zero vector has cosine 0
+    row("T55-value", numerics.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
+    row("T55-gradient", jax.grad(numerics.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+    row("T55-gradient-other", jax.grad(numerics.cosine_distance, 1), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+)
+def test_numerics(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+# ------------------------------------------------------------------------------------------------- two classes, focal
+
+focal = jaxloss.binary_focal
+
+
+@sweep(
+    # pytorch #49844, numpyro #2240, optax #431
+    row("T30-negative", binary, (-INF, 0.0), 0.0),
+    row("T30-positive", binary, (INF, 1.0), 0.0),
+    row("T30-negative-gradient", grad(binary), (-INF, 0.0), 0.0),
+    row("T30-positive-gradient", grad(binary), (INF, 1.0), 0.0),
+    # pytorch #13773; (log 2 + 120) / 2
+    row("T32", functools.partial(binary, positive_weight=1), ([0.0, -120.0], [0.0, 1.0]), (np.log(2) + 120) / 2),
+    # pytorch #1792
+    row("T33", grad(binary), (0.0, 0.0), 0.5),
+    # optax #1267; the slope of the probability at 1000 is 0
+    row("T35", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (1000.0,), 0.0),
+    # sam3 #576; -0.25 (1 - sigmoid(18))
+    row(
+        "T37", jax.grad(lambda x: focal(numerics.sigmoid(x), 1.0, gamma=0.0)), (18.0,), -0.25 / (1 + np.exp(18.0)), 1e-5
+    ),
+    row("T37-rounded", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (18.0,), 0.0),
+)
+def test_two_classes(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+# ------------------------------------------------------------------------------------------ reduction and distribution
+
+
+def test_mean_over_shards_with_ragged_masks():  # OLMo-core #452, transformers #19494 (T40)
+    errors = np.full((8, 4), NAN, np.float32)
+    errors[0], errors[1, 0], errors[3:] = 1, 10, 2
+    mask = ~np.isnan(errors)
+    tallies = [jaxloss.absolute_error.tally(e, np.zeros_like(e), where=m) for e, m in zip(errors, mask, strict=True)]
+    # (4 * 1 + 10 + 20 * 2) / 25, where the mean of the means is NaN, or 2.625 with a count of at least 1.
+    np.testing.assert_allclose(jaxloss.absolute_error.finish(sum(tallies)), 2.16, rtol=1e-6)
+
+    def on_one_shard(error, mask):
+        return jax.lax.psum(jaxloss.absolute_error.tally(error, jnp.zeros_like(error), where=mask), "shards")
+
+    summed = jax.jit(jax.vmap(on_one_shard, axis_name="shards"))(errors, mask)
+    np.testing.assert_allclose(summed.mean, [2.16] * 8, rtol=1e-6)
+
+
+def test_mean_over_two_batches_of_different_size():  # torchtitan #4167 (T41)
+    np.testing.assert_allclose((jaxloss.Tally(2.0, 1.0) + jaxloss.Tally(90.0, 9.0)).mean, 9.2, rtol=1e-6)
+
+
+def test_gradient_of_a_sum_over_shards():  # jax #3970 (T46)
+    @jaxloss.custom_loss
+    def scaled(data, weight):
+        return (weight**2 + 1) * data
+
+    def total(weight, data):
+        shards = jax.vmap(lambda d: jax.lax.psum(scaled.tally(d, weight), "shards"), axis_name="shards")(data)
+        return shards.numerator[0]
+
+    assert jax.jit(jax.grad(total))(1.0, np.arange(8, dtype=np.float32)) == 56  # 2 (0 + ... + 7)
+
+
+def test_a_weight_of_zero_leaves_the_denominator():  # keras #19740 (T43)
+    arrays = ([2.0, 3.0], [1.0, 2.0], [0.0, 1.0])
+    agree(lambda p, y, w: jaxloss.absolute_error(p, y, weights=w), arrays, 1.0)
+
+
+ELEMENTWISE = [name for name, loss in jaxloss.catalogue.items() if loss.signature is None]
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_a_column_against_a_row_is_refused(name):  # pytorch #16413 (T45)
+    first, second = array([0.1, 0.2, 0.3]), array([[0.1], [0.2], [0.3]])
+    with pytest.raises(ValueError, match=rf"^{name}: .*\(3,\) and \(3, 1\)"):
+        jaxloss.catalogue[name](first, second)
+
+
+def test_column_against_row_covers_losses():
+    assert {"squared_error", "huber", "sigmoid_binary_cross_entropy"} <= set(ELEMENTWISE)
+
+
+# ----------------------------------------------------------------------------------- regression, distances, divergences
+
+kl = jaxloss.kl_divergence
+ZEROS = [0.0, 0.4, 0.6, 0.0]
+UNIFORM = [0.25, 0.25, 0.25, 0.25]
+
+
+@sweep(
+    # keras #1172
+    row("T58-value", rmse, ([1.0, 2.0], [1.0, 2.0]), 0.0),
+    row("T58-gradient", grad(rmse), ([1.0, 2.0], [1.0, 2.0]), [0, 0]),
+    # pytorch #96813, with the smallest width that is not 0
+    row("T62", grad(jaxloss.huber, delta=1e-38), ([1.0], [1.0]), [0]),
+    # optax #1786; log(p / q) + 1, and 0 where the slope is infinite
+    row("T65", grad(kl), (ZEROS, UNIFORM), [0, np.log(1.6) + 1, np.log(2.4) + 1, 0]),
+    row("T65-q", grad(kl, 1), (ZEROS, UNIFORM), [0, -1.6, -2.4, 0]),
+    row("T65-q-zero-too", grad(kl), (ZEROS, [0.0, 0.5, 0.3, 0.2]), [0, np.log(0.8) + 1, np.log(2) + 1, 0]),
+    # optax #1786, #473
+    row("T67", lambda x: kl(jnp.array([1.0, 0.0]), jax.nn.softmax(x)), ([1.0, 2.0],), np.log1p(np.e)),
+    # pytorch #43348
+    row("T68", kl, ([0.5, 0.5], [0.5, 0.5]), 0.0),
+)
+def test_regression_and_divergences(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+@pytest.mark.parametrize("delta", [0, 0.0, np.float32(0), np.float64(0)], ids=lambda delta: type(delta).__name__)
+def test_huber_of_width_zero_is_refused(delta):  # own (T64)
+    with pytest.raises(ValueError, match="huber: delta must be > 0, got"):
+        jaxloss.huber(1.0, 0.0, delta=delta)
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        # The gradient of -d(a, n) alone, at a = [3, 4] and n = [5, 0]: -(a - n) / |a - n|, -2 (a - n), and that of the
+        # cosine, (n / |n| - 0.6 a / |a|) / |a|.
+        ("euclidean", np.array([2, -4]) / np.sqrt(20)),
+        ("squared_euclidean", [4, -8]),
+        ("cosine", np.array([16, -12]) / 125),
+    ],
+)
+def test_anchor_that_is_its_positive(distance, expected):  # sentence-transformers #4033, tensorflow #30199 (T57)
+    anchor, negative = [3.0, 4.0], [5.0, 0.0]
+    loss = functools.partial(jaxloss.triplet, margin=100.0, distance=distance)
+    agree(jax.grad(loss), (anchor, anchor, negative), expected)
+    to_positive = jax.jit(jax.grad(loss, 1))(*map(array, (anchor, anchor, negative)))
+    np.testing.assert_allclose(to_positive, [0, 0], atol=1e-8)  # 0, but that two units may differ by an ulp
+
+
+# ----------------------------------------------------------------------------------------------- strict dtype promotion
+
+X = np.array([0.5, -2.0, 3.0])
+Y = np.array([1, 0, 1])
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+both_x64 = pytest.mark.parametrize("x64", [False, True], ids=["x64-off", "x64-on"])
+
+
+@both_x64
+@pytest.mark.parametrize("dtype", [np.int32, bool, np.uint8, np.int8, np.float64, np.float16])
+def test_targets_of_another_dtype(dtype, x64):  # jax #10824, optax's ntxent (T84)
+    with jax.enable_x64(x64):
+        x, y = jnp.asarray(X, jnp.float32), jnp.asarray(Y.astype(dtype))
+        found = jax.jit(lambda x, y: (jaxloss.squared_error(x, y), binary(x, y), soft(x, y)))(x, y)
+    expected = (
+        np.mean((X - Y) ** 2),
+        np.mean(Y * softplus(-X) + (1 - Y) * softplus(X)),
+        2 * np.log(np.sum(np.exp(X))) - X[0] - X[2],
+    )
+    widest = jnp.float64 if x64 and dtype == np.float64 else jnp.float32
+    assert [value.dtype for value in found] == [widest] * 3
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@both_x64
+@pytest.mark.parametrize("make", [np.float64, np.array, jnp.asarray, float], ids=["scalar", "array", "jax", "python"])
+def test_options_of_another_dtype(make, x64):  # jax #10824, optax's ntxent (T84)
+    with jax.enable_x64(x64):
+        delta, weight, gamma, alpha, smoothing, margin = map(make, (0.75, 2.0, 3.0, 0.5, 0.25, 4.0))
+        found = jax.jit(
+            lambda x, y: (
+                jaxloss.huber(x, y, delta=delta),
+                binary(x, y, positive_weight=weight),
+                focal(jnp.full_like(x, 0.5), y, gamma=gamma, alpha=alpha),
+                sparse(x, 0, label_smoothing=smoothing),
+                jaxloss.triplet(x, x, x + 1, margin=margin),
+            )
+        )(jnp.asarray(X, jnp.float32), jnp.asarray(Y))
+    e = np.abs(X - Y)
+    expected = (
+        np.mean(np.where(e <= 0.75, e**2 / 2, 0.75 * (e - 0.375))),
+        np.mean(2 * Y * softplus(-X) + (1 - Y) * softplus(X)),
+        0.5**4 * np.log(2),
+        np.log(np.sum(np.exp(X))) - 0.75 * X[0] - 0.25 * np.mean(X),
+        4 - np.sqrt(3),
+    )
+    assert [value.dtype for value in found] == [jnp.float32] * 5
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@both_x64
+def test_array_option_and_weights_of_float64(x64):  # jax #10824, optax's ntxent (T84)
+    with jax.enable_x64(x64):
+        x, y = jnp.asarray([X, X], jnp.float32), np.array([Y, 1 - Y], np.uint8)
+        positive_weight, weights = np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0])
+        value = jax.jit(lambda x: binary(x, y, positive_weight=positive_weight, weights=weights))(x)
+    rows = np.array([1, 2, 3]) * softplus(-X), softplus(X)
+    expected = (np.mean(np.where(Y, *rows)) + 3 * np.mean(np.where(Y, *rows[::-1]))) / 4
+    assert value.dtype == jnp.float32
+    np.testing.assert_allclose(value, expected, rtol=1e-6)

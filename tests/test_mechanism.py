@@ -1,0 +1,1120 @@
+"""What `custom_loss`, `Loss`, `reduce` and `Tally` promise, on numbers worked by hand or in NumPy float64."""
+
+import copy
+import doctest
+import functools
+import importlib
+import inspect
+import pickle
+import pydoc
+import types
+from dataclasses import FrozenInstanceError
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxloss
+from jaxloss.numerics import safe_sqrt
+
+NAN = np.nan
+
+error = jaxloss.absolute_error
+squared = jaxloss.squared_error
+sparse = jaxloss.softmax_cross_entropy_with_integer_labels
+
+both_x64 = pytest.mark.parametrize("x64", [False, True], ids=["x64-off", "x64-on"])
+
+
+def f32(values):
+    return np.asarray(values, np.float32)
+
+
+def root_mean(tally):
+    return safe_sqrt(tally.mean)
+
+
+# At module level, where a user's losses live: under the name of the term, and under another.
+
+
+@jaxloss.custom_loss
+def log_error(prediction, target, *, shift=1.0, scale=1.0):
+    """Defined for predictions above the shift only."""
+    return jnp.square(scale * jnp.log(prediction - shift) - target)
+
+
+@jaxloss.custom_loss(signature="(d),(),(d,v)->()")
+def head(hidden, labels, kernel, *, temperature=1.0):
+    scores = hidden @ kernel / temperature
+    return jax.nn.logsumexp(scores) - scores[labels]
+
+
+def _dot(u, v):
+    return jnp.sum(u * v)
+
+
+dot = jaxloss.custom_loss(_dot, signature="(d),(d)->()")
+
+
+def plain_error(prediction, target, *, power=1.0):
+    return jnp.abs(prediction - target) ** power
+
+
+# ---------------------------------------------------------------------------------------- steps, masks and weights
+
+VALUES = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]  # [batch, time]
+COUNTS = [[True, True, False], [True, False, False], [False, False, False]]
+MASKED = np.where(COUNTS, VALUES, NAN)
+ROWS = [1.0, 3.0, 100.0]  # a weight for each sequence
+TOKENS = [[1.0, 2.0, NAN], [3.0, NAN, NAN], [NAN, NAN, NAN]]  # a weight for each token
+
+mean = functools.partial(jaxloss.reduce, how="mean")
+total = functools.partial(jaxloss.reduce, how="sum")
+none = functools.partial(jaxloss.reduce, how="none")
+
+
+def chain(*steps):
+    loss = error
+    for how, axis in steps:
+        loss = jaxloss.reduce(loss, how, axis=axis)
+    return loss
+
+
+mean_of_rows = chain(("mean", -1))
+sum_of_rows = chain(("sum", -1))
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "expected"),
+    [
+        pytest.param(error, None, 7 / 3, id="mean"),
+        pytest.param(total(error), None, 7, id="sum"),
+        pytest.param(none(error), None, [[1, 2, 0], [4, 0, 0], [0, 0, 0]], id="none"),
+        pytest.param(mean_of_rows, None, (1.5 + 4) / 2, id="mean-of-means"),
+        pytest.param(sum_of_rows, None, (3 + 4) / 2, id="mean-of-sums"),
+        pytest.param(total(mean_of_rows), None, 1.5 + 4, id="sum-of-means"),
+        pytest.param(total(sum_of_rows), None, 7, id="sum-of-sums"),
+        pytest.param(none(mean_of_rows), None, [1.5, 4, 0], id="means"),
+        pytest.param(none(sum_of_rows), None, [3, 4, 0], id="sums"),
+        # (1 + 4) / 2 at the first time, 2 at the second, and nothing at the third, which does not count.
+        pytest.param(chain(("mean", 0)), None, (2.5 + 2) / 2, id="mean-over-batch-first"),
+        pytest.param(none(chain(("sum", 0))), None, [5, 2, 0], id="sums-over-batch"),
+        pytest.param(chain(("mean", (0, 1))), None, 7 / 3, id="one-group"),
+        pytest.param(chain(("sum", (-1, -2))), None, 7, id="one-group-summed"),
+        pytest.param(chain(("mean", -1), ("mean", -1)), None, 2.75, id="two-steps"),
+        pytest.param(chain(("mean", -1), ("sum", 0)), None, 5.5, id="two-steps-summed"),
+        # A weight of the sequences: used by the first step that reduces the batch axis.
+        pytest.param(error, ROWS, (1 * 3 + 3 * 4) / (1 + 1 + 3), id="mean-row-weights"),
+        pytest.param(total(error), ROWS, 15, id="sum-row-weights"),
+        pytest.param(none(error), ROWS, [[1, 2, 0], [12, 0, 0], [0, 0, 0]], id="none-row-weights"),
+        pytest.param(mean_of_rows, ROWS, (1 * 1.5 + 3 * 4) / 4, id="mean-of-means-row-weights"),
+        pytest.param(sum_of_rows, ROWS, (1 * 3 + 3 * 4) / 4, id="mean-of-sums-row-weights"),
+        pytest.param(none(mean_of_rows), ROWS, [1.5, 12, 0], id="means-row-weights"),
+        pytest.param(none(sum_of_rows), ROWS, [3, 12, 0], id="sums-row-weights"),
+        pytest.param(chain(("mean", 0)), ROWS, ((1 * 1 + 3 * 4) / 4 + 2) / 2, id="mean-over-batch-first-row-weights"),
+        pytest.param(none(chain(("sum", 0))), ROWS, [13, 2, 0], id="sums-over-batch-row-weights"),
+        # A weight of the tokens: used within each sequence, and each sequence then counts once.
+        pytest.param(error, TOKENS, (1 * 1 + 2 * 2 + 3 * 4) / 6, id="mean-token-weights"),
+        pytest.param(mean_of_rows, TOKENS, (5 / 3 + 4) / 2, id="mean-of-means-token-weights"),
+        pytest.param(sum_of_rows, TOKENS, (5 + 12) / 2, id="mean-of-sums-token-weights"),
+        pytest.param(none(mean_of_rows), TOKENS, [5 / 3, 4, 0], id="means-token-weights"),
+        pytest.param(none(sum_of_rows), TOKENS, [5, 12, 0], id="sums-token-weights"),
+        pytest.param(
+            chain(("mean", 0)), TOKENS, ((1 * 1 + 3 * 4) / 4 + 2) / 2, id="mean-over-batch-first-token-weights"
+        ),
+        # A scalar belongs to no axis: only a sum at the end sees it.
+        pytest.param(error, 2.0, 7 / 3, id="mean-scalar-weight"),
+        pytest.param(total(error), 2.0, 14, id="sum-scalar-weight"),
+        pytest.param(total(mean_of_rows), 2.0, 11, id="sum-of-means-scalar-weight"),
+        pytest.param(none(sum_of_rows), np.float64(2), [6, 8, 0], id="sums-scalar-weight"),
+        pytest.param(total(error), 0, 0, id="sum-weight-0"),
+        pytest.param(mean_of_rows, 0, 0, id="mean-of-means-weight-0"),
+    ],
+)
+def test_reduced_by_hand(loss, weights, expected):
+    weights = f32(weights) if isinstance(weights, list) else weights
+    value = jax.jit(lambda p, mask: loss(p, jnp.zeros_like(p), where=mask, weights=weights))(
+        f32(MASKED), np.array(COUNTS)
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_without_a_mask():
+    p = f32(VALUES)
+    found = jax.jit(
+        lambda p: [
+            loss(p, jnp.zeros_like(p), weights=weights)
+            for loss in (error, mean_of_rows, sum_of_rows)
+            for weights in (None, f32([0, 1, 2]), f32([[0, 0, 0], [0, 2, 1], [3, 0, 0]]))
+        ]
+    )(p)
+    expected = [
+        *(5, (15 + 2 * 24) / 9, (2 * 5 + 6 + 3 * 7) / 6),
+        *(5, (5 + 2 * 8) / 3, (16 / 3 + 7) / 2),
+        *(15, (15 + 2 * 24) / 3, (16 + 21) / 2),
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def by_hand(values, steps, last, where, weights):
+    """One step after the other on the values themselves, in float64."""
+
+    def expand(array):
+        return np.reshape(array, np.shape(array) + (1,) * (values.ndim - np.ndim(array)))
+
+    axes_of_weights = np.ndim(weights)
+    names = list(range(values.ndim))
+    counted = np.broadcast_to(True if where is None else expand(where), values.shape)
+    weights = np.broadcast_to(1.0 if weights is None else expand(weights), values.shape)
+    counted = counted & (weights != 0)
+    pending = True
+    for how, axes in steps:
+        axes = tuple(axis % values.ndim for axis in ((axes,) if isinstance(axes, int) else axes))
+        uses = pending and any(names[axis] < axes_of_weights for axis in axes)
+        w = np.where(counted, weights if uses else 1.0, 0)
+        numerator, denominator = np.sum(w * values, axis=axes), np.sum(w, axis=axes)
+        values = numerator / np.where(denominator == 0, 1, denominator) if how == "mean" else numerator
+        counted = np.any(counted, axis=axes)
+        pending = pending and not uses
+        # A pending weight does not vary along the axes that go; used up, it is 1.
+        weights = np.max(weights, axis=axes) if pending else np.ones_like(values)
+        names = [name for axis, name in enumerate(names) if axis not in axes]
+    w = np.where(counted, weights, 0)
+    if last == "none":
+        return w * values
+    return np.sum(w * values) / (np.sum(w) if last == "mean" else 1)
+
+
+SHAPE = (3, 4, 2)
+STACKS = [
+    (("mean", -1),),
+    (("sum", 1),),
+    (("mean", 0),),
+    (("mean", -1), ("mean", -1)),
+    (("mean", -1), ("sum", -1)),
+    (("sum", -1), ("mean", -1)),
+    (("mean", 1), ("mean", -1)),
+    (("sum", 0), ("mean", 0)),
+    (("mean", (0, 2)),),
+    (("mean", (1, 2)), ("sum", 0)),
+    (("mean", -1), ("mean", -1), ("mean", -1)),
+    (("sum", -1), ("mean", 0), ("mean", 0)),
+]
+
+
+@pytest.fixture(scope="module")
+def stacked():
+    rng = np.random.default_rng(3)
+    values = rng.uniform(0.5, 2, SHAPE)
+    masks = [None, np.array([True, False, True]), rng.random(SHAPE[:2]) < 0.6, rng.random(SHAPE) < 0.5]
+    masks[3][0], masks[3][1, 2] = False, False
+    weights = [None, *(rng.uniform(0.5, 2, SHAPE[:axes]) for axes in range(4))]
+    weights[4][2, 1] = 0
+    return values, masks, weights
+
+
+@pytest.mark.parametrize("steps", STACKS, ids=lambda steps: ",".join(f"{how}{axis}" for how, axis in steps))
+def test_three_stacked_axes(steps, stacked):
+    values, masks, weights = stacked
+    inner = chain(*steps)
+    losses = {"mean": mean(inner), "sum": total(inner), "none": none(inner)}
+    pairs = [*((masks[3], weight) for weight in weights), *zip(masks, weights[1:], strict=True)]
+
+    @jax.jit
+    def found(values):
+        def call(loss, where, weight):
+            return loss(values, jnp.zeros_like(values), where=where, weights=None if weight is None else f32(weight))
+
+        return {last: [call(loss, *pair) for pair in pairs] for last, loss in losses.items()}
+
+    for last, costs in found(f32(values)).items():
+        for number, (cost, pair) in enumerate(zip(costs, pairs, strict=True)):
+            expected = by_hand(values, steps, last, *pair)
+            np.testing.assert_allclose(cost, expected, rtol=3e-6, err_msg=f"{last}, where and weights {number}")
+
+
+def test_a_constant_weight_changes_nothing_in_a_mean():
+    p = f32(VALUES)
+    losses = (error, mean_of_rows, chain(("mean", 0)), chain(("mean", -1), ("mean", 0)))
+    weights = (None, 7.0, np.full(3, 7, np.float32), np.full((3, 3), 7, np.float32), np.full(3, 7))
+    found = jax.jit(lambda p: [[loss(p, 0.0, where=np.array(COUNTS), weights=w) for w in weights] for loss in losses])(
+        p
+    )
+    np.testing.assert_allclose(found, np.outer([7 / 3, 2.75, 2.25, 2.75], np.ones(5)), rtol=1e-6)
+
+
+def test_a_weight_of_k_is_k_copies():
+    copies = np.repeat(f32([2, 5]), [3, 1])
+    assert (
+        jax.jit(error)(copies, 0.0) == jax.jit(lambda p: error(p, 0.0, weights=np.array([3, 1])))(f32([2, 5])) == 11 / 4
+    )
+
+
+def test_weights_by_label():
+    logits, labels = np.array([[1.0, 2.0], [0.0, 3.0], [2.0, 2.0]]), np.array([0, 1, 1])
+    class_weights = f32([3, 0.5])
+    surprisal = np.log(np.sum(np.exp(logits), 1)) - logits[[0, 1, 2], labels]
+    value, gradient = jax.jit(jax.value_and_grad(lambda w: sparse(f32(logits), labels, weights=w[labels])))(
+        class_weights
+    )
+    expected = (3 * surprisal[0] + 0.5 * (surprisal[1] + surprisal[2])) / 4
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    # Of class 0 one item, of class 1 two: sum of (value - mean) / (sum of weights).
+    np.testing.assert_allclose(
+        gradient, [(surprisal[0] - expected) / 4, (surprisal[1] + surprisal[2] - 2 * expected) / 4], rtol=1e-5
+    )
+
+
+def test_gradient_in_the_weights():
+    p, mask = f32(VALUES), np.array(COUNTS)
+
+    def gradient(loss, weights):
+        return jax.jit(jax.grad(lambda w: loss(p, 0.0, where=mask, weights=w)))(f32(weights))
+
+    # Through the denominator: (v - mean) / (sum of weights), where a row brings its weight once for each token.
+    average = 15 / 5
+    np.testing.assert_allclose(gradient(error, ROWS), [(3 - 2 * average) / 5, (4 - average) / 5, 0], rtol=1e-5)
+    np.testing.assert_allclose(gradient(total(error), ROWS), [3, 4, 0], rtol=1e-6)
+    row_mean = 13.5 / 4
+    np.testing.assert_allclose(gradient(mean_of_rows, ROWS), [(1.5 - row_mean) / 4, (4 - row_mean) / 4, 0], rtol=1e-5)
+    # Two rows count once each; within the first, mean 5/3 and weight 3; the second has one token, so no say.
+    np.testing.assert_allclose(
+        gradient(mean_of_rows, TOKENS),
+        [[(1 - 5 / 3) / 6, (2 - 5 / 3) / 6, 0], [0, 0, 0], [0, 0, 0]],
+        rtol=1e-5,
+        atol=1e-7,
+    )
+    np.testing.assert_allclose(gradient(error, [[1, 0, 5], [3, 0, 0], [0, 0, 0]])[0, 1:], [0, 0])
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd], ids=["reverse", "forward"])
+def test_an_infinite_value_has_a_gradient_that_is_not_nan(derivative):
+    def cost(p, weights):
+        return jaxloss.binary_cross_entropy(p, jnp.ones(3), weights=weights)
+
+    arguments = f32([0, 0.5, 0.25]), f32([1, 2, 1])
+    assert jax.jit(cost)(*arguments) == np.inf
+    to_p, to_weights = jax.jit(derivative(cost, (0, 1)))(*arguments)
+    np.testing.assert_allclose(to_p, [-np.finfo(np.float32).max / 4, -1, -1], rtol=1e-6)  # -w / (p sum of w)
+    assert not np.any(np.isnan(to_weights)), to_weights
+
+
+def test_no_items_at_all():
+    empty = np.zeros((0, 3), np.float32)
+    losses = (error, total(error), mean_of_rows, chain(("mean", 0)), jaxloss.reduce(squared, root_mean))
+    found = jax.jit(lambda p: [jax.value_and_grad(loss)(p, p + 1) for loss in losses])(empty)
+    assert [float(value) for value, _ in found] == [0] * 5
+    assert [gradient.shape for _, gradient in found] == [(0, 3)] * 5
+    assert sparse(empty, np.zeros(0, int)) == 0
+
+
+def test_groups_without_values_do_not_count():
+    tally = mean_of_rows.tally(np.zeros((3, 0), np.float32), np.zeros((3, 0), np.float32))
+    full = mean_of_rows.tally(f32([[2, 4]]), f32([[0, 0]]))
+    assert mean_of_rows.finish(tally + full) == 3
+
+
+# --------------------------------------------------------------------------------------------- a last step of one's own
+
+
+def test_root_mean_squared_error():
+    rmse = jaxloss.reduce(squared, root_mean)
+    p, mask = f32([3, 4, NAN]), np.array([True, True, False])
+    value, gradient = jax.jit(jax.value_and_grad(lambda p: rmse(p, jnp.zeros(3), where=mask)))(p)
+    np.testing.assert_allclose(value, np.sqrt(12.5), rtol=1e-6)
+    np.testing.assert_allclose(gradient, [1.5 / np.sqrt(12.5), 2 / np.sqrt(12.5), 0], rtol=1e-6)  # e / (n rmse)
+    np.testing.assert_allclose(rmse(f32([3, 4]), 0.0, weights=f32([1, 3])), np.sqrt((9 + 48) / 4), rtol=1e-6)
+    norms = jaxloss.reduce(jaxloss.reduce(squared, "sum", axis=-1), root_mean)
+    np.testing.assert_allclose(norms(f32([[3, 4], [0, 5]]), f32([[0, 0], [0, 0]])), 5, rtol=1e-6)
+
+
+def test_perplexity():
+    perplexity = jaxloss.reduce(sparse, lambda tally: jnp.exp(tally.mean))
+    logits, labels = jnp.log(f32([[0.5, 0.5], [0.2, 0.8], [0.1, 0.9]])), np.array([0, 1, 5])
+    value = jax.jit(lambda x: perplexity(x, labels, where=labels < 2))(logits)
+    np.testing.assert_allclose(value, (0.5 * 0.8) ** -0.5, rtol=1e-6)
+
+
+def test_a_callable_sees_the_tally():
+    # (1 + 2 + 4) and 3, so 7 - 10 * 3
+    loss = jaxloss.reduce(error, lambda tally: tally.numerator - 10 * tally.denominator)
+    assert jax.jit(lambda p: loss(p, 0.0, where=np.array(COUNTS)))(f32(MASKED)) == -23
+    assert loss.finish(jaxloss.Tally(5.0, 1.0)) == -5
+
+
+@pytest.mark.parametrize(
+    ("how", "nothing"),
+    [
+        (root_mean, 0),
+        (lambda tally: jnp.sqrt(tally.mean), 0),
+        (lambda tally: jnp.exp(tally.mean), 1),
+        (lambda tally: jnp.log(tally.mean), -np.inf),
+        (lambda tally: tally.numerator / tally.denominator, NAN),
+        (lambda tally: 3.0, 3),  # noqa: ARG005
+    ],
+    ids=["root-mean", "sqrt", "exp", "log", "quotient", "constant"],
+)
+def test_a_callable_of_nothing_has_its_own_value_and_no_gradient(how, nothing):
+    loss = jaxloss.reduce(squared, how)
+
+    def cost(p, target, weights):
+        return loss(p, target, where=np.zeros(2, bool), weights=weights)
+
+    arrays = f32([NAN, 1]), f32(2), f32([1, NAN])
+    value, gradients = jax.jit(jax.value_and_grad(cost, (0, 1, 2)))(*arrays)
+    np.testing.assert_array_equal(value, nothing)
+    np.testing.assert_array_equal(gradients[0], [0, 0])
+    np.testing.assert_array_equal(gradients[1], 0)
+    np.testing.assert_array_equal(gradients[2], [0, 0])
+    np.testing.assert_array_equal(jax.jit(jax.jacfwd(cost))(*arrays), [0, 0])
+
+
+# -------------------------------------------------------------------------------------------------- arrays and options
+
+
+def test_arrays_by_name():
+    assert jaxloss.huber(target=f32([0, 0]), prediction=f32([3, 0])) == 1.25  # (3 - 0.5) / 2
+
+
+def test_scalars_in_elementwise_losses():
+    p = f32([1, 2, 6])
+    assert jax.jit(error)(p, 3.0) == jax.jit(error)(p, f32(3)) == error(3, p) == error(3, [1.0, 2.0, 6.0]) == 2
+    assert error(6.5, 3) == 3.5
+    # The scalar is shared: its gradient adds up, and a masked NaN beside it does no harm.
+    gradient = jax.jit(jax.grad(lambda t: error(f32([1, 2, NAN]), t, where=np.array([True, True, False]))))(3.0)
+    assert gradient == 1
+
+
+def test_optional_arrays_are_left_out():
+    @jaxloss.custom_loss
+    def weighed(prediction, target, offset=None, factor=None):
+        e = prediction - target
+        e = e if offset is None else e + offset
+        return e if factor is None else e * factor
+
+    p = f32([1, 2])
+    assert weighed(p, 0.0) == weighed(p, 0.0, None) == weighed(p, 0.0, offset=None, factor=None) == 1.5
+    assert weighed(p, 0.0, f32([10, 20])) == 16.5
+    assert weighed(p, 0.0, factor=f32([2, 3])) == weighed(p, 0.0, None, f32([2, 3])) == 4
+    assert weighed(p, 0.0, f32([10, NAN]), where=np.array([True, False])) == 11
+
+
+def test_an_optional_array_in_a_signature():
+    @jaxloss.custom_loss(signature="(d),(d,v),(v)->()")
+    def largest(hidden, kernel, bias=None):
+        scores = hidden @ kernel
+        return jnp.max(scores if bias is None else scores + bias)
+
+    hidden, kernel = f32([[1, 2], [3, 4]]), f32([[1, 0, 1], [0, 1, 1]])
+    assert jax.jit(largest)(hidden, kernel) == 5  # (3 + 7) / 2
+    assert jax.jit(largest)(hidden, kernel, f32([10, 0, 0])) == 12  # (11 + 13) / 2
+    assert jax.jit(largest)(hidden, kernel, bias=f32([[10, 0, 0], [0, 0, 0]])) == 9  # one for each: (11 + 7) / 2
+
+
+def test_a_shared_kernel():
+    rng = np.random.default_rng(1)
+    hidden, kernel = rng.normal(size=(2, 3, 4)), rng.normal(size=(4, 5))
+    labels, mask = rng.integers(0, 5, (2, 3)), np.array([[True, False, True], [False, True, True]])
+    poisoned = np.where(mask[..., None], hidden, NAN)
+    wrong = np.where(mask, labels, 99)
+
+    rows, chosen, temperature = hidden[mask], labels[mask], 2.0
+    scores = rows @ kernel / temperature
+    p = np.exp(scores) / np.sum(np.exp(scores), axis=1, keepdims=True)
+    slope = (p - np.eye(5)[chosen]) / len(rows)
+
+    def cost(hidden, kernel, temperature):
+        return head(hidden, wrong, kernel, temperature=temperature, where=mask)
+
+    arrays = f32(poisoned), f32(kernel), f32(temperature)
+    value, (to_hidden, to_kernel, to_temperature) = jax.jit(jax.value_and_grad(cost, (0, 1, 2)))(*arrays)
+    np.testing.assert_allclose(value, np.mean(-np.log(p[range(4), chosen])), rtol=1e-5)
+    np.testing.assert_allclose(to_hidden[mask], slope @ kernel.T / temperature, rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(to_hidden[~mask], np.zeros((2, 4)))
+    np.testing.assert_allclose(to_kernel, rows.T @ slope / temperature, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(to_temperature, -np.sum(slope * scores) / temperature, rtol=1e-4, atol=1e-6)
+    forward = jax.jit(jax.jacfwd(cost, (1, 2)))(*arrays)
+    np.testing.assert_allclose(forward[0], to_kernel, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(forward[1], to_temperature, rtol=1e-4, atol=1e-6)
+
+
+def softplus(x):
+    return np.log1p(np.exp(x))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1), (2, 3), (1, 1, 1)], ids=str)
+def test_an_array_option_aligns_with_the_trailing_axes(shape):
+    rng = np.random.default_rng(2)
+    logits, targets = rng.normal(size=(4, 2, 3)), rng.integers(0, 2, (4, 2, 3))
+    weight = rng.uniform(0.5, 2, shape)
+
+    def cost(weight):
+        return jaxloss.sigmoid_binary_cross_entropy(f32(logits), targets, positive_weight=weight)
+
+    value, gradient = jax.jit(jax.value_and_grad(cost))(f32(weight))
+    positive = targets * softplus(-logits)
+    np.testing.assert_allclose(value, np.mean(weight * positive + (1 - targets) * softplus(logits)), rtol=1e-6)
+    aligned = (1,) * (3 - len(shape)) + shape
+    spread = tuple(axis for axis in range(3) if aligned[axis] == 1)
+    expected = np.sum(positive, axis=spread, keepdims=True).reshape(shape) / 24
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5)
+
+
+def test_a_boolean_array_option_aligns_too():
+    @jaxloss.custom_loss
+    def signed(prediction, target, *, flipped=False):
+        return jnp.where(flipped, target - prediction, prediction - target)
+
+    assert jax.jit(lambda p: signed(p, 0.0, flipped=np.array([True, False])))(f32([[1, 10], [2, 20]])) == 27 / 4
+
+
+def test_an_option_of_a_loss_with_a_signature_is_passed_as_it_is():
+    @jaxloss.custom_loss(signature="(d),(d)->()")
+    def scaled(u, v, *, scale, name="l1"):
+        assert name == "l1"
+        return jnp.sum(scale * (u - v))
+
+    assert jax.jit(scaled)(f32([[1, 2], [3, 4]]), f32([[0, 0], [0, 0]]), scale=np.array([10.0, 1.0])) == 23
+
+
+def test_an_output_with_a_core_axis():
+    @jaxloss.custom_loss(signature="(n,d),(n)->(n)")
+    def centred(points, target):
+        return jnp.sum((points - jnp.mean(points, axis=0, keepdims=True)) ** 2, axis=-1) - target
+
+    points = np.array([[[0.0, 0.0], [2.0, 0.0], [4.0, 6.0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 7.0]]])
+    values = np.array([[8.0, 4, 20], [4, 4, 16]])  # around [2, 2] and [1, 3]
+    arrays = f32(points), np.zeros((2, 3), np.float32)
+    np.testing.assert_allclose(none(centred)(*arrays), values)
+    # Where no output of an item counts, the item may hold anything; where one does, all its points have a say.
+    first_only = np.array([[True, False, True], [False, False, False]])
+    poisoned = f32(np.stack([points[0], np.full((3, 2), NAN)]))
+    np.testing.assert_allclose(centred(poisoned, arrays[1], where=first_only), 14)
+    np.testing.assert_allclose(centred(poisoned, arrays[1], where=np.array([True, False])), 32 / 3, rtol=1e-6)
+    np.testing.assert_allclose(none(mean(centred, axis=-1))(*arrays), np.mean(values, axis=1), rtol=1e-6)
+    np.testing.assert_allclose(mean(centred, axis=-1).tally(*arrays).numerator, 56 / 3, rtol=1e-6)
+    np.testing.assert_allclose(centred(*arrays, weights=f32([[1, 0, 3], [0, 0, 0]])), (8 + 60) / 4, rtol=1e-6)
+
+
+def test_an_inner_step_over_a_core_axis_crosses_no_split():
+    loss = mean(jaxloss.custom_loss(lambda u: u, signature="(n)->(n)"), axis=-1)
+    one = loss.tally(f32([1, 2, 6]))  # a single item, without an axis of items
+    assert (float(one.numerator), float(one.denominator)) == (3, 1)
+    np.testing.assert_allclose(loss.finish(one + loss.tally(f32([[1, 2, 3], [4, 4, 4]]))), 3, rtol=1e-6)
+
+
+def test_a_size_in_the_signature():
+    @jaxloss.custom_loss(signature="(2),(2)->()")
+    def area(lower, upper):
+        return jnp.prod(upper - lower)
+
+    assert area(f32([[0, 0], [1, 1]]), f32([[2, 3], [2, 2]])) == 3.5
+    with pytest.raises(ValueError, match=r"^area: lower has 3 along its axis '2' \(shape \(3,\)\)"):
+        area(f32([0, 0, 0]), f32([1, 1, 1]))
+
+
+# ------------------------------------------------------------------------------------------------- masked is deleted
+
+PREDICTION, TARGET = np.array([1.5, 3.0, 2.2, 4.0]), np.array([0.3, -1.0, 0.5, 2.0])
+KEPT = np.array([False, True, False, True])
+SHIFT, SCALE = 1.25, 0.75
+POISONS = {
+    "nan": (NAN, NAN),
+    "inf": (np.inf, -np.inf),
+    "on-the-edge": (SHIFT, 0.0),
+    "outside": (-5.0, 0.0),
+    "huge": (3e38, -3e38),
+}
+
+
+def log_error_by_hand():
+    """Value, and gradients in prediction, target, shift and scale, of the two items that count."""
+    x, y = PREDICTION[KEPT] - SHIFT, TARGET[KEPT]
+    e = SCALE * np.log(x) - y
+    gradient = np.zeros((2, 4))
+    gradient[:, KEPT] = [e * SCALE / x, -e]
+    return np.mean(e**2), *gradient, np.mean(-2 * e * SCALE / x), np.mean(2 * e * np.log(x))
+
+
+def log_error_cost(prediction, target, shift, scale):
+    return log_error(prediction, target, shift=shift, scale=scale, where=KEPT)
+
+
+@pytest.mark.parametrize("transform", ["reverse", "forward"])
+@pytest.mark.parametrize("poison", POISONS)
+def test_poison_behind_the_mask_of_a_loss_with_a_domain(poison, transform):
+    prediction, target = (np.where(KEPT, a, b) for a, b in zip((PREDICTION, TARGET), POISONS[poison], strict=True))
+    derivative = jax.grad if transform == "reverse" else jax.jacfwd
+    arguments = f32(prediction), f32(target), f32(SHIFT), f32(SCALE)
+    value, *expected = log_error_by_hand()
+    np.testing.assert_allclose(jax.jit(log_error_cost)(*arguments), value, rtol=1e-5)
+    gradients = jax.jit(derivative(log_error_cost, (0, 1, 2, 3)))(*arguments)
+    for gradient, by_hand in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, by_hand, rtol=1e-5)
+
+
+def test_second_derivatives_behind_the_mask():
+    poisoned = np.where(KEPT, PREDICTION, NAN)
+    hessian = jax.jit(jax.hessian(lambda p: log_error(p, f32(TARGET), shift=SHIFT, scale=SCALE, where=KEPT)))(
+        f32(poisoned)
+    )
+    x, y = PREDICTION - SHIFT, TARGET
+    diagonal = np.where(KEPT, SCALE * (SCALE - SCALE * np.log(x) + y) / x**2, 0)
+    np.testing.assert_allclose(hessian, np.diag(diagonal), rtol=1e-5)
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd], ids=["reverse", "forward"])
+def test_nothing_counts(derivative):
+    def cost(prediction, target, shift, scale, weights):
+        return log_error(prediction, target, shift=shift, scale=scale, where=np.zeros(2, bool), weights=weights)
+
+    # No item is in the domain, and the shared arguments do not get to know.
+    arguments = f32([NAN, -1]), f32(0), f32(5), f32(NAN), f32([NAN, 1])
+    assert jax.jit(cost)(*arguments) == 0
+    for gradient in jax.jit(derivative(cost, (0, 1, 2, 3, 4)))(*arguments):
+        np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
+
+
+def test_nothing_counts_for_a_shared_kernel():
+    def cost(kernel, temperature, weights):
+        return head(f32([[NAN, 1]]), np.array([7]), kernel, temperature=temperature, weights=weights)
+
+    arguments = f32([[1, 2], [3, 4]]), f32(0), f32([0])
+    value, gradients = jax.jit(jax.value_and_grad(cost, (0, 1, 2)))(*arguments)
+    assert value == 0
+    for gradient in gradients:
+        np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("reduction", ["sum", "none"])
+def test_nothing_counts_for_sums_and_values(reduction):
+    loss = jaxloss.reduce(log_error, reduction)
+    p = f32([NAN, -1, 2])
+    np.testing.assert_array_equal(loss(p, 0.0, where=False), np.zeros(3 if reduction == "none" else ()))
+    np.testing.assert_array_equal(jax.jit(jax.grad(lambda p: jnp.sum(loss(p, 0.0, where=False))))(p), np.zeros(3))
+
+
+def test_masked_single_items_under_vmap():
+    poisoned = f32(np.where(KEPT, PREDICTION, -5)), f32(np.where(KEPT, TARGET, NAN))
+
+    def one(p, t, counts, shift):
+        return log_error(p, t, shift=shift, scale=SCALE, where=counts)
+
+    arguments = *poisoned, KEPT, f32(SHIFT)
+    axes = (0, 0, 0, None)
+    values = jax.jit(jax.vmap(one, axes))(*arguments)
+    x, y = PREDICTION - SHIFT, TARGET
+    e = SCALE * np.log(x) - y
+    np.testing.assert_allclose(values, np.where(KEPT, e**2, 0), rtol=1e-5)
+    for derivative in (jax.grad, jax.jacfwd):
+        to_prediction, to_shift = jax.jit(jax.vmap(derivative(one, (0, 3)), axes))(*arguments)
+        slope = np.where(KEPT, 2 * e * SCALE / x, 0)
+        np.testing.assert_allclose(to_prediction, slope, rtol=1e-5)
+        np.testing.assert_allclose(to_shift, -slope, rtol=1e-5)
+
+
+def test_masked_labels_and_masks_of_a_batch():
+    # The first row that counts takes the place of the others, with its own class_mask.
+    logits = f32([[NAN, NAN, NAN], [1, 2, 50], [np.inf, -np.inf, NAN]])
+    class_mask = np.array([[False, False, False], [True, True, False], [False, True, False]])
+    kept = np.array([False, True, False])
+    value, gradient = jax.jit(
+        jax.value_and_grad(lambda x: sparse(x, np.array([9, 0, -1]), class_mask, where=kept, label_smoothing=0.1))
+    )(logits)
+    np.testing.assert_allclose(value, np.log1p(np.e) - 0.05, rtol=1e-6)  # 0.95 log(1 + e) + 0.05 (log(1 + e) - 1)
+    p = 1 / (1 + np.e)
+    np.testing.assert_allclose(gradient, [[0, 0, 0], [p - 0.95, 0.95 - p, 0], [0, 0, 0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["eager", "jitted"])
+def test_poison_under_debug_nans(mode):
+    prediction, target = f32([NAN, 1, 3]), f32([0, 0, NAN])
+    logits, labels = f32([[1, 2], [NAN, NAN]]), np.array([0, 7], np.int32)
+    weights = f32([NAN, 2, 1])
+    arrays = jax.tree.map(jnp.asarray, (prediction, target, logits, labels, weights))
+    mask, rows = jnp.array([False, True, False]), jnp.array([True, False])
+
+    def cost(prediction, target, logits, labels, weights):
+        return (
+            squared(prediction, target, where=mask, weights=weights)
+            + sparse(logits, labels, where=rows)
+            + log_error(prediction, target, where=mask, shift=0.5)
+        )
+
+    derivative = jax.value_and_grad(cost, (0, 1, 2, 4))
+    with jax.debug_nans(True):
+        value, gradients = (derivative if mode == "eager" else jax.jit(derivative))(*arrays)
+    np.testing.assert_allclose(value, 1 + np.log1p(np.e) + np.log(0.5) ** 2, rtol=1e-6)
+    slope = 2 + 2 * np.log(0.5) / 0.5
+    p = 1 / (1 + np.e)
+    expected = [0, slope, 0], [0, -2 - 2 * np.log(0.5), 0], [[p - 1, 1 - p], [0, 0]], [0, 0, 0]
+    for gradient, by_hand in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(gradient, by_hand, rtol=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------------------- dtypes
+
+LOW = [jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64]
+
+
+@pytest.mark.parametrize("second", LOW, ids=lambda dtype: dtype.__name__)
+@pytest.mark.parametrize("first", LOW, ids=lambda dtype: dtype.__name__)
+def test_dtypes_of_value_and_gradients(first, second):
+    with jax.enable_x64(True):
+        p, t = jnp.array([0.1, 2.7, -1.3], first), jnp.array([1.1, 0.4, 0.3], second)
+        delta = jnp.array(0.7, jnp.float64)
+        weights = jnp.array([1, 2, 3.0], jnp.float16)
+        value, gradients = jax.jit(
+            jax.value_and_grad(lambda *a: jaxloss.huber(*a[:2], delta=a[2], weights=a[3]), (0, 1, 2, 3))
+        )(p, t, delta, weights)
+        assert value.dtype == (jnp.float64 if jnp.float64 in (first, second) else jnp.float32)
+        assert [gradient.dtype for gradient in gradients] == [first, second, jnp.float64, jnp.float16]
+        e, w = np.asarray(p, np.float64) - np.asarray(t, np.float64), np.array([1, 2, 3])
+        expected = np.where(np.abs(e) <= 0.7, e**2 / 2, 0.7 * (np.abs(e) - 0.35))
+        # The inputs are rounded, the arithmetic is not.
+        np.testing.assert_allclose(value, np.sum(w * expected) / 6, rtol=1e-6)
+        slope = w * np.clip(e, -0.7, 0.7) / 6
+        precision = max(float(jnp.finfo(first).eps), 1e-6)
+        np.testing.assert_allclose(np.asarray(gradients[0], np.float64), slope, rtol=precision)
+
+
+@both_x64
+def test_scalars_do_not_decide_the_dtype(x64):
+    with jax.enable_x64(x64):
+        p = jnp.array([1.5, 2.5], jnp.float32)
+        for scalar in (0.5, np.float64(0.5), np.float32(0.5), np.float16(0.5)):
+            value = error(p, scalar)
+            assert (value.dtype, value) == (jnp.float32, 1.5)
+        assert error(1.5, 0).dtype == (jnp.float64 if x64 else jnp.float32)
+        assert error(np.array([1, 2]), 0).dtype == (jnp.float64 if x64 else jnp.float32)
+        assert error(np.array([1.5, 2.5]), 0.5).dtype == (jnp.float64 if x64 else jnp.float32)
+
+
+@both_x64
+def test_everything_else_follows_the_arrays(x64):
+    with jax.enable_x64(x64):
+        p, t = jnp.array([[1.0, 2.0]], jnp.bfloat16), jnp.array([[0, 1]], jnp.uint8)
+        weights, mask = np.array([[1.0, 3.0]]), np.array([[True, True]])
+        loss = jaxloss.reduce(functools.partial(jaxloss.huber, delta=np.array([0.5, 2.0])), "sum")
+        tally = loss.tally(p, t, where=mask, weights=weights)
+        values = jaxloss.reduce(loss, "none")(p, t, where=mask, weights=weights)
+    assert {tally.numerator.dtype, tally.denominator.dtype, values.dtype} == {jnp.dtype(jnp.float32)}
+    np.testing.assert_allclose(values, [[0.375, 1.5]])  # 0.5 (1 - 0.25), and 3 times 0.5
+    assert tally.denominator == 4
+
+
+# --------------------------------------------------------------------------------------------------------------- Tally
+
+
+def numbers(tally):
+    return np.asarray(tally.numerator).tolist(), np.asarray(tally.denominator).tolist()
+
+
+def test_tallies_add_up():
+    a, b = jaxloss.Tally(2.0, 1.0), jaxloss.Tally(90, 9)
+    assert numbers(a + b) == numbers(sum([a, b])) == numbers(0 + (b + a)) == numbers(sum([b], a)) == (92.0, 10.0)
+    assert numbers(a + jaxloss.Tally(0, 0)) == numbers(a) == numbers(sum([a]))
+    np.testing.assert_allclose((a + b).mean, 9.2, rtol=1e-6)
+
+
+def test_finish_is_the_last_step_of_the_sum():
+    p, t = f32([1, 2, 6, 7]), f32([0, 0, 0, 0])
+    losses = (error, total(error), jaxloss.reduce(squared, root_mean))
+    for loss, expected in zip(losses, (4, 16, np.sqrt(90 / 4)), strict=True):
+        tally = loss.tally(p[:1], t[:1]) + loss.tally(p[1:], t[1:])
+        np.testing.assert_allclose(loss.finish(tally), expected, rtol=1e-6)
+        np.testing.assert_allclose(loss(p, t), expected, rtol=1e-6)
+
+
+def test_tally_takes_the_inner_steps():
+    tally = jax.jit(lambda p: mean_of_rows.tally(p, jnp.zeros((3, 3)), where=np.array(COUNTS), weights=f32(ROWS)))(
+        f32(MASKED)
+    )
+    assert numbers(tally) == (13.5, 4.0)
+    unmasked = total(mean_of_rows).tally(f32(VALUES), 0.0)
+    np.testing.assert_allclose([unmasked.numerator, unmasked.denominator], [15, 3], rtol=1e-6)
+
+
+def test_the_mean_of_nothing():
+    value, gradient = jax.value_and_grad(lambda tally: tally.mean)(jaxloss.Tally(0.0, 0.0))
+    assert (value, *numbers(gradient)) == (0, 0, 0)
+    gradient = jax.grad(lambda tally: tally.mean)(jaxloss.Tally(3.0, 2.0))
+    assert numbers(gradient) == (0.5, -0.75)  # 1 / d and -n / d**2
+    several = jaxloss.Tally(f32([1, 2]), 0.0).mean
+    np.testing.assert_array_equal(several, [0, 0])
+
+
+@both_x64
+def test_tallies_are_kept_in_float32_at_least(x64):
+    with jax.enable_x64(x64):
+        half = jaxloss.Tally(jnp.bfloat16(1), jnp.bfloat16(1))
+        assert {half.numerator.dtype, half.denominator.dtype} == {jnp.dtype(jnp.float32)}
+        # bfloat16 stops counting at 256.
+        assert numbers(sum([half] * 300)) == (300.0, 300.0)
+        wide = jaxloss.Tally(np.float64(1), 1)
+        assert {wide.numerator.dtype, wide.denominator.dtype} == {jnp.dtype(jnp.float64 if x64 else jnp.float32)}
+        gradients = jaxloss.Tally({"w": jnp.ones(2, jnp.float16), "b": jnp.float32(1)}, 2)
+        assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype(jnp.float32)}
+
+
+@both_x64
+def test_tallies_of_different_precision_add_up(x64):
+    with jax.enable_x64(x64):
+        tally = jaxloss.Tally(0, 0) + error.tally(f32([1, 2]), 0.0) + jaxloss.Tally(np.float64(4), 1)
+    assert numbers(tally) == (7.0, 3.0)
+
+
+def test_a_tally_is_a_pytree():
+    tally = jaxloss.Tally(f32([1, 2]), 2.0)
+    leaves, structure = jax.tree.flatten(tally)
+    assert len(leaves) == 2
+    assert numbers(jax.tree.unflatten(structure, leaves)) == ([1, 2], 2)
+    assert numbers(jax.tree.map(lambda leaf: 2 * leaf, tally)) == ([2, 4], 4)
+    assert [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tally)] == [
+        ".numerator",
+        ".denominator",
+    ]
+    assert jax.eval_shape(lambda t: t + t, tally).numerator.shape == (2,)
+    with pytest.raises(FrozenInstanceError):
+        tally.numerator = 0.0
+
+
+@both_x64
+def test_a_tally_as_scan_carry(x64):
+    batches = f32([[1, 2], [3, 4], [5, NAN]])
+    mask = ~np.isnan(batches)
+
+    def over_batches(batches):
+        def step(tally, batch):
+            errors, mask = batch
+            return tally + error.tally(errors, jnp.zeros_like(errors), where=mask), None
+
+        return jax.lax.scan(step, jaxloss.Tally(0, 0), (batches, mask))[0]
+
+    def cost(batches):
+        tally = over_batches(batches)
+        return error.finish(tally), tally
+
+    with jax.enable_x64(x64):
+        (value, tally), gradient = jax.jit(jax.value_and_grad(cost, has_aux=True))(batches)
+    assert (float(value), *numbers(tally)) == (3, 15, 5)
+    np.testing.assert_allclose(gradient, [[0.2, 0.2], [0.2, 0.2], [0.2, 0]], rtol=1e-6)
+
+
+def test_tallies_under_vmap():
+    rows, mask = f32([[1, 2], [3, NAN]]), np.array([[True, True], [True, False]])
+
+    def one_shard(row, mask):
+        local = error.tally(row, jnp.zeros(2), where=mask)
+        return local, jax.lax.psum(local, "shards")
+
+    local, everywhere = jax.jit(jax.vmap(one_shard, axis_name="shards"))(rows, mask)
+    assert numbers(local) == ([3, 3], [2, 1])
+    assert numbers(everywhere) == ([6, 6], [3, 3])
+    np.testing.assert_allclose(local.mean, [1.5, 3])
+    axes = jax.tree.map(lambda _: 0, local)
+    np.testing.assert_allclose(jax.vmap(error.finish, in_axes=(axes,))(everywhere), [2, 2])
+
+
+def test_gradients_accumulated_over_steps():
+    rng = np.random.default_rng(5)
+    x, y, kept = rng.normal(size=(9, 3)), rng.normal(size=9), rng.random(9) < 0.6
+    parameters = {"w": f32([0.5, -1, 2]), "b": f32(0.25)}
+    optimiser = optax.sgd(0.1, momentum=0.9)
+
+    @jax.jit
+    def micro_step(parameters, x, y, kept):
+        def cost(parameters):
+            tally = squared.tally(x @ parameters["w"] + parameters["b"], y, where=kept)
+            return tally.numerator, tally.denominator
+
+        (numerator, denominator), gradients = jax.value_and_grad(cost, has_aux=True)(parameters)
+        return jaxloss.Tally((numerator, gradients), denominator)
+
+    micro_batches = [(0, 2), (2, 3), (3, 9)]
+    value, gradients = sum(micro_step(parameters, f32(x[a:b]), f32(y[a:b]), kept[a:b]) for a, b in micro_batches).mean
+    updates, _ = optimiser.update(gradients, optimiser.init(parameters), parameters)
+    stepped = optax.apply_updates(parameters, updates)
+
+    e = (x @ parameters["w"].astype(float) + 0.25 - y)[kept]
+    np.testing.assert_allclose(value, np.mean(e**2), rtol=1e-5)
+    np.testing.assert_allclose(stepped["w"], parameters["w"] - 0.1 * 2 * x[kept].T @ e / len(e), rtol=1e-5)
+    np.testing.assert_allclose(stepped["b"], 0.25 - 0.1 * 2 * np.mean(e), rtol=1e-5)
+
+
+def test_tallies_in_optax_microbatching():
+    p, mask = f32([1, 2, 3, NAN, 5, NAN]), np.array([True, True, True, False, True, False])
+    tally_of = optax.microbatching.microbatch(
+        lambda p, mask: error.tally(p, jnp.zeros_like(p), where=mask),
+        (0, 1),
+        2,
+        optax.microbatching.AccumulationType.SUM,
+    )
+    tally = jax.jit(tally_of)(p, mask)
+    assert isinstance(tally, jaxloss.Tally)
+    assert numbers(tally) == (11.0, 4.0)
+
+
+# ----------------------------------------------------------------------------------------------------- Loss as a value
+
+BUILDERS = {
+    "library": lambda: jaxloss.huber,
+    "library-signature": lambda: sparse,
+    "sum": lambda: jaxloss.reduce(jaxloss.huber, "sum"),
+    "none": lambda: jaxloss.reduce(jaxloss.huber, "none"),
+    "mean-over-axis": lambda: jaxloss.reduce(jaxloss.huber, axis=-1),
+    "sum-over-axes": lambda: jaxloss.reduce(jaxloss.huber, "sum", axis=(0, -1)),
+    "sum-over-axis-none": lambda: jaxloss.reduce(jaxloss.reduce(sparse, "sum", axis=-1), "none"),
+    "two-steps": lambda: jaxloss.reduce(jaxloss.reduce(jaxloss.huber, axis=-1), "sum", axis=0),
+    "callable": lambda: jaxloss.reduce(squared, root_mean),
+    "partial": lambda: jaxloss.reduce(functools.partial(jaxloss.huber, delta=2.0)),
+    "partial-sum": lambda: jaxloss.reduce(functools.partial(jaxloss.huber, delta=2.0), "sum"),
+    "partial-other": lambda: jaxloss.reduce(functools.partial(jaxloss.huber, delta=3.0), "sum"),
+    "partial-name": lambda: jaxloss.reduce(functools.partial(jaxloss.triplet, margin=1.0, distance="cosine"), "sum"),
+    "custom": lambda: log_error,
+    "custom-sum": lambda: jaxloss.reduce(log_error, "sum"),
+    "custom-signature": lambda: jaxloss.reduce(head, "sum"),
+    "custom-partial": lambda: jaxloss.reduce(functools.partial(log_error, scale=2.0), axis=0),
+    "custom-by-another-name": lambda: jaxloss.reduce(dot, "none"),
+    "made-twice": lambda: jaxloss.custom_loss(_dot, signature="(d),(d)->()"),
+    "made-with-another-signature": lambda: jaxloss.custom_loss(_dot, signature="(k),(k)->()"),
+    "plain-function": lambda: jaxloss.reduce(plain_error, "sum"),
+    "plain-partial": lambda: jaxloss.reduce(functools.partial(plain_error, power=2.0), "sum"),
+}
+built = pytest.mark.parametrize("name", BUILDERS)
+
+
+@built
+def test_losses_are_equal_by_structure(name):
+    loss = BUILDERS[name]()
+    assert isinstance(loss, jaxloss.Loss)
+    assert loss == BUILDERS[name]()
+    assert hash(loss) == hash(BUILDERS[name]())
+    assert [other for other in BUILDERS if BUILDERS[other]() == loss] == [name]
+    assert loss != name
+
+
+@built
+def test_losses_are_frozen(name):
+    loss = BUILDERS[name]()
+    with pytest.raises(FrozenInstanceError):
+        loss._last = "sum"
+    with pytest.raises(FrozenInstanceError):
+        loss.anything = 1
+    with pytest.raises(FrozenInstanceError):
+        del loss._term
+
+
+@built
+def test_losses_are_pickled_and_copied(name):
+    loss = BUILDERS[name]()
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
+        assert pickle.loads(pickle.dumps(loss, protocol)) == loss
+    assert copy.copy(loss) == loss
+    assert copy.deepcopy(loss) == loss
+    restored = pickle.loads(pickle.dumps(loss))
+    assert (restored.__name__, restored.signature, repr(restored)) == (loss.__name__, loss.signature, repr(loss))
+
+
+def test_a_pickled_loss_computes():
+    restored = pickle.loads(pickle.dumps(jaxloss.reduce(functools.partial(plain_error, power=2.0), "sum", axis=-1)))
+    assert restored(f32([[1, 2], [3, 4]]), 0.0) == 15
+
+
+@built
+def test_repr_is_the_code_that_makes_it(name):
+    loss = BUILDERS[name]()
+    names = {"jaxloss": jaxloss, "functools": functools, "root_mean": root_mean, "log_error": log_error, "head": head}
+    names |= {"plain_error": plain_error}
+    if loss.__name__ == "_dot":
+        names["_dot"] = jaxloss.custom_loss(_dot, signature=loss.signature)
+    made = eval(repr(loss), names)
+    assert (made if isinstance(made, jaxloss.Loss) else jaxloss.reduce(made)) == loss
+
+
+def test_repr_reads_like_code():
+    assert repr(jaxloss.huber) == "jaxloss.huber"
+    assert repr(log_error) == "log_error"
+    assert repr(jaxloss.reduce(jaxloss.reduce(sparse, "sum", axis=-1), "none")) == (
+        "jaxloss.reduce(jaxloss.reduce(jaxloss.softmax_cross_entropy_with_integer_labels, 'sum', axis=-1), 'none')"
+    )
+
+
+def test_a_bound_array_makes_a_loss_that_is_equal_but_not_hashable():
+    def bound(delta):
+        return jaxloss.reduce(functools.partial(jaxloss.huber, delta=delta), "sum")
+
+    delta = np.array([1.0, 2.0])
+    assert bound(delta) == bound(delta.copy()) == bound(delta)
+    assert bound(delta) != bound(np.array([1.0, 3.0]))
+    assert bound(jnp.array([1.0, 2.0])) == bound(jnp.array([1.0, 2.0]))
+    assert bound(delta) != bound(1.0)
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(bound(delta))
+    # 1 (3 - 1/2) + 2 (3 - 1)
+    assert bound(delta)(f32([3, 3]), 0.0) == bound(jnp.array([1.0, 2.0]))(f32([3, 3]), 0.0) == 6.5
+    assert pickle.loads(pickle.dumps(bound(delta))) == bound(delta)
+
+
+def test_partials_of_losses():
+    p = f32([3, 0])
+    wide = functools.partial(jaxloss.huber, delta=2.0)
+    assert wide(p, 0.0) == jaxloss.reduce(wide)(p, 0.0) == 2  # 2 (3 - 1) / 2
+    assert jaxloss.reduce(wide, "sum")(p, 0.0) == jaxloss.reduce(functools.partial(total(jaxloss.huber), delta=2.0))(
+        p, 0.0
+    )
+    assert jaxloss.reduce(wide)(p, 0.0, delta=1.0) == 1.25
+    assert jaxloss.reduce(functools.partial(wide, delta=1.0)) == jaxloss.reduce(
+        functools.partial(jaxloss.huber, delta=1.0)
+    )
+    again = jaxloss.reduce(functools.partial(jaxloss.reduce(functools.partial(log_error, scale=2.0)), shift=0.5), "sum")
+    assert again == jaxloss.reduce(functools.partial(log_error, shift=0.5, scale=2.0), "sum")
+    loss = jaxloss.reduce(functools.partial(jaxloss.triplet, distance=plain_distance), "sum")
+    assert loss(f32([0, 0]), f32([0, 5]), f32([1, 1])) == f32(3 + 0.2)
+    assert loss == jaxloss.reduce(functools.partial(jaxloss.triplet, distance=plain_distance), "sum")
+
+
+def plain_distance(u, v):
+    return jnp.sum(jnp.abs(u - v))
+
+
+def test_a_plain_function_is_a_loss_to_reduce():
+    sums = jaxloss.reduce(plain_error, "sum", axis=-1)
+    assert isinstance(sums, jaxloss.Loss)
+    assert sums(f32([[1, 2], [3, 4]]), 0.0) == 5
+    assert sums(f32([[1, 2], [3, 4]]), 0.0, power=2.0, where=np.array([True, False])) == 5
+
+
+def test_reduce_keeps_what_is_not_named():
+    assert jaxloss.reduce(jaxloss.huber) == jaxloss.huber
+    assert jaxloss.reduce(total(jaxloss.huber)) == total(jaxloss.huber)
+    assert jaxloss.reduce(total(mean_of_rows), "none") == none(mean_of_rows)
+    assert jaxloss.reduce(error, axis=-1) == jaxloss.reduce(error, "mean", axis=(-1,))
+
+
+def test_equal_losses_do_not_retrace():
+    traced = []
+
+    def counted(prediction, target):
+        traced.append(None)
+        return prediction - target
+
+    call = jax.jit(lambda loss, p: loss(p, 0.0), static_argnums=0)
+    for _ in range(3):
+        assert call(jaxloss.reduce(counted, "sum"), f32([1, 2])) == 3
+        assert call(jaxloss.reduce(jaxloss.custom_loss(counted), "sum"), f32([2, 2])) == 4
+    assert len(traced) == 1
+    call(jaxloss.reduce(counted, "mean"), f32([1, 2]))
+    assert len(traced) == 2
+    call(jaxloss.reduce(counted, "sum"), f32([1, 2, 3]))
+    assert len(traced) == 3
+
+
+def test_traced_options_do_not_retrace():
+    traced = []
+
+    @jax.jit
+    def cost(p, delta, mask, weights):
+        traced.append(None)
+        return jaxloss.huber(p, 0.0, delta=delta, where=mask, weights=weights)
+
+    for delta in (1.0, 2.0):
+        for mask in (True, False):
+            cost(f32([3, 0]), delta, np.array([mask, True]), f32([1, delta]))
+    assert len(traced) == 1
+
+
+# ------------------------------------------------------------------------------------------------ what Python shows
+
+
+def test_signature():
+    assert str(inspect.signature(jaxloss.huber)) == "(prediction, target, *, delta=1.0, where=None, weights=None)"
+    assert str(inspect.signature(total(mean_of_rows))) == "(prediction, target, *, where=None, weights=None)"
+    assert str(inspect.signature(head)) == "(hidden, labels, kernel, *, temperature=1.0, where=None, weights=None)"
+    wide = jaxloss.reduce(functools.partial(jaxloss.huber, delta=2.0))
+    assert inspect.signature(wide).parameters["delta"].default == 2.0
+    masked = inspect.signature(sparse).parameters["class_mask"]
+    assert (masked.kind, masked.default) == (inspect.Parameter.POSITIONAL_OR_KEYWORD, None)
+
+
+@pytest.mark.parametrize(
+    "loss", [jaxloss.huber, log_error, jaxloss.reduce(sparse, "sum")], ids=lambda loss: loss.__name__
+)
+def test_help(loss):
+    text = pydoc.render_doc(loss, renderer=pydoc.plaintext)
+    for parameter in inspect.signature(loss).parameters.values():
+        assert str(parameter) in text
+    assert inspect.getdoc(loss.__wrapped__).splitlines()[0] in text
+
+
+def test_a_loss_looks_like_its_term():
+    for loss in (log_error, jaxloss.reduce(log_error, "sum")):
+        assert (loss.__name__, loss.__qualname__, loss.__module__) == ("log_error", "log_error", __name__)
+        assert loss.__doc__ == "Defined for predictions above the shift only."
+        assert isinstance(loss.__wrapped__, types.FunctionType)
+        assert inspect.unwrap(loss) is log_error.__wrapped__
+    assert log_error.__wrapped__(jnp.array(2.0), jnp.array(3.0)) == 9  # log(2 - 1) - 3, squared
+    assert jaxloss.huber.__module__ == "jaxloss.losses.regression"
+    assert (jaxloss.huber.signature, sparse.signature, total(head).signature) == (
+        None,
+        "(k),(),(k)->()",
+        "(d),(),(d,v)->()",
+    )
+
+
+def test_a_loss_as_class_attribute_stays_itself():
+    class Model:
+        loss = jaxloss.huber
+
+        def cost(self, p):
+            return self.loss(p, 0.0)
+
+    assert Model.loss is Model().loss is jaxloss.huber
+    assert Model().cost(f32([3, 0])) == 1.25
+
+
+def test_a_loss_is_no_pytree():
+    assert jax.tree.leaves(jaxloss.huber) == [jaxloss.huber]
+
+
+# ----------------------------------------------------------------------------------------------------------- catalogue
+
+FAMILIES = list(dict.fromkeys(loss.__module__ for loss in jaxloss.catalogue.values()))
+
+
+def test_the_catalogue_is_read_only():
+    assert not hasattr(jaxloss.catalogue, "__setitem__")
+    with pytest.raises(TypeError):
+        jaxloss.catalogue["mine"] = jaxloss.huber
+    with pytest.raises(TypeError):
+        del jaxloss.catalogue["huber"]
+    with pytest.raises(AttributeError):
+        jaxloss.catalogue.clear()
+
+
+def test_the_catalogue_is_flat_and_in_family_order():
+    assert FAMILIES[0] == "jaxloss.losses.regression"
+    assert {"jaxloss.losses.classification", "jaxloss.losses.divergence"} <= set(FAMILIES)
+    for name, loss in jaxloss.catalogue.items():
+        assert isinstance(loss, jaxloss.Loss)
+        assert (name, loss) == (loss.__name__, getattr(jaxloss, name))
+    # Families one after the other, and each in the order of its file.
+    in_files = sorted(
+        jaxloss.catalogue.values(),
+        key=lambda loss: (FAMILIES.index(loss.__module__), loss.__wrapped__.__code__.co_firstlineno),
+    )
+    assert [loss.__name__ for loss in in_files] == list(jaxloss.catalogue)
+
+
+def test_the_catalogue_has_every_public_loss():
+    public = {name for name, value in vars(jaxloss).items() if isinstance(value, jaxloss.Loss)}
+    assert public == set(jaxloss.catalogue)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_loss_has_a_doctest_that_is_found(family):
+    found = doctest.DocTestFinder().find(importlib.import_module(family))
+    with_examples = {test.name.removeprefix(f"{family}.") for test in found if test.examples}
+    assert with_examples == {name for name, loss in jaxloss.catalogue.items() if loss.__module__ == family}
