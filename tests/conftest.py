@@ -1,4 +1,7 @@
-"""Every test runs in the strict world: no implicit promotion of dtypes or ranks, and warnings are errors."""
+"""Every test runs in the strict world: no implicit promotion of dtypes or ranks, and warnings are errors.
+
+The eight devices are simulated, for the tests of what is split over devices.
+"""
 
 import jax
 import numpy as np
@@ -6,6 +9,7 @@ import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)
 
 
 @pytest.fixture

@@ -112,7 +112,13 @@ class Handmade(Loss):
             share = jnp.ones_like(values) if where is None else jnp.asarray(where, jnp.float32)
             count = jnp.sum(share)
             values = values * share
-        return values if self._last == "none" else jnp.sum(values) if self._last == "sum" else jnp.sum(values) / count
+        return (
+            values
+            if self._plan.last == "none"
+            else jnp.sum(values)
+            if self._plan.last == "sum"
+            else jnp.sum(values) / count
+        )
 
 
 class ReturnsAnArray(Handmade):

@@ -13,8 +13,9 @@ import numpy as np
 
 from jaxloss.core import arguments, masking, reduction
 from jaxloss.core.arguments import Layout
+from jaxloss.core.evaluation import values_of
 from jaxloss.core.masking import Selection
-from jaxloss.core.reduction import How, Share, Step
+from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
 from jaxloss.core.tally import Tally
 from jaxloss.core.term import RESERVED, Term
 from jaxloss.core.types import Array, Input, computing_dtype
@@ -32,8 +33,7 @@ class Loss(Generic[P]):
 
     _term: Term
     _bound: tuple[tuple[str, Any], ...] = ()
-    _steps: tuple[Step, ...] = ()
-    _last: How | None = None
+    _plan: Plan = MEAN_OF_ALL
 
     # From the term, so that a loss looks to Python like the function it was made of.
     __name__: str = field(init=False)
@@ -67,10 +67,14 @@ class Loss(Generic[P]):
     def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
     def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
         """The cost: a scalar, unless the last step is "none"."""
-        values, part, selection, _ = self._evaluate(arrays, options, where, weights)
-        if self._last == "none":
+        values, part, selection, layout = self._evaluate(arrays, options, where, weights)
+        if self._plan.last == "none":
             return reduction.add_up(values, part, selection.counted, axes=part.reduced)
-        return self._finish(self._add_up(values, part, selection))
+        tally = self._add_up(values, part, selection)
+        if self._plan.axis_name:
+            self._refuse_groups_across_a_split(layout)
+            tally = jax.lax.psum(tally, self._plan.axis_name)
+        return self._finish(tally)
 
     @overload
     def tally(self, *args: P.args, **kwargs: P.kwargs) -> Tally: ...
@@ -79,27 +83,30 @@ class Loss(Generic[P]):
     @overload
     def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
     def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
-        """All steps but the last: what these items add to numerator and denominator of the cost."""
+        """All steps but the last: what these items add to numerator and denominator of the cost. No communication."""
         values, part, selection, layout = self._evaluate(arrays, options, where, weights)
-        if layout.leading and reduction.reduces_items(self.__name__, self._steps, layout.values):
-            raise ValueError(
-                f"{self.__name__}: an inner step reduces the first axis of values of shape {values.shape}, "
-                f"so its groups may lie across the split and their tallies do not add up; "
-                f"call the loss on all items at once."
-            )
+        self._refuse_groups_across_a_split(layout)
         return self._add_up(values, part, selection)
 
     def finish(self, tally: Tally) -> Array:
         """The last step: the exact cost of all that the tally has added up."""
         if not isinstance(tally, Tally):
             raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up at least one.")
-        if self._last == "none":
+        if self._plan.last == "none":
             raise ValueError(
                 f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce."
             )
         return self._finish(tally)
 
     # --------------------------------------------------------------------------------------------------- how it is done
+
+    def _refuse_groups_across_a_split(self, layout: Layout) -> None:
+        if layout.leading and reduction.reduces_items(self.__name__, self._plan.steps, layout.values):
+            raise ValueError(
+                f"{self.__name__}: an inner step reduces the first axis of values of shape {layout.values}, "
+                f"so its groups may lie across the split and their tallies do not add up; "
+                f"call the loss on all items at once."
+            )
 
     def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection, Layout]:
         """The unreduced values, and how much each of them counts."""
@@ -108,11 +115,11 @@ class Loss(Generic[P]):
         layout = arguments.layout(term, arrays)
         dtype = computing_dtype(arrays.values())
         selection = masking.select(term.name, where, weights, layout.values, dtype)
-        part = reduction.share(term.name, self._steps, selection, layout.values, dtype)
+        part = reduction.share(term.name, self._plan.steps, selection, layout.values, dtype)
         options = arguments.prepare_options(term, options, layout.values, dtype)
         if selection.counted is not None:
             arrays, options = masking.replace_masked(arrays, options, layout, selection.counted)
-        values = _apply(term, layout, arguments.cast(arrays, dtype), options)
+        values = values_of(term, layout, arguments.cast(arrays, dtype), options)
         return values.astype(dtype), part, selection, layout
 
     def _add_up(self, values: Array, part: Share, selection: Selection) -> Tally:
@@ -120,10 +127,10 @@ class Loss(Generic[P]):
         return Tally(reduction.add_up(values, part, selection.counted, axes=everything), part.weight)
 
     def _finish(self, tally: Tally) -> Array:
-        if self._last is None or self._last == "mean":
+        if self._plan.last is None or self._plan.last == "mean":
             return tally.mean
-        if callable(self._last):
-            return _finish_by(self._last, tally, self.__name__)
+        if callable(self._plan.last):
+            return _finish_by(self._plan.last, tally, self.__name__)
         return tally.numerator
 
     # ------------------------------------------------------------------------------------------------- what Python asks
@@ -140,7 +147,7 @@ class Loss(Generic[P]):
         return self
 
     def _structure(self) -> tuple[Any, ...]:
-        return self._term, self._steps, self._last, tuple(name for name, _ in self._bound)
+        return self._term, self._plan, tuple(name for name, _ in self._bound)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Loss):
@@ -156,19 +163,18 @@ class Loss(Generic[P]):
         text = f"jaxloss.{self.__name__}" if in_library else self.__name__
         if self._bound:
             text = f"functools.partial({text}, {', '.join(f'{name}={value!r}' for name, value in self._bound)})"
-        for step in self._steps:
+        for step in self._plan.steps:
             axis = step.axes[0] if len(step.axes) == 1 else step.axes
             text = f"jaxloss.reduce({text}, {step.how!r}, axis={axis})"
-        if self._last is not None:
-            text = (
-                f"jaxloss.reduce({text}, {getattr(self._last, '__name__', repr(self._last))})"
-                if callable(self._last)
-                else f"jaxloss.reduce({text}, {self._last!r})"
-            )
+        if self._plan.last is not None:
+            last = getattr(self._plan.last, "__name__", None) or repr(self._plan.last)
+            text = f"jaxloss.reduce({text}, {last})"
+        if self._plan.axis_name:
+            text = f"jaxloss.reduce({text}, axis_name={self._plan.axis_name!r})"
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._module_level_name() or self._term, self._bound, self._steps, self._last)
+        return _restore, (self._module_level_name() or self._term, self._bound, self._plan)
 
     def _module_level_name(self) -> tuple[str, str] | None:
         """Where the decorator left a loss in place of its term, so that the term cannot be pickled by its own name."""
@@ -179,14 +185,14 @@ class Loss(Generic[P]):
         return (self.__module__, qualname) if isinstance(found, Loss) and found._term == self._term else None
 
 
-def _restore(origin: Term | tuple[str, str], bound: Any, steps: Any, last: Any) -> Loss[...]:
+def _restore(origin: Term | tuple[str, str], bound: Any, plan: Plan) -> Loss[...]:
     if isinstance(origin, Term):
-        return Loss(origin, bound, steps, last)
+        return Loss(origin, bound, plan)
     module, qualname = origin
     found: Any = __import__(module, fromlist=["_"])
     for part in qualname.split("."):
         found = getattr(found, part)
-    restored = replace(found, _bound=bound, _steps=steps, _last=last)
+    restored = replace(found, _bound=bound, _plan=plan)
     return found if restored == found else restored
 
 
@@ -199,42 +205,6 @@ def _same(a: Any, b: Any) -> bool:
             and jnp.result_type(a) == jnp.result_type(b)
         )
     return bool(a == b)
-
-
-def _apply(term: Term, layout: Layout, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
-    """The term on every item."""
-    names = tuple(arrays)
-
-    def one_item(*args: Array) -> Array:
-        keywords: dict[str, Any] = dict.fromkeys(term.arrays) | dict(zip(names, args, strict=True)) | options
-        positional = [keywords.pop(name) for name in term.arrays]
-        return _checked_value(term, layout, arrays, term.function(*positional, **keywords))
-
-    values = one_item
-    if term.signature is not None:
-        in_axes = tuple(0 if layout.mapped[name] else None for name in names)
-        for _ in layout.leading:
-            values = jax.vmap(values, in_axes)
-    return values(*arrays.values())
-
-
-def _checked_value(term: Term, layout: Layout, arrays: dict[str, Array], value: Any) -> Array:
-    expected = layout.values if term.signature is None else layout.output
-    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
-        raise TypeError(f"{term.name}: the term must return an array, got {type(value).__name__}.")
-    value = jnp.asarray(value)
-    if value.shape == expected:
-        return value
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    if term.signature is None:
-        raise ValueError(
-            f"{term.name}: an elementwise term must return the shape of its arrays {expected}, got {value.shape} from "
-            f"{shapes}; leave mean and sum to reduce, or declare signature= if one item is more than one number."
-        )
-    raise ValueError(
-        f"{term.name}: by its signature {term.signature!r} the term must return shape {expected} for one item, "
-        f"got {value.shape}; leave mean and sum over items to reduce."
-    )
 
 
 def _finish_by(how: Callable[[Tally], Any], tally: Tally, loss: str) -> Array:

@@ -1,25 +1,45 @@
 """reduce: the same loss with other steps from values to cost."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 
 from jaxloss.core.loss import Loss, P, as_loss
 from jaxloss.core.reduction import How, Step
 
+AxisName: TypeAlias = Hashable | tuple[Hashable, ...]
+
 
 @overload
-def reduce(loss: Loss[P], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
+def reduce(
+    loss: Loss[P], how: How | None = ..., *, axis: int | Sequence[int] | None = ..., axis_name: AxisName | None = ...
+) -> Loss[P]: ...
 @overload
 def reduce(
-    loss: functools.partial[Any], how: How | None = ..., *, axis: int | Sequence[int] | None = ...
+    loss: functools.partial[Any],
+    how: How | None = ...,
+    *,
+    axis: int | Sequence[int] | None = ...,
+    axis_name: AxisName | None = ...,
 ) -> Loss[...]: ...
 @overload
-def reduce(loss: Callable[P, Any], how: How | None = ..., *, axis: int | Sequence[int] | None = ...) -> Loss[P]: ...
-def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | None = None) -> Loss[...]:
+def reduce(
+    loss: Callable[P, Any],
+    how: How | None = ...,
+    *,
+    axis: int | Sequence[int] | None = ...,
+    axis_name: AxisName | None = ...,
+) -> Loss[P]: ...
+def reduce(
+    loss: Any,
+    how: How | None = None,
+    *,
+    axis: int | Sequence[int] | None = None,
+    axis_name: AxisName | None = None,
+) -> Loss[...]:
     r"""Names how the values of a loss become a cost.
 
     $$ \text{mean} = \frac{\sum_i w_i v_i}{\sum_i w_i}, \qquad \text{sum} = \sum_i w_i v_i, \qquad
@@ -28,6 +48,7 @@ def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | Non
     Without `axis` it names the last step. With `axis` it adds an inner step, which reduces those axes within each
     group; what is left over goes to the next step. A group in which nothing counts does not count in the next step.
 
+    >>> import jax
     >>> import jax.numpy as jnp
     >>> import jaxloss
     >>> prediction, target = jnp.array([[1.0, 2.0], [3.0, 0.0]]), jnp.zeros((2, 2))
@@ -52,6 +73,21 @@ def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | Non
         loss: A Loss, a `functools.partial` of one that binds options, or an elementwise function.
         how: "mean", "sum", "none" or a callable of a Tally; None keeps the last step, and means "mean" with `axis`.
         axis: An axis, or several, of the values as the steps before this one left them.
+        axis_name: A mesh axis, or several, over which the data are split, inside `shard_map`.
+
+    With `axis_name` a call adds up numerator and denominator over the devices, separately, and then takes the last
+    step: the cost of all the data, on every device, also where masks leave some devices more than others, or nothing.
+
+    >>> mesh = jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    >>> cost = jaxloss.reduce(error, axis_name="data")
+    >>> split = jax.shard_map(cost, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P())
+    >>> print(jax.jit(split)(jnp.ones(8 * jax.device_count()), jnp.zeros(8 * jax.device_count())))
+    1.0
+
+    Under `shard_map` with its default `check_vma=True`, `jax.grad` of such a cost is the gradient of the cost of all
+    the data: inside the map, with respect to a parameter that all devices share, it comes summed over them. With
+    `check_vma=False`, and under `pmap`, the sum of the devices' costs is what is differentiated, which counts the one
+    cost once for each device: there, differentiate the local tally and add up the gradients yourself.
 
     A weight belongs to the axes it has: a step that reduces one of them uses the weights, and each group it leaves then
     counts once; a step that reduces none of them leaves them to the step that does.
@@ -64,15 +100,26 @@ def reduce(loss: Any, how: How | None = None, *, axis: int | Sequence[int] | Non
     known = how is None or (isinstance(how, str) and how in ("mean", "sum", "none"))
     if not known and (not callable(how) or isinstance(how, Loss)):
         raise ValueError(f"reduce: how must be 'mean', 'sum', 'none' or a callable of a Tally, got {how!r}.")
-    if axis is None:
-        return base if how is None else replace(base, _last=how)
-    if base._last is not None:
+    plan = base._plan
+    if axis_name is not None:
+        plan = replace(plan, axis_name=axis_name if isinstance(axis_name, tuple) else (axis_name,))
+    if axis is not None:
+        if plan.last is not None:
+            raise ValueError(
+                f"reduce: axis={axis} comes after the last step of {base!r}; add inner steps before naming the last."
+            )
+        if how is not None and how not in ("mean", "sum"):
+            raise ValueError(
+                f"reduce: axis={axis} takes 'mean' or 'sum', got {how!r}; only the last step may be another."
+            )
+        plan = replace(plan, steps=(*plan.steps, Step(how or "mean", _axes(axis))))
+    elif how is not None:
+        plan = replace(plan, last=how)
+    if plan.last == "none" and plan.axis_name:
         raise ValueError(
-            f"reduce: axis={axis} comes after the last step of {base!r}; add inner steps before naming the last."
+            f"reduce: axis_name={plan.axis_name} adds up over devices, which 'none' does not; name another last step."
         )
-    if how is not None and how not in ("mean", "sum"):
-        raise ValueError(f"reduce: axis={axis} takes 'mean' or 'sum', got {how!r}; only the last step may be another.")
-    return replace(base, _steps=(*base._steps, Step(how or "mean", _axes(axis))))
+    return replace(base, _plan=plan)
 
 
 def _axes(axis: int | Sequence[int]) -> tuple[int, ...]:

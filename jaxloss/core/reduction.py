@@ -8,7 +8,8 @@ and the coefficients are the only place where masks, weights and group sizes mee
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
@@ -27,6 +28,18 @@ class Step(NamedTuple):
 
     how: Literal["mean", "sum"]
     axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the values of a loss become a cost: inner steps, then the last one, over which mesh axes."""
+
+    steps: tuple[Step, ...] = ()
+    last: How | None = None
+    axis_name: tuple[Hashable, ...] = ()
+
+
+MEAN_OF_ALL = Plan()
 
 
 class Share(NamedTuple):

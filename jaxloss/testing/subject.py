@@ -11,6 +11,7 @@ import numpy as np
 from jaxloss.core import arguments
 from jaxloss.core.loss import as_loss
 from jaxloss.core.reduce import reduce
+from jaxloss.core.reduction import MEAN_OF_ALL
 from jaxloss.core.term import is_label, is_mask
 
 
@@ -26,7 +27,7 @@ class Subject:
     """A loss without its reductions, and an example of a call."""
 
     def __init__(self, loss: Any, arrays: Sequence[Any], options: Mapping[str, Any]) -> None:
-        self.loss: Any = dataclasses.replace(as_loss(loss), _steps=(), _last=None)
+        self.loss: Any = dataclasses.replace(as_loss(loss), _plan=MEAN_OF_ALL)
         self.name: str = self.loss.__name__
         self.options = dict(options)
         term = self.loss._term
