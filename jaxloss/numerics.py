@@ -287,7 +287,7 @@ def _(primals, tangents):
 
 @jax.jit
 def xlogy(x: Array, y: Array) -> Array:
-    r"""x times the logarithm of y, 0 where x is 0.
+    r"""The product of x with the logarithm of y, 0 where x is 0.
 
     $$ x \log y, \qquad 0 \log 0 = 0 $$
 
@@ -301,7 +301,7 @@ def xlogy(x: Array, y: Array) -> Array:
 
 @jax.jit
 def xlog1py(x: Array, y: Array) -> Array:
-    r"""x times the logarithm of 1 + y, 0 where x is 0.
+    r"""The product of x with the logarithm of 1 + y, 0 where x is 0.
 
     $$ x \log(1 + y), \qquad 0 \log 0 = 0 $$
 
@@ -354,13 +354,13 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5005, 0.4995]), jnp.array([0.5, 0.5])):.3e}")
     5.000e-07
     """
-    # log(p / q) is 2 atanh of this, and p log(p / q) - (p - q) is difference * half + 2 p (atanh(half) - half).
+    # log(p / q) is 2 atanh of half, so the bracket is difference * half + 2 p (atanh(half) - half).
     difference = p - q
     half = ratio(difference, p + q)
-    near = jnp.abs(half) < 0.1
+    near = jnp.abs(half) <= 1 / 3  # within a factor of 2, where the difference is exact
     half, square = jnp.where(near, half, 0), jnp.square(jnp.where(near, half, 0))
     series = jnp.zeros_like(half)
-    for order in range(19, 1, -2):
+    for order in range(2 * (jnp.finfo(p.dtype).nmant // 3) + 3, 1, -2):
         series = series * square + 1 / order
     bracket = difference * half + 2 * p * (half * square * series)
     inner = jnp.sum(jnp.where(near, bracket, rel_entr(p, q)), axis=-1)
@@ -382,7 +382,9 @@ def _log_ratio(p: Array, q: Array) -> Array:
     # Two logarithms only where the quotient leaves the range: their difference would cancel elsewhere.
     in_range = (quotient < jnp.inf) & (quotient > jnp.finfo(p.dtype).tiny)
     far = jnp.where(in_range, safe_log(jnp.where(in_range, quotient, 1)), safe_log(safe_p) - safe_log(safe_q))
-    return jnp.where(near, exact, jnp.where(apart, far, jnp.where(q >= 0, 0, jnp.nan)))
+    # 0, but NaN for a q that is no probability.
+    unused = safe_log(jnp.where(q >= 0, 1, q))
+    return jnp.where(near, exact, jnp.where(apart, far, unused))
 
 
 @jax.custom_jvp
@@ -601,7 +603,9 @@ def one_hot(label: Array, classes: int, dtype: Input = jnp.float32) -> Array:
     >>> print(one_hot(jnp.array(1), 3), one_hot(jnp.array(-1), 3))
     [0. 1. 0.] [nan nan nan]
     """
-    indicator = jnp.arange(classes, dtype=label.dtype) == label[..., None]
+    if label.dtype.itemsize < 4:  # too small to number the classes
+        label = label.astype(jnp.int32)
+    indicator = jax.lax.broadcasted_iota(label.dtype, (*label.shape, classes), label.ndim) == label[..., None]
     known = (label >= 0) & (label < classes)
     return jnp.where(known[..., None], indicator.astype(dtype), jnp.nan)
 
@@ -618,8 +622,8 @@ def pick(values: Array, label: Array) -> Array:
     7.0
     """
     indicator = one_hot(label, values.shape[-1], values.dtype)
-    # Where the indicator is NaN every entry is kept, as NaN.
-    return jnp.sum(jnp.where(indicator == 0, 0, jnp.where(indicator == 1, values, indicator)), axis=-1)
+    chosen = jnp.sum(jnp.where(indicator == 1, values, 0), axis=-1)
+    return jnp.where((label >= 0) & (label < values.shape[-1]), chosen, jnp.nan)
 
 
 @jax.custom_jvp
@@ -747,22 +751,19 @@ def _relative(logits: Array) -> tuple[Array, Array, Array]:
     """Logits against the largest, m: the gaps m - x, the weights exp(x - m), and the sum of all weights but one of m's.
 
     The rounding error of the gap is carried into its exponential: a gap of 80 is off by up to 4e-6, and so would be
-    the weight, 50 ulp (Knuth's exact subtraction).
+    the weight, 50 ulp.
     """
     largest = jnp.max(logits, axis=-1, keepdims=True)
     finite = jnp.where(jnp.isfinite(largest), largest, 0)
     ordinary = jnp.isfinite(logits) & jnp.isfinite(largest)
-    x = jnp.where(ordinary, logits, finite)
-    difference = x - finite
-    subtracted = difference - x
-    error = (x - (difference - subtracted)) - (finite + subtracted)
+    difference, error = _two_sum(jnp.where(ordinary, logits, finite), -finite)
 
     is_largest = (logits == largest) & (largest > -jnp.inf)
     # Where m is inf, all else is infinitely far; a NaN stays one.
-    far = jnp.where(jnp.isnan(logits) | jnp.isnan(largest), jnp.nan, jnp.inf)
+    far = jnp.where(jnp.isnan(logits), logits, jnp.where(jnp.isnan(largest), largest, jnp.inf))
     gap = jnp.where(is_largest, 0, jnp.where(ordinary, -difference, far))
     decay = jnp.exp(-gap)
-    weight = jnp.where(is_largest, 1, decay + decay * jnp.where(ordinary, error, 0))
+    weight = jnp.where(is_largest, 1, decay + decay * error)
     runners_up = jnp.sum(jnp.where(is_largest, 0, weight), axis=-1, keepdims=True)
     ties = jnp.sum(is_largest, axis=-1, keepdims=True) - 1
     return gap, weight, runners_up + jnp.maximum(ties, 0).astype(logits.dtype)
@@ -797,28 +798,63 @@ def squared_euclidean_distance(u: Array, v: Array) -> Array:
 
 @jax.custom_jvp
 @jax.jit
-def squared_norm_difference(u: Array, v: Array) -> Array:
-    r"""The squared norm of u minus that of v, over the last axis.
+def squared_distance_difference(u: Array, v: Array, w: Array) -> Array:
+    r"""How much farther u is from v than from w, in squared Euclidean distance over the last axis.
 
-    $$ \lVert u \rVert^2 - \lVert v \rVert^2 = \sum_i (u_i - v_i)(u_i + v_i) $$
+    $$ \lVert u - v \rVert^2 - \lVert u - w \rVert^2 = (w - v) \cdot (u - v + u - w) $$
 
-    Finite wherever the difference is, even if the squares are not (they are infinite from 2e19 on). The gradient is 2 u
-    and -2 v.
+    Finite wherever the difference is, also where both squares overflow (from 2e19 on). It does not cancel where u is
+    far from both. The gradient in u is 2 (w - v), in v -2 (u - v), in w 2 (u - w).
 
-    >>> print(squared_norm_difference(jnp.array([3e30, 4e30]), jnp.array([5e30, 0.0])))
-    0.0
+    >>> u, v, w = jnp.zeros(2), jnp.array([3e30, 4e30]), jnp.array([5e30, 0.0])
+    >>> print(squared_distance_difference(u, v, w), squared_distance_difference(u, v, 2 * w))
+    0.0 -inf
     """
-    scaled, scale = _unit_scale(jnp.stack([u, v], axis=-2), axis=(-2, -1))
-    a, b = scaled[..., 0, :], scaled[..., 1, :]
-    scale = jnp.squeeze(scale, (-2, -1))
-    return jnp.sum((a - b) * (a + b), axis=-1) * scale * scale
+    product, _, scale = _product_of_differences(u, v, w)
+    return product * scale * scale
 
 
-@squared_norm_difference.defjvp
+@squared_distance_difference.defjvp
 @jax.jit
 def _(primals, tangents):
-    (u, v), (du, dv) = primals, tangents
-    return squared_norm_difference(u, v), 2 * (jnp.sum(u * du, axis=-1) - jnp.sum(v * dv, axis=-1))
+    (u, v, w), (du, dv, dw) = primals, tangents
+    slope = jnp.sum((w - v) * du - (u - v) * dv + (u - w) * dw, axis=-1)
+    return squared_distance_difference(u, v, w), 2 * slope
+
+
+@jax.custom_jvp
+@jax.jit
+def distance_difference(u: Array, v: Array, w: Array) -> Array:
+    r"""How much farther u is from v than from w, in Euclidean distance over the last axis.
+
+    $$ \lVert u - v \rVert - \lVert u - w \rVert
+       = \frac{(w - v) \cdot (u - v + u - w)}{\lVert u - v \rVert + \lVert u - w \rVert} $$
+
+    It does not cancel where u is far from both. The gradient of a distance that is 0 is 0.
+
+    >>> print(f"{distance_difference(jnp.array([1e6, 0.0]), jnp.array([0.0, 1.0]), jnp.array([0.01, 0.0])):.4f}")
+    0.0100
+    """
+    product, total, scale = _product_of_differences(u, v, w)
+    return ratio(product, total) * scale
+
+
+@distance_difference.defjvp
+@jax.jit
+def _(primals, tangents):
+    (u, v, w), (du, dv, dw) = primals, tangents
+    slope = unit_vector(u - v) * (du - dv) - unit_vector(u - w) * (du - dw)
+    return distance_difference(u, v, w), jnp.sum(slope, axis=-1)
+
+
+def _product_of_differences(u: Array, v: Array, w: Array) -> tuple[Array, Array, Array]:
+    """(w - v) . (u - v + u - w) over the square of a scale, the two distances over the scale, and the scale."""
+    to_v, to_w, between = _finite(u - v), _finite(u - w), _finite(w - v)
+    scaled, scale = _unit_scale(jnp.stack([to_v, to_w], axis=-2), axis=(-2, -1))
+    scale = jnp.squeeze(scale, -1)
+    a, b = scaled[..., 0, :], scaled[..., 1, :]
+    total = safe_norm(a) + safe_norm(b)
+    return jnp.sum(ratio(between, scale) * (a + b), axis=-1), total, jnp.squeeze(scale, -1)
 
 
 @jax.custom_jvp
@@ -829,8 +865,8 @@ def cosine_distance(u: Array, v: Array) -> Array:
     $$ 1 - \cos\theta = \frac{\sin^2\theta}{1 + \cos\theta}, \qquad \cos\theta = \hat u \cdot \hat v, \qquad
        \sin\theta = \lVert \hat v - (\hat u \cdot \hat v)\,\hat u \rVert $$
 
-    The second form, which does not cancel, serves below a right angle. A zero vector has cosine 0, so distance 1, and
-    gradient 0.
+    The second form, which does not cancel, serves where the angle is below 60 degrees. A zero vector has cosine 0, so
+    distance 1, and gradient 0.
 
     >>> print(f"{cosine_distance(jnp.array([1e-30, 0.0]), jnp.array([1e20, 1e16])):.2e}")
     5.00e-09
@@ -839,7 +875,7 @@ def cosine_distance(u: Array, v: Array) -> Array:
     cosine = ratio(_dot(a, b), safe_sqrt(_dot(a, a)) * safe_sqrt(_dot(b, b)))
     across = _across(b, a)
     near = ratio(_dot(across, across), _dot(b, b) * (1 + jnp.maximum(cosine, 0)))
-    return jnp.squeeze(jnp.where(cosine > 0, near, 1 - cosine), -1)
+    return jnp.squeeze(jnp.where(cosine > 0.5, near, 1 - cosine), -1)
 
 
 @cosine_distance.defjvp

@@ -1,18 +1,48 @@
-"""The term on every item: mapped over the leading axes, or called once if it is elementwise."""
+"""The term on every item, and the sum of what each value counts."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.arguments import Layout
+from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.term import Term
 from jaxloss.core.types import Array
+from jaxloss.numerics import multiply_no_nan
 
 
-def values_of(term: Term, layout: Layout, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
-    """The unreduced values."""
+@dataclass(frozen=True)
+class Items:
+    """The items of one call, with nothing left to check: what does not count is replaced, and each share is known.
+
+    `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend, or
+    are None where every value counts, or counts 1.
+    """
+
+    term: Term
+    layout: Layout
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    counted: Array | None
+    coefficient: Array | None
+    dtype: Any
+
+
+def add_up(items: Items, axes: tuple[int, ...]) -> Array:
+    """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
+    values = _values(items).astype(items.dtype)
+    if items.counted is not None:
+        values = jnp.where(items.counted, values, 0)
+    if items.coefficient is not None:
+        values = multiply_no_nan(items.coefficient, values)
+    return jnp.sum(values, axis=axes)
+
+
+def _values(items: Items) -> Array:
+    term, layout, options = items.term, items.layout, items.options
+    arrays = cast(items.arrays, items.dtype)
     names = tuple(arrays)
 
     def one_item(*args: Array) -> Array:

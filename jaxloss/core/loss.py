@@ -13,8 +13,8 @@ import numpy as np
 
 from jaxloss.core import arguments, masking, reduction
 from jaxloss.core.arguments import Layout
-from jaxloss.core.evaluation import values_of
-from jaxloss.core.masking import Selection
+from jaxloss.core.chunks import add_up_by_chunks
+from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
 from jaxloss.core.tally import Tally
 from jaxloss.core.term import RESERVED, Term
@@ -67,12 +67,12 @@ class Loss(Generic[P]):
     def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
     def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
         """The cost: a scalar, unless the last step is "none"."""
-        values, part, selection, layout = self._evaluate(arrays, options, where, weights)
+        items, part = self._prepare(arrays, options, where, weights)
         if self._plan.last == "none":
-            return reduction.add_up(values, part, selection.counted, axes=part.reduced)
-        tally = self._add_up(values, part, selection)
+            return self._add_up(items, part.reduced, part.reduced)
+        tally = self._tally(items, part)
         if self._plan.axis_name:
-            self._refuse_groups_across_a_split(layout)
+            self._refuse_groups_across_a_split(items.layout)
             tally = jax.lax.psum(tally, self._plan.axis_name)
         return self._finish(tally)
 
@@ -84,9 +84,9 @@ class Loss(Generic[P]):
     def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
     def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
         """All steps but the last: what these items add to numerator and denominator of the cost. No communication."""
-        values, part, selection, layout = self._evaluate(arrays, options, where, weights)
-        self._refuse_groups_across_a_split(layout)
-        return self._add_up(values, part, selection)
+        items, part = self._prepare(arrays, options, where, weights)
+        self._refuse_groups_across_a_split(items.layout)
+        return self._tally(items, part)
 
     def finish(self, tally: Tally) -> Array:
         """The last step: the exact cost of all that the tally has added up."""
@@ -100,16 +100,8 @@ class Loss(Generic[P]):
 
     # --------------------------------------------------------------------------------------------------- how it is done
 
-    def _refuse_groups_across_a_split(self, layout: Layout) -> None:
-        if layout.leading and reduction.reduces_items(self.__name__, self._plan.steps, layout.values):
-            raise ValueError(
-                f"{self.__name__}: an inner step reduces the first axis of values of shape {layout.values}, "
-                f"so its groups may lie across the split and their tallies do not add up; "
-                f"call the loss on all items at once."
-            )
-
-    def _evaluate(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Array, Share, Selection, Layout]:
-        """The unreduced values, and how much each of them counts."""
+    def _prepare(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Items, Share]:
+        """The items of a call, and how much each of their values counts."""
         term = self._term
         arrays, options = arguments.bind(term, args, {**dict(self._bound), **keywords})
         layout = arguments.layout(term, arrays)
@@ -119,12 +111,24 @@ class Loss(Generic[P]):
         options = arguments.prepare_options(term, options, layout.values, dtype)
         if selection.counted is not None:
             arrays, options = masking.replace_masked(arrays, options, layout, selection.counted)
-        values = values_of(term, layout, arguments.cast(arrays, dtype), options)
-        return values.astype(dtype), part, selection, layout
+        return Items(term, layout, arrays, options, selection.counted, part.coefficient, dtype), part
 
-    def _add_up(self, values: Array, part: Share, selection: Selection) -> Tally:
-        everything = tuple(range(values.ndim))
-        return Tally(reduction.add_up(values, part, selection.counted, axes=everything), part.weight)
+    def _add_up(self, items: Items, axes: tuple[int, ...], whole: tuple[int, ...]) -> Array:
+        if self._plan.chunk_size is None:
+            return add_up(items, axes)
+        return add_up_by_chunks(items, axes, whole, self._plan.chunk_size)
+
+    def _tally(self, items: Items, part: Share) -> Tally:
+        everything = tuple(range(len(items.layout.values)))
+        return Tally(self._add_up(items, everything, part.reduced), part.weight)
+
+    def _refuse_groups_across_a_split(self, layout: Layout) -> None:
+        if layout.leading and reduction.reduces_items(self.__name__, self._plan.steps, layout.values):
+            raise ValueError(
+                f"{self.__name__}: an inner step reduces the first axis of values of shape {layout.values}, "
+                f"so its groups may lie across the split and their tallies do not add up; "
+                f"call the loss on all items at once."
+            )
 
     def _finish(self, tally: Tally) -> Array:
         if self._plan.last is None or self._plan.last == "mean":
@@ -169,8 +173,9 @@ class Loss(Generic[P]):
         if self._plan.last is not None:
             last = getattr(self._plan.last, "__name__", None) or repr(self._plan.last)
             text = f"jaxloss.reduce({text}, {last})"
-        if self._plan.axis_name:
-            text = f"jaxloss.reduce({text}, axis_name={self._plan.axis_name!r})"
+        for name in ("axis_name", "chunk_size"):
+            if getattr(self._plan, name):
+                text = f"jaxloss.reduce({text}, {name}={getattr(self._plan, name)!r})"
         return text
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -15,7 +15,12 @@ AxisName: TypeAlias = Hashable | tuple[Hashable, ...]
 
 @overload
 def reduce(
-    loss: Loss[P], how: How | None = ..., *, axis: int | Sequence[int] | None = ..., axis_name: AxisName | None = ...
+    loss: Loss[P],
+    how: How | None = ...,
+    *,
+    axis: int | Sequence[int] | None = ...,
+    axis_name: AxisName | None = ...,
+    chunk_size: int | None = ...,
 ) -> Loss[P]: ...
 @overload
 def reduce(
@@ -24,6 +29,7 @@ def reduce(
     *,
     axis: int | Sequence[int] | None = ...,
     axis_name: AxisName | None = ...,
+    chunk_size: int | None = ...,
 ) -> Loss[...]: ...
 @overload
 def reduce(
@@ -32,6 +38,7 @@ def reduce(
     *,
     axis: int | Sequence[int] | None = ...,
     axis_name: AxisName | None = ...,
+    chunk_size: int | None = ...,
 ) -> Loss[P]: ...
 def reduce(
     loss: Any,
@@ -39,6 +46,7 @@ def reduce(
     *,
     axis: int | Sequence[int] | None = None,
     axis_name: AxisName | None = None,
+    chunk_size: int | None = None,
 ) -> Loss[...]:
     r"""Names how the values of a loss become a cost.
 
@@ -74,6 +82,7 @@ def reduce(
         how: "mean", "sum", "none" or a callable of a Tally; None keeps the last step, and means "mean" with `axis`.
         axis: An axis, or several, of the values as the steps before this one left them.
         axis_name: A mesh axis, or several, over which the data are split, inside `shard_map`.
+        chunk_size: How many items are evaluated at a time, counted over all leading axes that no inner step reduces.
 
     With `axis_name` a call adds up numerator and denominator over the devices, separately, and then takes the last
     step: the cost of all the data, on every device, also where masks leave some devices more than others, or nothing.
@@ -89,6 +98,14 @@ def reduce(
     `check_vma=False`, and under `pmap`, the sum of the devices' costs is what is differentiated, which counts the one
     cost once for each device: there, differentiate the local tally and add up the gradients yourself.
 
+    With `chunk_size` the values of that many items exist at a time, and are computed again for the gradient: the same
+    number and the same gradient, of an intermediate that follows the chunk and not the data. Any size works; on a
+    sharded axis one that divides the items and is a multiple of the shards, where each device works on each chunk.
+
+    >>> chunked = jaxloss.reduce(error, chunk_size=3)
+    >>> print(chunked(prediction, target), error(prediction, target))
+    1.5 1.5
+
     A weight belongs to the axes it has: a step that reduces one of them uses the weights, and each group it leaves then
     counts once; a step that reduces none of them leaves them to the step that does.
 
@@ -103,6 +120,10 @@ def reduce(
     plan = base._plan
     if axis_name is not None:
         plan = replace(plan, axis_name=axis_name if isinstance(axis_name, tuple) else (axis_name,))
+    if chunk_size is not None:
+        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int | np.integer) or chunk_size < 1:
+            raise ValueError(f"reduce: chunk_size must be an int of 1 or more, got {chunk_size!r}.")
+        plan = replace(plan, chunk_size=int(chunk_size))
     if axis is not None:
         if plan.last is not None:
             raise ValueError(

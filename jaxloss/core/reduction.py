@@ -18,7 +18,7 @@ from jaxloss.core.arguments import Shape
 from jaxloss.core.masking import Selection
 from jaxloss.core.tally import Tally
 from jaxloss.core.types import Array
-from jaxloss.numerics import multiply_no_nan, ratio
+from jaxloss.numerics import ratio
 
 How: TypeAlias = Literal["mean", "sum", "none"] | Callable[[Tally], Array]
 
@@ -32,11 +32,12 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How the values of a loss become a cost: inner steps, then the last one, over which mesh axes."""
+    """How the values of a loss become a cost: inner steps, then the last; over which mesh axes, how many at a time."""
 
     steps: tuple[Step, ...] = ()
     last: How | None = None
     axis_name: tuple[Hashable, ...] = ()
+    chunk_size: int | None = None
 
 
 MEAN_OF_ALL = Plan()
@@ -79,15 +80,6 @@ def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape,
     weight = _total(counted, weights, left, values, dtype)
     reduced = tuple(axis for axis in range(len(values)) if axis not in left)
     return Share(_times(coefficient, weights), jnp.reshape(weight, ()), reduced)
-
-
-def add_up(values: Array, part: Share, counted: Array | None, axes: tuple[int, ...]) -> Array:
-    """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
-    if counted is not None:
-        values = jnp.where(counted, values, 0)
-    if part.coefficient is not None:
-        values = multiply_no_nan(part.coefficient, values)
-    return jnp.sum(values, axis=axes)
 
 
 def reduces_items(loss: str, steps: Sequence[Step], values: Shape) -> bool:

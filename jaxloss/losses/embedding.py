@@ -6,18 +6,17 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative
-from jaxloss.numerics import (
-    cosine_distance,
-    euclidean_distance,
-    squared_euclidean_distance,
-    squared_norm_difference,
-    sum_of_three,
-)
+from jaxloss.numerics import cosine_distance, distance_difference, squared_distance_difference, sum_of_three
 
-_DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
-    "euclidean": euclidean_distance,
-    "squared_euclidean": squared_euclidean_distance,
-    "cosine": cosine_distance,
+
+def _cosine_distance_difference(anchor: Array, positive: Array, negative: Array) -> Array:
+    return cosine_distance(anchor, positive) - cosine_distance(anchor, negative)
+
+
+_DIFFERENCES: dict[str, Callable[[Array, Array, Array], Array]] = {
+    "euclidean": distance_difference,
+    "squared_euclidean": squared_distance_difference,
+    "cosine": _cosine_distance_difference,
 }
 
 
@@ -54,18 +53,16 @@ def triplet(
     >>> print(f"{triplet(anchor, positive, negative):.1f} {triplet(anchor, negative, positive):.1f}")
     0.0 0.7
     """
-    if not callable(distance) and not (isinstance(distance, str) and distance in _DISTANCES):
-        raise ValueError(f"triplet: distance must be one of {', '.join(_DISTANCES)}, or a function, got {distance!r}.")
-    if distance == "squared_euclidean":
-        return _positive_part(squared_norm_difference(anchor - positive, anchor - negative) + margin)
-    measure = distance if callable(distance) else _DISTANCES[distance]
-    return _positive_part(sum_of_three(measure(anchor, positive), -measure(anchor, negative), margin))
+    if callable(distance):
+        return _positive_part(distance(anchor, positive) - distance(anchor, negative) + margin)
+    if not isinstance(distance, str) or distance not in _DIFFERENCES:
+        known = ", ".join(_DIFFERENCES)
+        raise ValueError(f"triplet: distance must be one of {known}, or a function, got {distance!r}.")
+    return _positive_part(_DIFFERENCES[distance](anchor, positive, negative) + margin)
 
 
 @custom_loss
-def triplet_from_distances(
-    positive_distance: Input, negative_distance: Input, *, margin: NonNegative = 0.2
-) -> Array:
+def triplet_from_distances(positive_distance: Input, negative_distance: Input, *, margin: NonNegative = 0.2) -> Array:
     r"""The triplet loss of distances already at hand.
 
     $$ \max(d(a, p) - d(a, n) + m, 0) $$

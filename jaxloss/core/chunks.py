@@ -1,0 +1,117 @@
+"""The one place where items are cut: a chunk at a time, forgotten after use and computed again for the gradient.
+
+The coefficients are known before any value exists, so a chunk needs nothing of the others: the scan adds up the same
+sum in another order. Chunks are strided (every k-th item), so that along a sharded axis each device works on each.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core.arguments import Layout, cast
+from jaxloss.core.evaluation import Items, add_up
+from jaxloss.core.types import Array
+
+Axes = tuple[int, ...]
+
+
+def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
+    """`add_up` over `axes`, which are all of the values or just those that stay whole, `size` items at a time."""
+    leading, output = items.layout.leading, items.layout.output
+    cut = tuple(axis for axis in range(len(leading)) if axis not in whole)
+    count = math.prod(leading[axis] for axis in cut)
+    if count <= size:
+        return add_up(items, axes)
+    uncut = tuple(leading[axis] for axis in range(len(leading)) if axis in whole)
+    everything = len(axes) == len(leading) + len(output)
+    inner = tuple(range(0 if everything else 1, 1 + len(uncut)))
+    inner += tuple(axis - len(cut) + 1 for axis in axes if axis >= len(leading))
+    varied = _by_item(items, cut)
+    _refuse_uneven_shards(items, varied, count, size)
+    shared = _shared(items, varied)
+
+    @jax.checkpoint
+    def chunk(part: dict[str, Any]) -> Array:
+        length = jax.tree.leaves(part)[0].shape[0]
+        layout = Layout((length, *uncut), output, items.layout.mapped)
+        arrays, options = shared["arrays"] | part["arrays"], shared["options"] | part["options"]
+        return add_up(
+            Items(items.term, layout, arrays, options, part["counted"], part["coefficient"], items.dtype), inner
+        )
+
+    rounds = count // size
+    strided = jax.tree.map(lambda x: _strides(x, size, rounds), varied)
+    results = jax.lax.scan(lambda _, part: (None, chunk(part)), None, strided)[1]
+    tail = [chunk(jax.tree.map(lambda x: x[size * rounds :], varied))] if count % size else []
+    if everything:
+        return sum(tail, start=jnp.sum(results))
+    results = jnp.moveaxis(results, 0, 1).reshape(size * rounds, *results.shape[2:])
+    return jnp.concatenate([results, *tail]).reshape(*(leading[axis] for axis in cut), *results.shape[1:])
+
+
+def _by_item(items: Items, cut: Axes) -> dict[str, Any]:
+    """All that varies from item to item, with one axis of items in front."""
+    rank, leading = len(items.layout.values), items.layout.leading
+
+    def in_front(x: Array) -> Array:
+        full = tuple(leading[axis] if axis in cut else size for axis, size in enumerate(x.shape))
+        moved = jnp.moveaxis(jnp.broadcast_to(x, full), cut, range(len(cut)))
+        return moved.reshape(-1, *moved.shape[len(cut) :])
+
+    aligned = {name: x for name, x in items.options.items() if items.term.signature is None and _has_rank(x, rank)}
+    return {
+        "arrays": {name: in_front(x) for name, x in items.arrays.items() if items.layout.mapped[name]},
+        "options": {name: in_front(x) for name, x in aligned.items()},
+        "counted": None if items.counted is None else in_front(items.counted),
+        "coefficient": None if items.coefficient is None else in_front(items.coefficient),
+    }
+
+
+def _has_rank(option: Any, rank: int) -> bool:
+    return isinstance(option, jax.Array) and option.ndim == rank
+
+
+def _strides(x: Array, size: int, rounds: int) -> Array:
+    head = x if len(x) == size * rounds else x[: size * rounds]
+    return jnp.moveaxis(head.reshape(size, rounds, *x.shape[1:]), 1, 0)
+
+
+def _shared(items: Items, varied: dict[str, Any]) -> dict[str, Any]:
+    """What all items share, ready for a loop that adds up its gradients: in the wide dtype, and with no sum inside.
+
+    Inside `shard_map` a shared array becomes one that varies over devices as the items do, here and not in the loop,
+    where the transpose of that step, a sum over devices, would be taken for each chunk.
+    """
+    along = frozenset[Any]().union(*(_varying(x) for x in jax.tree.leaves(varied)))
+
+    def vary(x: Any) -> Any:
+        missing = tuple(along - _varying(x)) if isinstance(x, jax.Array) else ()
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    arrays = {name: x for name, x in items.arrays.items() if name not in varied["arrays"]}
+    options = {name: x for name, x in items.options.items() if name not in varied["options"]}
+    return {
+        "arrays": {name: vary(x) for name, x in cast(arrays, items.dtype).items()},
+        "options": {name: vary(x) for name, x in options.items()},
+    }
+
+
+def _varying(x: Array) -> frozenset[Any]:
+    """The mesh axes of a `shard_map` over which an array varies."""
+    kind = jax.typeof(x)
+    return frozenset(kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying)
+
+
+def _refuse_uneven_shards(items: Items, varied: dict[str, Any], count: int, size: int) -> None:
+    """A chunk must be as much from each device as from the others; known here on Explicit meshes alone."""
+    for x in jax.tree.leaves(varied):
+        sharding = jax.typeof(x).sharding
+        names = sharding.spec[0] or ()
+        shards = math.prod(sharding.mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
+        if shards > 1 and (count % size or size % shards):
+            raise ValueError(
+                f"{items.term.name}: chunk_size={size} must divide the {count} items and be a multiple of the "
+                f"{shards} devices over which they are sharded."
+            )
