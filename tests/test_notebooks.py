@@ -10,6 +10,8 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
+pytestmark = pytest.mark.xdist_group("notebooks")  # one run for all of them
+
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
