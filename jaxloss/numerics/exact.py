@@ -1,0 +1,70 @@
+"""Sums and differences whose rounding errors are carried along (Knuth, Dekker), for where near-equal numbers meet."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core.types import Array
+
+
+@jax.custom_jvp
+@jax.jit
+def sum_of_three(a: Array, b: Array, c: Array) -> Array:
+    r"""The sum of three numbers, true to the last digit also where the first two swallow the third, or all cancel.
+
+    $$ a + b + c $$
+
+    >>> print(sum_of_three(jnp.array(1e8), jnp.array(0.25), jnp.array(-1e8)))
+    0.25
+    """
+    partial, lost = two_sum(a, b)
+    total, lost_too = two_sum(partial, c)
+    return total + (lost + lost_too)
+
+
+@sum_of_three.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (a, b, c), (da, db, dc) = primals, tangents
+    return sum_of_three(a, b, c), da + db + dc
+
+
+def two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """The rounded sum, and exactly what the rounding took from it (Knuth); nothing where the sum is not finite."""
+    total = a + b
+    finite = jnp.isfinite(total)
+    a, b, reached = (jnp.where(finite, x, 0) for x in (a, b, total))
+    part = reached - a
+    return total, (a - (reached - part)) + (b - part)
+
+
+def exact_sum(x: Array) -> Array:
+    """The sum over the last axis, true also where it is nearly 0 beside its terms (Rump, Ogita and Oishi's extraction).
+
+    Against a power of two above every partial sum, the high digits of all terms lie on one grid and add up exactly.
+    """
+    bound = 2 * max(x.shape[-1], 1) * jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
+    grid = jax.lax.reduce_precision(bound, jnp.finfo(x.dtype).nexp, 0)
+    high = (x + grid) - grid
+    return jnp.sum(high, axis=-1) + jnp.sum(x - high, axis=-1)
+
+
+@jax.custom_jvp
+@jax.jit
+def residual(b: Array, factor: Array, a: Array) -> Array:
+    """The difference b - factor * a, true to the last digit however near the two are.
+
+    Each factor is split in two halves, of so few digits that their products are exact (Dekker).
+    """
+    info = jnp.finfo(a.dtype)
+    factor_high, a_high = (jax.lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2) for x in (factor, a))
+    factor_low, a_low = factor - factor_high, a - a_high
+    return (((b - factor_high * a_high) - factor_high * a_low) - factor_low * a_high) - factor_low * a_low
+
+
+@residual.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (b, factor, a), (db, dfactor, da) = primals, tangents
+    return residual(b, factor, a), db - dfactor * a - factor * da

@@ -1,0 +1,169 @@
+"""Entropies of probabilities in [0, 1], exact at 0, at 1 and where two of them are nearly the same."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core.types import Array
+from jaxloss.numerics.elementary import (
+    finite_slope,
+    largest_like,
+    log1p,
+    multiply_no_nan,
+    power,
+    ratio,
+    safe_log,
+    safe_log1p,
+    xlog1py,
+    xlogy,
+)
+from jaxloss.numerics.exact import exact_sum
+
+
+@jax.custom_jvp
+@jax.jit
+def rel_entr(p: Array, q: Array) -> Array:
+    r"""The elementwise relative entropy.
+
+    $$ p \log(p / q), \qquad 0 \log(0 / q) = 0 $$
+
+    Infinite where q is 0 and p is not. Where p and q are near, the logarithm is taken of the difference, which is
+    exact. The gradient in p is log(p/q) + 1, taken as 0 where p is 0 (the true slope is infinite); the gradient in q is
+    -p/q, 0 where p is 0.
+
+    >>> print(rel_entr(jnp.array([0.0, 1.0, 0.5]), jnp.array([0.0, 1.0, 0.0])))
+    [ 0.  0. inf]
+    """
+    return multiply_no_nan(p, _log_ratio(p, q))
+
+
+@rel_entr.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (p, q), (dp, dq) = primals, tangents
+    slope_p = jnp.where(p == 0, 0, finite_slope(_log_ratio(p, q) + 1))
+    # p / q is infinite for q = 0 and may overflow for q > 0.
+    slope_q = jnp.where(p == 0, 0, finite_slope(jnp.where(q == 0, jnp.inf, ratio(p, q))))
+    return rel_entr(p, q), dp * slope_p - dq * slope_q
+
+
+@jax.custom_jvp
+@jax.jit
+def relative_entropy(p: Array, q: Array) -> Array:
+    r"""The sum of `rel_entr` over the last axis, true also for distributions that are nearly the same.
+
+    $$ \sum_j p_j \log \frac{p_j}{q_j}
+       = \sum_j \left[ p_j \log \frac{p_j}{q_j} - (p_j - q_j) \right] + \sum_j (p_j - q_j) $$
+
+    Where p and q are near, the first form sums terms of the size of p - q to a total of the size of its square. Each
+    bracket of the second is of that size already, and the differences outside are exact. Corners as for `rel_entr`.
+
+    >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
+    4.768e-07
+    """
+    # log(p / q) is 2 atanh of half, so the bracket is difference * half + 2 p (atanh(half) - half).
+    difference = p - q
+    half = ratio(difference, p + q)
+    near = jnp.abs(half) <= 1 / 3  # within a factor of 2, where the difference is exact
+    half, square = jnp.where(near, half, 0), jnp.square(jnp.where(near, half, 0))
+    series = jnp.zeros_like(half)
+    for order in range(2 * (jnp.finfo(p.dtype).nmant // 3) + 3, 1, -2):
+        series = series * square + 1 / order
+    bracket = difference * half + 2 * p * (half * square * series)
+    inner = jnp.sum(jnp.where(near, bracket, rel_entr(p, q)), axis=-1)
+    return inner + exact_sum(jnp.where(near, difference, 0))
+
+
+@relative_entropy.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, primals, tangents)[1], axis=-1)
+
+
+def _log_ratio(p: Array, q: Array) -> Array:
+    near = jnp.abs(p - q) < 0.5 * q
+    exact = log1p(ratio(jnp.where(near, p - q, 0), jnp.where(near, q, 1)))
+    apart = (p != 0) & ~near
+    safe_p, safe_q = jnp.where(apart, p, 1), jnp.where(apart, q, 1)
+    quotient = ratio(safe_p, safe_q)
+    # Two logarithms only where the quotient leaves the range: their difference would cancel elsewhere.
+    in_range = (quotient < jnp.inf) & (quotient > jnp.finfo(p.dtype).tiny)
+    far = jnp.where(in_range, safe_log(jnp.where(in_range, quotient, 1)), safe_log(safe_p) - safe_log(safe_q))
+    # 0, but NaN for a q that is no probability.
+    unused = safe_log(jnp.where(q >= 0, 1, q))
+    return jnp.where(near, exact, jnp.where(apart, far, unused))
+
+
+@jax.custom_jvp
+@jax.jit
+def modulated_log(p: Array, complement: Array, gamma: Array) -> Array:
+    r"""The logarithm of a probability, weighed down where it is already high (the focal factor).
+
+    $$ (1 - p)^\gamma \log p $$
+
+    The complement 1 - p is passed beside p, so that both are exact at their small end; the gradient is that in p. At
+    p = 1 the value is 0 and the gradient 0 (1 if gamma is 0); at p = 0 the value is -inf and the gradient the largest
+    finite number.
+
+    >>> print(f"{modulated_log(jnp.array(0.9), jnp.array(0.1), jnp.array(2.0)):.5f}")
+    -0.00105
+    """
+    return power(complement, gamma) * _log_probability(p, complement)
+
+
+@modulated_log.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (p, complement, gamma), (dp, _, dgamma) = primals, tangents
+    log_p = _log_probability(p, complement)
+    # -log p / (1 - p) tends to 1 at p = 1, so that no power below zero of 1 - p is ever formed.
+    steepness = jnp.where(complement == 0, 1, -ratio(log_p, complement))
+    slope = power(complement, gamma) * jnp.where(
+        p == 0, largest_like(p), ratio(jnp.ones_like(p), p) + gamma * steepness
+    )
+    value = modulated_log(p, complement, gamma)
+    # log(1 - p) is 0 where log p is infinite, and the other way round.
+    inside = (p > 0) & (complement > 0)
+    log_complement = _log_probability(jnp.where(inside, complement, 1), jnp.where(inside, p, 0))
+    return value, dp * slope + dgamma * (jnp.where(inside, value, 0) * log_complement)
+
+
+def _log_probability(p: Array, complement: Array) -> Array:
+    low = p < 0.5
+    return jnp.where(low, safe_log(jnp.where(low, p, 1)), safe_log1p(-jnp.where(low, 0, complement)))
+
+
+@jax.custom_jvp
+@jax.jit
+def binary_surprisal(p: Array, target: Array) -> Array:
+    r"""The cross entropy of a target in [0, 1] with the probability p of a one.
+
+    $$ -\left[ y \log p + (1 - y) \log(1 - p) \right], \qquad
+       \frac{\partial}{\partial p} = \frac{p - y}{p\,(1 - p)}, \qquad
+       \frac{\partial}{\partial y} = \log \frac{1 - p}{p} $$
+
+    Neither slope is formed as the difference of its two terms, which cancel at p = y and at p = 1/2. 0 log 0 = 0. At
+    p = y = 0 the gradient in p is 1, at p = y = 1 it is -1, and that in y, truly infinite, is 0. At the other corners
+    the value is inf and the gradient the largest finite number of its sign. For p outside [0, 1] the value is NaN.
+
+    >>> wrong, right = jnp.array(0.0), jnp.array(1.0)
+    >>> print(binary_surprisal(wrong, right), jax.grad(binary_surprisal)(right, right))
+    inf -1.0
+    """
+    return -(xlogy(target, p) + xlog1py(1 - target, -p))
+
+
+@binary_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (p, target), (dp, dtarget) = primals, tangents
+    variance = p * (1 - p)
+    at_an_end = jnp.where(p == target, 1 - 2 * p, (2 * p - 1) * largest_like(p))
+    slope_p = jnp.where(variance == 0, at_an_end, ratio(p - target, variance))
+
+    near = jnp.abs(p - 0.5) < 0.25
+    middle, outer = jnp.where(near, p, 0.5), jnp.where(near, 0.5, p)
+    log_odds = jnp.where(near, log1p(ratio(1 - 2 * middle, middle)), safe_log1p(-outer) - safe_log(outer))
+    slope_target = jnp.where((p == target) & jnp.isinf(log_odds), 0, finite_slope(log_odds))
+    return binary_surprisal(p, target), slope_p * dp + slope_target * dtarget
