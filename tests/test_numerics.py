@@ -1,0 +1,595 @@
+"""The numerics, one function at a time: true at generic points, and at every corner what the docstring says."""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mpmath
+import numpy as np
+import pytest
+from cases import cosine, euclidean, softplus
+from mpmath import mp, mpf
+
+from jaxloss import numerics
+
+INF, NAN = np.inf, np.nan
+LARGEST = float(np.finfo(np.float32).max)
+DIGITS = 120
+STEP = mpf(10) ** -40
+
+
+def dot(a, b):
+    return mp.fsum(ai * bi for ai, bi in zip(a, b, strict=True))
+
+
+def each(function):
+    return lambda x: [function(xj) for xj in x]
+
+
+def minus(a, b):
+    return [ai - bi for ai, bi in zip(a, b, strict=True)]
+
+
+def log_partition(x):
+    return mp.log(mp.fsum(mp.exp(xj) for xj in x))
+
+
+def kl(p, q):
+    return mp.fsum(pj * mp.log(pj / qj) for pj, qj in zip(p, q, strict=True))
+
+
+def from_far(u, v, w):
+    return euclidean(u, v) - euclidean(u, w)
+
+
+# ------------------------------------------------------------------------------------------------------ generic points
+
+
+class Formula(NamedTuple):
+    """What a function is, in mpmath, and smooth points to try it at."""
+
+    oracle: Callable[..., Any]
+    points: Sequence[tuple[Any, ...]]
+
+
+VECTORS = [
+    ([1.0, -2.0, 0.5], [0.3, 0.7, 1.5]),
+    ([1e-30, 2e-30, -1e-30], [3e-30, 1e-30, 2e-30]),
+    ([1e17, 2e17, 1e16], [2e17, -1e17, 3e17]),
+    ([1.0, 2.0, 3.0], [1.0001, 2.0001, 2.9998]),
+]
+LOGITS = [
+    ([1.0, -2.0, 0.5],),
+    ([20.3, 0.1, -1.0],),
+    ([50.3, 0.1, -1.0],),
+    ([80.7, 0.1, -1.0],),
+    ([10001.0, 10002.5, 10000.0],),
+    ([-10001.0, -10002.5, -10000.0],),
+]
+PROBABILITIES = [(p, y) for p in (1e-30, 0.01, 0.3, 0.499, 0.501, 0.8, 0.9999) for y in (0.0, 0.25, 1.0)]
+
+# A complement that is passed beside its argument moves with it.
+COMPOSED = {
+    "modulated_log": lambda p, gamma: numerics.modulated_log(p, 1 - p, gamma),
+    "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, 1 - y, weight),
+}
+FORMULAS = {
+    "sum_of_three": Formula(
+        lambda a, b, c: a + b + c, [(1.0, 2.0, -0.1), (1e8, 0.25, -1e8), (0.1, 1e8, -1e8), (0.5, -0.7, 0.2)]
+    ),
+    "ratio": Formula(
+        lambda n, d: n / d, [(3.0, -2.0), (1e-20, 1e-25), (1e20, 1e25), (1e-30, 3e-30), (0.7, 1e-19), (0.7, 1e19)]
+    ),
+    "absolute": Formula(abs, [(3.0,), (-3.0,), (1e-30,), (-1e30,)]),
+    "safe_square": Formula(lambda x: x**2, [(3.0,), (-1e-10,), (1e15,)]),
+    "safe_sqrt": Formula(mp.sqrt, [(3.0,), (1e-30,), (1e30,)]),
+    "safe_norm": Formula(lambda x: euclidean(x, [0] * 3), [(v,) for v, _ in VECTORS]),
+    "unit_vector": Formula(lambda x: [xj / euclidean(x, [0] * 3) for xj in x], [(v,) for v, _ in VECTORS[:3]]),
+    "safe_log": Formula(mp.log, [(3.0,), (1e-30,), (1e30,), (0.999,)]),
+    "safe_log1p": Formula(mp.log1p, [(3.0,), (1e-9,), (-1e-9,), (-0.4,), (-0.999,)]),
+    "multiply_no_nan": Formula(lambda w, v: w * v, [(2.0, 3.0), (-0.3, 1e-10)]),
+    "xlogy": Formula(lambda x, y: x * mp.log(y), [(2.0, 3.0), (1e-30, 1e-30), (0.5, 0.999)]),
+    "xlog1py": Formula(lambda x, y: x * mp.log1p(y), [(2.0, 3.0), (1e-20, 1e-9), (0.5, -0.4)]),
+    "rel_entr": Formula(
+        lambda p, q: p * mp.log(p / q),
+        [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (1e-30, 3e-30), (1.0, 1e-30), (1e-30, 1.0)],
+    ),
+    "relative_entropy": Formula(
+        kl,
+        [
+            ([0.2, 0.3, 0.5], [0.6, 0.3, 0.1]),
+            ([0.2001, 0.3, 0.4999], [0.2, 0.3, 0.5]),
+            ([0.25 + 2**-20, 0.5 - 2**-19, 0.25 + 2**-20], [0.25, 0.5, 0.25]),
+            ([0.02, 0.9, 0.08], [1e-20, 0.5, 0.5]),
+        ],
+    ),
+    "log1mexp": Formula(
+        lambda x: mp.log(-mp.expm1(-x)), [(1e-20,), (1e-3,), (0.3,), (0.693,), (0.6932,), (2.0,), (50.0,)]
+    ),
+    "modulated_log": Formula(
+        lambda p, gamma: (1 - p) ** gamma * mp.log(p),
+        [(p, gamma) for p in (1e-10, 0.25, 0.5, 0.875, 1 - 2**-20) for gamma in (0.0, 0.5, 2.0)],
+    ),
+    "sigmoid": Formula(lambda x: 1 / (1 + mp.exp(-x)), [(x,) for x in (0.0, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0)]),
+    "softplus": Formula(softplus, [(x,) for x in (0.3, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0, 1e4)]),
+    "binary_surprisal": Formula(
+        lambda p, y: -y * mp.log(p) - (1 - y) * mp.log1p(-p),
+        [*PROBABILITIES, (0.3, 0.3001), (0.5, 0.50001), (0.499999, 0.500001)],
+    ),
+    "logistic_surprisal": Formula(
+        lambda x, y, w: w * y * softplus(-x) + (1 - y) * softplus(x),
+        [(x, y, w) for x in (0.3, -1.0, 20.0, -20.0, 80.0) for y, w in ((1.0, 1.0), (0.0, 1.0), (0.25, 3.0))]
+        + [(1e-6, 0.5, 1.0), (-1e-20, 0.5, 1.0)],
+    ),
+    "logsumexp": Formula(log_partition, LOGITS),
+    "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
+    "expected_surprisal": Formula(
+        lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
+        [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
+    ),
+    "euclidean_distance": Formula(euclidean, VECTORS),
+    "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
+    "squared_distance_difference": Formula(
+        lambda u, v, w: euclidean(u, v) ** 2 - euclidean(u, w) ** 2,
+        [([1.0, -2.0, 0.5], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]), ([1e6, 2e6, 0.0], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2])],
+    ),
+    "distance_difference": Formula(
+        from_far,
+        [
+            ([1.0, -2.0, 0.5], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]),
+            ([1e-30, -2e-30, 5e-31], [3e-31, 7e-31, 1.5e-30], [3e-30, -1e-30, 2e-31]),
+            ([1e6, 2e6, 0.0], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]),
+        ],
+    ),
+    "cosine_distance": Formula(
+        cosine,
+        [
+            *VECTORS,
+            ([1.0, 2.0, 3.0], [-1.0001, -2.0001, -2.9998]),
+            ([1.0, 2.0, 3.0], [7.000001, 14.000002, 20.999995]),
+            ([1e-30, 2e-30, 3e-30], [1.0001e20, 2.0001e20, 2.9998e20]),
+        ],
+    ),
+}
+VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
+
+
+def test_every_function_is_here():
+    public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
+    assert public == set(FORMULAS) | {"one_hot", "pick"}
+
+
+def function_named(name):
+    return COMPOSED.get(name, getattr(numerics, name))
+
+
+def rounded(points, dtype):
+    """The points as columns, and one by one in the digits that they have in the format."""
+    columns = [np.array(column, dtype) for column in zip(*points, strict=True)]
+    exact = [[jax.tree.map(mpf, array[number].tolist()) for array in columns] for number in range(len(points))]
+    return columns, exact
+
+
+def as_list(x):
+    return x if isinstance(x, list) else [x]
+
+
+def places(point):
+    """Every number of every argument."""
+    return [(k, j) for k, array in enumerate(point) for j in range(len(as_list(array)))]
+
+
+def moved(point, steps):
+    point = list(point)
+    for (k, j), h in steps:
+        array = point[k]
+        point[k] = [*array[:j], array[j] + h, *array[j + 1 :]] if isinstance(array, list) else array + h
+    return point
+
+
+def width(point, place):
+    return STEP * (max(map(abs, as_list(point[place[0]]))) or 1)
+
+
+def true_value(name, point):
+    return as_list(FORMULAS[name].oracle(*point))
+
+
+def true_jacobian(name, point):
+    """For each argument a row for each output."""
+    blocks = []
+    for k, array in enumerate(point):
+        columns = []
+        for place in [(k, j) for j in range(len(as_list(array)))]:
+            h = width(point, place)
+            above, below = (true_value(name, moved(point, [(place, step)])) for step in (h, -h))
+            columns.append([x / (2 * h) for x in minus(above, below)])
+        blocks.append(list(zip(*columns, strict=True)))
+    return blocks
+
+
+def true_hessian(name, point):
+    """A matrix over the places for each output."""
+
+    def entry(one, other):
+        h, g = width(point, one), width(point, other)
+        steps = [(a, b) for a in (1, -1) for b in (1, -1)]
+        corners = [true_value(name, moved(point, [(one, a * h), (other, b * g)])) for a, b in steps]
+        return [
+            mp.fsum(a * b * x for (a, b), x in zip(steps, xs, strict=True)) / (4 * h * g)
+            for xs in zip(*corners, strict=True)
+        ]
+
+    matrix = [[entry(one, other) for other in places(point)] for one in places(point)]
+    return np.moveaxis(np.array(matrix, dtype=object), -1, 0).astype(float)
+
+
+def ulps(got, true, dtype):
+    """The largest error, in ulp of the largest entry; what is subnormal may be flushed."""
+    info = np.finfo(dtype)
+    assert not np.isnan(got).any(), got
+    largest = max(*map(abs, true), mpf(float(info.tiny)))
+    spacing = mpf(2) ** (mp.floor(mp.log(largest, 2)) - info.nmant)
+    return float(max(abs(mpf(float(g)) - t) for g, t in zip(got, true, strict=True)) / spacing)
+
+
+def derivatives(name, *args):
+    function, every = function_named(name), tuple(range(len(args)))
+    return function(*args), jax.jacrev(function, every)(*args), jax.jacfwd(function, every)(*args)
+
+
+formulas = pytest.mark.parametrize("name", list(FORMULAS))
+
+
+@formulas
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
+def test_value_and_gradient(name, dtype):
+    columns, exact = rounded(FORMULAS[name].points, dtype)
+    with jax.enable_x64(dtype == np.float64):
+        found = jax.jit(jax.vmap(functools.partial(derivatives, name)))(*map(jnp.asarray, columns))
+        eager = function_named(name)(*(jnp.asarray(column[0]) for column in columns))
+    values, reverse, forward = jax.tree.map(np.asarray, found)
+    assert values.dtype == eager.dtype == dtype
+    np.testing.assert_allclose(eager, values[0], rtol=4 * np.finfo(dtype).eps, atol=0)
+
+    values = values.reshape(len(exact), -1)
+    for number, point in enumerate(exact):
+        with mp.workdps(DIGITS):
+            value, blocks = true_value(name, point), true_jacobian(name, point)
+        assert ulps(values[number], value, dtype) <= VALUE, (point, values[number], value)
+        for jacobian, (k, block) in itertools.product((reverse, forward), enumerate(blocks)):
+            for got, true in zip(np.reshape(jacobian[k][number], (len(value), -1)), block, strict=True):
+                assert ulps(got, true, dtype) <= GRADIENT, (point, k, got, [mp.nstr(t, 12) for t in true])
+
+
+@formulas
+def test_second_order(name):
+    columns, exact = rounded(FORMULAS[name].points[:2], np.float64)
+    every = tuple(range(len(columns)))
+    with jax.enable_x64(True):
+        found = jax.jit(jax.vmap(jax.hessian(function_named(name), every)))(*map(jnp.asarray, columns))
+    for number, point in enumerate(exact):
+        with mp.workdps(DIGITS):
+            true = true_hessian(name, point)
+        sizes = [len(as_list(array)) for array in point]
+        rows = [
+            [np.reshape(block[number], (len(true), n, m)) for block, m in zip(blocks, sizes, strict=True)]
+            for blocks, n in zip(found, sizes, strict=True)
+        ]
+        np.testing.assert_allclose(np.block(rows), true, rtol=1e-9, atol=1e-12 * (np.abs(true).max() + 1e-3))
+
+
+def sigmoid_slope(x):
+    return mp.exp(-x) / (1 + mp.exp(-x)) ** 2
+
+
+@pytest.mark.parametrize(
+    ("function", "true"),
+    [
+        (jax.grad(numerics.sigmoid), sigmoid_slope),
+        (jax.grad(jax.grad(numerics.sigmoid)), functools.partial(mpmath.diff, sigmoid_slope)),
+        (jax.grad(jax.grad(numerics.softplus)), sigmoid_slope),
+        (jax.grad(jax.grad(lambda x: numerics.logsumexp(jnp.stack([x, jnp.zeros_like(x)])))), sigmoid_slope),
+        (jax.grad(jax.grad(lambda x: numerics.surprisal(jnp.stack([x, jnp.zeros_like(x)]))[0])), sigmoid_slope),
+        (jax.grad(jax.grad(lambda x: numerics.surprisal(jnp.stack([jnp.zeros_like(x), x]))[0])), sigmoid_slope),
+    ],
+    ids=["sigmoid'", "sigmoid''", "softplus''", "logsumexp''", "surprisal''", "surprisal'' of the other"],
+)
+@pytest.mark.parametrize("x", [-20.0, -3.0, 3.0, 20.0, 50.0])
+def test_slopes_do_not_vanish_before_their_time(function, true, x):
+    np.testing.assert_allclose(float(jax.jit(function)(x)), float(true(mpf(x))), rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------- corners
+
+LOG2 = float(mp.log(2))
+ZEROS, ONES = [0.0, 0.0], [1.0, 2.0]
+
+# Arguments, value, gradient in each argument: what the docstrings say.
+CORNERS = {
+    "sum_of_three": [
+        ((INF, 1.0, -1e30), INF, (1, 1, 1)),
+    ],
+    "ratio": [
+        ((3.0, 0.0), 0, (0, 0)),
+        ((0.0, 0.0), 0, (0, 0)),
+        ((1e30, 1e-30), INF, (1e30, -LARGEST)),
+        ((1.0, INF), 0, (0, 0)),
+    ],
+    "absolute": [
+        ((0.0,), 0, (0,)),
+        ((-INF,), INF, (-1,)),
+    ],
+    "safe_square": [
+        ((0.0,), 0, (0,)),
+        ((-INF,), INF, (-LARGEST,)),
+    ],
+    "safe_sqrt": [
+        ((0.0,), 0, (0,)),
+        ((INF,), INF, (0,)),
+    ],
+    "safe_norm": [
+        ((ZEROS,), 0, (ZEROS,)),
+        (([INF, 1.0],), INF, ([1, 0],)),
+    ],
+    "unit_vector": [
+        ((ZEROS,), ZEROS, ([ZEROS, ZEROS],)),
+        (([-INF, 1.0],), [-1, 0], ([ZEROS, ZEROS],)),
+    ],
+    "safe_log": [
+        ((0.0,), -INF, (LARGEST,)),
+        ((INF,), INF, (0,)),
+    ],
+    "safe_log1p": [
+        ((-1.0,), -INF, (LARGEST,)),
+    ],
+    "multiply_no_nan": [
+        ((0.0, INF), 0, (0, 0)),
+        ((0.0, -INF), 0, (0, 0)),
+        ((0.0, 3.0), 0, (3, 0)),
+        ((2.0, INF), INF, (LARGEST, 2)),
+    ],
+    "xlogy": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((0.0, 2.0), 0, (LOG2, 0)),
+        ((1.0, 0.0), -INF, (-LARGEST, LARGEST)),
+    ],
+    "xlog1py": [
+        ((0.0, -1.0), 0, (0, 0)),
+        ((1.0, -1.0), -INF, (-LARGEST, LARGEST)),
+    ],
+    "rel_entr": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((0.0, 0.5), 0, (0, 0)),
+        ((1.0, 1.0), 0, (1, -1)),
+        ((0.5, 0.0), INF, (LARGEST, -LARGEST)),
+    ],
+    "relative_entropy": [
+        (([0.0, 1.0], [0.0, 1.0]), 0, ([0, 1], [0, -1])),
+        (([0.0, 1.0], [0.5, 0.5]), LOG2, ([0, LOG2 + 1], [0, -2])),
+        (([0.5, 0.5], [0.0, 1.0]), INF, ([LARGEST, 1 - LOG2], [-LARGEST, -0.5])),
+    ],
+    "log1mexp": [
+        ((0.0,), -INF, (LARGEST,)),
+        ((INF,), 0, (0,)),
+    ],
+    "modulated_log": [
+        ((1.0, 2.0), 0, (0, 0)),
+        ((1.0, 0.5), 0, (0, 0)),
+        ((1.0, 0.0), 0, (1, 0)),
+        ((0.0, 2.0), -INF, (LARGEST, 0)),
+    ],
+    "sigmoid": [
+        ((INF,), 1, (0,)),
+        ((-INF,), 0, (0,)),
+    ],
+    "softplus": [
+        ((INF,), INF, (1,)),
+        ((-INF,), 0, (0,)),
+        ((0.0,), LOG2, (0.5,)),
+    ],
+    "binary_surprisal": [
+        ((0.0, 0.0), 0, (1, 0)),
+        ((1.0, 1.0), 0, (-1, 0)),
+        ((0.0, 1.0), INF, (-LARGEST, LARGEST)),
+        ((1.0, 0.0), INF, (LARGEST, -LARGEST)),
+        ((0.0, 0.5), INF, (-LARGEST, LARGEST)),
+        ((0.5, 0.5), LOG2, (0, 0)),
+    ],
+    "logistic_surprisal": [
+        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+        ((-INF, 0.0, 1.0), 0, (0, 0, 0)),
+        ((-INF, 0.0, 0.0), 0, (0, 0, 0)),
+        ((INF, 0.0, 1.0), INF, (1, -LARGEST, 0)),
+        ((-INF, 1.0, 3.0), INF, (-3, LARGEST, LARGEST)),
+        ((0.0, 0.5, 1.0), LOG2, (0, 0, LOG2 / 2)),
+    ],
+    "logsumexp": [
+        (([-INF, -INF],), -INF, (ZEROS,)),
+        (([-INF, 0.0],), 0, ([0, 1],)),
+        (([INF, 0.0],), INF, ([1, 0],)),
+        (([LARGEST, -LARGEST],), LARGEST, ([1, 0],)),
+    ],
+    "surprisal": [
+        (([-INF, 0.0],), [INF, 0], ([[-1, 1], [0, 0]],)),
+        (([INF, 0.0],), [0, INF], ([[0, 0], [1, -1]],)),
+        (([LARGEST, -LARGEST],), [0, INF], ([[0, 0], [1, -1]],)),
+    ],
+    "expected_surprisal": [
+        (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
+        (([1.0, 0.0], [-INF, 0.0]), INF, ([LARGEST, 0], [-1, 1])),
+        (([1.0, 0.0], [INF, 0.0]), 0, (ZEROS, ZEROS)),
+        (([1.0, 0.0], [LARGEST, -LARGEST]), 0, (ZEROS, ZEROS)),
+        (([1.0, 0.0], [-INF, -INF]), INF, ([LARGEST, 0], [-1, 0])),
+    ],
+    "euclidean_distance": [
+        ((ONES, ONES), 0, (ZEROS, ZEROS)),
+    ],
+    "squared_euclidean_distance": [
+        ((ONES, ONES), 0, (ZEROS, ZEROS)),
+    ],
+    "squared_distance_difference": [
+        ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
+        ((ZEROS, [1e30, 0], [0, 2e30]), -INF, ([-2e30, 4e30], [2e30, 0], [0, -4e30])),
+        ((ZEROS, [0, 2e30], [1e30, 0]), INF, ([2e30, -4e30], [0, 4e30], [-2e30, 0])),
+    ],
+    "distance_difference": [
+        ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
+        ((ZEROS, [3.0, 4.0], ZEROS), 5, ([-0.6, -0.8], [0.6, 0.8], ZEROS)),
+    ],
+    "cosine_distance": [
+        ((ONES, ONES), 0, (ZEROS, ZEROS)),
+        ((ONES, [-1.0, -2.0]), 2, (ZEROS, ZEROS)),
+        ((ZEROS, ONES), 1, (ZEROS, ZEROS)),
+        ((ZEROS, ZEROS), 1, (ZEROS, ZEROS)),
+        (([0.0, 1.0], [INF, 1.0]), 1, ([-1, 0], ZEROS)),
+    ],
+}
+
+
+def columns_of(rows):
+    return [np.array(column, np.float32) for column in zip(*rows, strict=True)]
+
+
+@pytest.mark.parametrize("name", list(CORNERS))
+def test_corners(name):
+    args, values, gradients = zip(*CORNERS[name], strict=True)
+    args, gradients = columns_of(args), columns_of(gradients)
+    all_at_once = jax.vmap(functools.partial(derivatives, name))
+    arrays = list(map(jnp.asarray, args))
+    # Every operation by itself, so that no NaN can come and go inside a compiled function.
+    with jax.debug_nans(True), jax.disable_jit():
+        one_by_one = all_at_once(*arrays)
+    for found in (one_by_one, jax.jit(all_at_once)(*arrays)):
+        np.testing.assert_allclose(found[0], np.array(values, np.float32), rtol=1e-6)
+        for mode in found[1:]:
+            for got, true in zip(mode, gradients, strict=True):
+                np.testing.assert_allclose(got, true, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("ratio", (NAN, 0.5)),
+        ("absolute", (NAN,)),
+        ("safe_sqrt", (-1.0,)),
+        ("safe_norm", ([NAN, INF],)),
+        ("unit_vector", ([NAN, 1.0],)),
+        ("safe_log", (-1.0,)),
+        ("safe_log1p", (-2.0,)),
+        ("multiply_no_nan", (0.0, NAN)),
+        ("multiply_no_nan", (NAN, INF)),
+        ("xlogy", (0.0, -1.0)),
+        ("rel_entr", (0.0, NAN)),
+        ("rel_entr", (0.0, -1.0)),
+        ("rel_entr", (-0.1, 0.5)),
+        ("relative_entropy", ([0.0, 1.0], [NAN, 1.0])),
+        ("log1mexp", (-1.0,)),
+        ("binary_surprisal", (1.5, 1.0)),
+        ("binary_surprisal", (-0.5, 0.0)),
+        ("logistic_surprisal", (NAN, 1.0, 1.0)),
+        ("logsumexp", ([NAN, INF],)),
+        ("logsumexp", ([NAN, -INF],)),
+        ("surprisal", ([NAN, 1.0],)),
+        ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
+        ("cosine_distance", ([NAN, 1.0], [1.0, 1.0])),
+        ("distance_difference", ([NAN, 1.0], [1.0, 1.0], [1.0, 1.0])),
+    ],
+)
+def test_no_nan_is_swallowed(name, args):
+    assert np.isnan(function_named(name)(*(jnp.array(x, jnp.float32) for x in args))).all()
+
+
+# --------------------------------------------------------------------------------------------------- one at a time
+
+
+def test_slope_beside_a_root_that_is_not_taken():
+    taken = jax.grad(lambda x: jnp.where(x < 1, x, numerics.safe_sqrt(x)))
+    assert taken(0.0) == jax.jit(taken)(0.0) == 1
+
+
+def test_impossible_logits_have_no_slope():
+    def f(x):
+        return numerics.logsumexp(jnp.stack([jnp.full_like(x, -INF), -INF + x]))
+
+    assert f(1.0) == -INF
+    assert jax.grad(f)(1.0) == jax.jacfwd(f)(1.0) == 0
+
+
+def test_focal_curvature_where_the_probability_is_1():
+    # Twice the derivative of (1 - p)^gamma log p by p, at p = 1.
+    curvature = jax.jit(jax.grad(jax.grad(COMPOSED["modulated_log"])))
+    assert [float(curvature(1.0, gamma)) for gamma in (0.0, 1.0, 2.0)] == [-1, -2, 0]
+
+
+def test_a_complement_that_the_probability_cannot_show():
+    value, slope = jax.jit(jax.value_and_grad(numerics.modulated_log))(1.0, 1e-10, 0.5)
+    np.testing.assert_allclose(value, -1e-15, rtol=1e-6)
+    np.testing.assert_allclose(slope, 1.5e-5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("function", [numerics.surprisal, functools.partial(numerics.expected_surprisal, jnp.eye(3))])
+def test_a_shift_of_all_logits_changes_nothing(function):
+    logits = jnp.array([[1.0, 2.5, -3.0]] * 3)  # 1e4 more of each is still exact
+    for shift in (1e4, -1e4):
+        np.testing.assert_array_equal(function(logits + shift), function(logits))
+
+
+@pytest.mark.parametrize("size", [0.0, 1e30, -1e30, LARGEST, -LARGEST])
+def test_equal_logits_share(size):
+    logits = jnp.full(3, size, jnp.float32)
+    np.testing.assert_allclose(numerics.surprisal(logits), np.log(3), rtol=2e-7)
+    np.testing.assert_allclose(jax.grad(numerics.logsumexp)(logits), 1 / 3, rtol=2e-7)
+
+
+@pytest.mark.parametrize("margin", [20.0, 50.0, 80.0])
+def test_gradient_of_a_confident_surprisal(margin):
+    wrong = float(mp.exp(-margin) / (1 + mp.exp(-margin)))
+    for gradient in (jax.grad, jax.jacfwd):
+        slopes = jax.jit(gradient(lambda x: numerics.surprisal(x)[0]))(jnp.array([margin, 0.0]))
+        np.testing.assert_allclose(slopes, [-wrong, wrong], rtol=3e-7)
+
+
+@pytest.mark.parametrize("dtype", [jnp.int8, jnp.uint8, jnp.int32, jnp.uint32])
+def test_one_hot(dtype):
+    labels = jnp.array([0, 2, 99], dtype)
+    indicator = numerics.one_hot(labels, 300)
+    assert indicator.shape == (3, 300)
+    assert indicator.dtype == jnp.float32
+    np.testing.assert_array_equal(indicator, np.eye(300)[np.asarray(labels)])
+
+
+def test_one_hot_in_float64():
+    with jax.enable_x64(True):
+        assert numerics.one_hot(jnp.array(0), 2, jnp.float64).dtype == jnp.float64
+
+
+@pytest.mark.parametrize("label", [-1, 3, -100, 2**31 - 1, -(2**31)])
+def test_a_label_that_is_no_class(label):
+    label = jnp.array(label, jnp.int32)
+    assert np.isnan(numerics.one_hot(label, 3)).all()
+    assert np.isnan(numerics.pick(jnp.arange(3.0), label))
+
+
+def test_pick():
+    values, labels = jnp.array([[1.0, NAN, -INF], [4.0, 5.0, INF]]), jnp.array([0, 2])
+    np.testing.assert_array_equal(numerics.pick(values, labels), [1, INF])
+    for gradient in (jax.jacrev, jax.jacfwd):
+        slopes = jax.jit(gradient(lambda v: jnp.sum(numerics.pick(v, labels))))(values)
+        np.testing.assert_array_equal(slopes, [[1, 0, 0], [0, 0, 1]])
+
+
+def test_what_two_roundings_lose():
+    a, b, c = np.float32([0.1, 1e8, -1e8])
+    assert (a + b) + c == 0
+    assert numerics.sum_of_three(a, b, c) == jax.jit(numerics.sum_of_three)(a, b, c) == a
+
+
+@pytest.mark.parametrize("name", [name for name, formula in FORMULAS.items() if isinstance(formula.points[0][0], list)])
+def test_leading_axes(name):
+    columns, _ = rounded(FORMULAS[name].points[:2], np.float32)
+    mapped = jax.vmap(getattr(numerics, name))(*columns)
+    np.testing.assert_allclose(getattr(numerics, name)(*columns), mapped, rtol=1e-6)
