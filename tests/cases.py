@@ -106,8 +106,11 @@ def softmax_cross_entropy_with_integer_labels(x, label, class_mask=None, label_s
 
 
 def kl_divergence(p, q):
-    terms = [mpf(0) if pj == 0 else (inf if qj == 0 else mpf(pj) * log(mpf(pj) / mpf(qj))) for pj, qj in zip(p, q, strict=True)]
-    return sum(terms)
+    return sum(rel_entr(pj, qj) for pj, qj in zip(p, q, strict=True))
+
+
+def rel_entr(p, q):
+    return mpf(0) if p == 0 else inf if q == 0 else mpf(p) * log(mpf(p) / mpf(q))
 
 
 def gan_discriminator(real, fake):
@@ -115,7 +118,8 @@ def gan_discriminator(real, fake):
 
 
 def triplet(a, p, n, margin=0.2, distance="euclidean"):
-    measure = {"euclidean": euclidean, "squared_euclidean": lambda u, v: euclidean(u, v) ** 2, "cosine": cosine}[distance]
+    named = {"euclidean": euclidean, "squared_euclidean": lambda u, v: euclidean(u, v) ** 2, "cosine": cosine}
+    measure = named[distance]
     return max(measure(a, p) - measure(a, n) + mpf(margin), mpf(0))
 
 
@@ -194,7 +198,8 @@ def distances(rng, n):
 
 # --------------------------------------------------------------------------------------------------------------- table
 
-_SURE = [(0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (1e-30, 0.0), (1e-30, 1.0), (1 - 2**-24, 1.0), (1 - 2**-24, 0.0)]
+_NEAR_ONE = 1 - 2**-24
+_SURE = [(p, y) for p in (0.0, 1.0, 1e-30, _NEAR_ONE) for y in (0.0, 1.0)]
 _LOGITS = (
     [1e4, -1e4, 0.0, 0.0, 0.0],
     [20.0, 0.0, 0.0, 0.0, 0.0],
@@ -207,8 +212,18 @@ _SMOOTHED = ({}, {"label_smoothing": 0.1}, {"z_loss": 1e-2}, {"label_smoothing":
 _ONE = [1.0, 2.0, -1.0, 0.5]
 
 CASES = (
-    Case("squared_error", errors, squared_error, corners=((0.0, 0.0), (1.0, 1.0), (1e-15, 0.0), (1e15, 0.0), (1.0, 1 - 2**-24))),
-    Case("absolute_error", errors, absolute_error, corners=((0.0, 0.0), (1.0, 1.0), (1e-30, 0.0), (1e30, 0.0), (-1e30, 0.0))),
+    Case(
+        "squared_error",
+        errors,
+        squared_error,
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-15, 0.0), (1e15, 0.0), (1.0, _NEAR_ONE)),
+    ),
+    Case(
+        "absolute_error",
+        errors,
+        absolute_error,
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-30, 0.0), (1e30, 0.0), (-1e30, 0.0)),
+    ),
     Case(
         "huber",
         errors,
@@ -216,14 +231,22 @@ CASES = (
         options=({}, {"delta": 0.3}, {"delta": 100.0}),
         corners=((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (1e-15, 0.0), (1e18, 0.0), (-1e30, 0.0), (1.0, 1 - 2**-24)),
     ),
-    Case("binary_cross_entropy", unit, binary_cross_entropy, corners=(*_SURE, (0.3, 0.3), (0.5, 0.25)), probabilities=(0,)),
+    Case(
+        "binary_cross_entropy",
+        unit,
+        binary_cross_entropy,
+        corners=(*_SURE, (0.3, 0.3), (0.5, 0.25)),
+        probabilities=(0,),
+    ),
     Case(
         "sigmoid_binary_cross_entropy",
         odds,
         sigmoid_binary_cross_entropy,
         options=({}, {"positive_weight": 3.0}, {"label_smoothing": 0.1}),
-        corners=tuple((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1e4, -1e4) for y in (0.0, 1.0))
-        + ((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        corners=(
+            *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1e4, -1e4) for y in (0.0, 1.0)),
+            *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        ),
     ),
     Case(
         "binary_focal",
@@ -248,7 +271,11 @@ CASES = (
         "sparse_categorical_cross_entropy",
         distribution_and_label,
         sparse_categorical_cross_entropy,
-        corners=(([1.0, 0.0, 0.0, 0.0, 0.0], 0), ([1.0, 0.0, 0.0, 0.0, 0.0], 1), ([1 - 2**-24, 1e-30, 0.0, 0.0, 0.0], 1)),
+        corners=(
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 0),
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 1),
+            ([_NEAR_ONE, 1e-30, 0.0, 0.0, 0.0], 1),
+        ),
         differentiable=(0,),
         probabilities=(0,),
     ),
@@ -257,7 +284,10 @@ CASES = (
         logits_and_distribution,
         softmax_cross_entropy,
         options=_SMOOTHED,
-        corners=tuple((x, [0.0, 0.0, 0.0, 0.0, 1.0]) for x in _LOGITS) + tuple((x, [1.0, 0, 0, 0, 0]) for x in _LOGITS[:3]),
+        corners=(
+            *((x, [0.0, 0.0, 0.0, 0.0, 1.0]) for x in _LOGITS),
+            *((x, [1.0, 0.0, 0.0, 0.0, 0.0]) for x in _LOGITS[:3]),
+        ),
     ),
     Case(
         "softmax_cross_entropy",
