@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, Case, K, cosine, euclidean, softplus
+from cases import CASES, Case, cosine, euclidean, softplus
 from mpmath import exp, isfinite, log, mp, mpf
 
 import jaxloss
