@@ -251,7 +251,7 @@ def strict_world(s: Subject) -> None:
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("error")
-            options = {k: np.float64(v) if isinstance(v, float) else v for k, v in s.options.items()}
+            options: dict[str, Any] = {k: np.float64(v) if isinstance(v, float) else v for k, v in s.options.items()}
             arrays = s.arrays()
             value = jax.jit(s.cost(**options))(*arrays)
             if value.dtype != jnp.float32:

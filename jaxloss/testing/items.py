@@ -114,7 +114,12 @@ def split(s: Subject) -> None:
     cut = items // 3
     tally = jax.jit(lambda *a: s.loss.tally(**s.named(a), **s.options))
     first, second = (tally(*s.rows(arrays, index)) for index in (np.arange(cut), np.arange(cut, items)))
-    same(s.loss.finish(first + second), s.cost()(*arrays), "the mean of two uneven parts")
+    value, slopes = s.value_and_gradient()(*arrays)
+    same(s.loss.finish(first + second), value, "the mean of two uneven parts")
+    chunked = jax.jit(jax.value_and_grad(s.cost(chunk_size=2), s.real))
+    chunked_value, chunked_slopes = chunked(*arrays)
+    same(chunked_value, value, "the mean by chunks of two items")
+    all_same(chunked_slopes, slopes, [s.names[i] for i in s.real], "the gradient by chunks of two items")
 
 
 def order(s: Subject) -> None:

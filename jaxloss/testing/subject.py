@@ -84,10 +84,12 @@ class Subject:
     def named(self, arrays: Sequence[Any]) -> dict[str, Any]:
         return dict(zip(self.names, arrays, strict=True))
 
-    def cost(self, how: Any = None, axis: Any = None, **options: Any) -> Callable[..., jax.Array]:
+    def cost(
+        self, how: Any = None, axis: Any = None, chunk_size: int | None = None, **options: Any
+    ) -> Callable[..., jax.Array]:
         """The loss as a function of its arrays in the order of `names`, and of where and weights."""
         loss = self.loss if axis is None else reduce(self.loss, axis=axis)
-        loss = loss if how is None else reduce(loss, how)
+        loss = reduce(loss, how, chunk_size=chunk_size)
         fixed = {**self.options, **options}
 
         def call(*arrays: Any, where: Any = None, weights: Any = None) -> jax.Array:
