@@ -23,7 +23,7 @@ demo: $(VENV)/demo  ## Train on real data with every loss family, print the tabl
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebook; the law sweep sampled.
-	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not sweep"
+	$(BIN)/python -m pytest -n auto -m "not sweep"
 
 laws: $(VENV)/test  ## The whole law sweep: every loss, every set of options.
 	$(BIN)/python -m pytest -n auto -m sweep
@@ -47,7 +47,7 @@ readme: $(VENV)/test  ## Write the table of losses into the README.
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test
 	.venv-lowest/bin/pip install --quiet "jax==0.10.0" "jaxlib==0.10.0"
-	.venv-lowest/bin/python -m pytest -n auto --dist loadgroup -m "not sweep"
+	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
 
 clean:
 	rm -rf .venv .venv-lowest .cache build dist

@@ -10,13 +10,17 @@ import pytest
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
-pytestmark = pytest.mark.xdist_group("notebooks")  # one run for all of them
+
+def test_the_quickstart(tmp_path):
+    # One test, so that one worker runs the notebook once.
+    executed = run(tmp_path)
+    shows_progress_prints_its_table_and_says_where_the_pictures_are(*executed)
+    beats_its_baselines(*executed)
+    is_what_is_stored(*executed)
 
 
-@pytest.fixture(scope="module")
-def executed(tmp_path_factory):
-    """The quickstart, run as `make demo` runs it."""
-    output = tmp_path_factory.mktemp("quickstart")
+def run(output: Path) -> tuple[Path, str]:
+    """The quickstart, run as `make demo` runs it: the folder of its results, and what it printed."""
     command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / "quickstart.ipynb", "--output", output]
     world = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     done = subprocess.run(command, capture_output=True, text=True, env=world, check=False)
@@ -30,16 +34,15 @@ def results(text: str) -> dict[tuple[str, str], float]:
     return {(section, method): float(value.split()[0]) for section, method, _, value in rows}
 
 
-def test_the_quickstart_shows_progress_prints_its_table_and_says_where_the_pictures_are(executed):
-    output, printed = executed
+def shows_progress_prints_its_table_and_says_where_the_pictures_are(output, printed):
     assert "epochs" in printed
     assert (output / "results.md").read_text() in printed
     assert "The pictures, the table and the executed notebook are in" in printed
     assert len(list(output.glob("*.png"))) >= 6
 
 
-def test_the_quickstart_beats_its_baselines(executed):
-    found = results((executed[0] / "results.md").read_text())
+def beats_its_baselines(output, _):
+    found = results((output / "results.md").read_text())
     classifier = found["1 digits", "perceptron, softmax cross entropy"]
     assert classifier > found["1 digits", "class frequencies (scikit-learn)"] + 0.5
     robust = found["3 outliers", "linear model, huber"], found["3 outliers", "linear model, log_squared"]
@@ -51,15 +54,15 @@ def test_the_quickstart_beats_its_baselines(executed):
     assert found["6 batches", "tallies of 8 batches, finished once"] == found["6 batches", "all 450 at once"]
 
 
-def test_the_stored_quickstart_is_a_run_of_itself(executed):
+def is_what_is_stored(output, _):
     stored = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)
     code = [cell for cell in stored.cells if cell.cell_type == "code" and cell.source]
     assert all(cell.execution_count for cell in code)
-    kinds = [output.output_type for cell in code for output in cell.outputs]
+    kinds = [shown.output_type for cell in code for shown in cell.outputs]
     assert "error" not in kinds
-    assert sum("image/png" in output.get("data", {}) for cell in code for output in cell.outputs) >= 6
+    assert sum("image/png" in shown.get("data", {}) for cell in code for shown in cell.outputs) >= 6
     last = code[-1].outputs[0].text
-    new = results((executed[0] / "results.md").read_text())
+    new = results((output / "results.md").read_text())
     old = results(last)
     assert old.keys() == new.keys()
     for row, value in new.items():

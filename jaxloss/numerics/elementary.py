@@ -103,8 +103,7 @@ def safe_log(x: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
-    nonzero = x != 0
-    return safe_log(x), dx * jnp.where(nonzero, 1 / jnp.where(nonzero, x, 1), largest_like(x))
+    return safe_log(x), dx * jnp.where(x == 0, largest_like(x), ratio(jnp.ones_like(x), x))
 
 
 @jax.custom_jvp
@@ -126,8 +125,7 @@ def safe_log1p(x: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
-    inside = x != -1
-    return safe_log1p(x), dx * jnp.where(inside, 1 / jnp.where(inside, 1 + x, 1), largest_like(x))
+    return safe_log1p(x), dx * jnp.where(x == -1, largest_like(x), ratio(jnp.ones_like(x), 1 + x))
 
 
 def log1p(x: Array) -> Array:
@@ -211,8 +209,7 @@ def log1mexp(x: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
-    zero = x == 0
-    slope = jnp.where(zero, largest_like(x), 1 / jnp.expm1(jnp.where(zero, 1, x)))
+    slope = jnp.where(x == 0, largest_like(x), ratio(jnp.ones_like(x), jnp.expm1(x)))
     return log1mexp(x), dx * slope
 
 

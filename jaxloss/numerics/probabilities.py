@@ -118,10 +118,9 @@ def _(primals: Any, tangents: Any) -> Any:
     (p, complement, gamma), (dp, _, dgamma) = primals, tangents
     log_p = _log_probability(p, complement)
     # -log p / (1 - p) tends to 1 at p = 1, so that no power below zero of 1 - p is ever formed.
-    steepness = jnp.where(complement == 0, 1, -ratio(log_p, complement))
-    slope = power(complement, gamma) * jnp.where(
-        p == 0, largest_like(p), ratio(jnp.ones_like(p), p) + gamma * steepness
-    )
+    steepness = jnp.where(complement == 0, 1, -ratio(jnp.where(p == 0, 0, log_p), complement))
+    inner = power(complement, gamma) * (ratio(jnp.ones_like(p), p) + gamma * steepness)
+    slope = jnp.where(p == 0, largest_like(p), inner)
     value = modulated_log(p, complement, gamma)
     # log(1 - p) is 0 where log p is infinite, and the other way round.
     inside = (p > 0) & (complement > 0)
@@ -159,7 +158,8 @@ def binary_surprisal(p: Array, target: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (p, target), (dp, dtarget) = primals, tangents
     variance = p * (1 - p)
-    at_an_end = jnp.where(p == target, 1 - 2 * p, (2 * p - 1) * largest_like(p))
+    # At 0 as 1 / (1 - p), at 1 as -1 / p, also in what comes of another derivative.
+    at_an_end = jnp.where(p == target, 1 + p - 3 * target, jnp.where(p > target, 1, -1) * largest_like(p))
     slope_p = jnp.where(variance == 0, at_an_end, ratio(p - target, variance))
 
     near = jnp.abs(p - 0.5) < 0.25
