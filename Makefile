@@ -17,7 +17,7 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test laws lint format notebooks readme test-lowest clean
+.PHONY: demo test laws lint format notebooks readme bench test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -43,6 +43,9 @@ notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in pla
 
 readme: $(VENV)/test  ## Write the table of losses into the README.
 	$(BIN)/python tests/test_docs.py
+
+bench: $(VENV)/demo  ## Temporaries of each loss against optax, as the compiler counts them.
+	$(BIN)/python benchmarks/temporaries.py
 
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test
