@@ -209,7 +209,7 @@ def log1mexp(x: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
-    slope = jnp.where(x == 0, largest_like(x), ratio(jnp.ones_like(x), jnp.expm1(x)))
+    slope = jnp.where(x == 0, largest_like(x), ratio(jnp.exp(-x), -jnp.expm1(-x)))
     return log1mexp(x), dx * slope
 
 
