@@ -8,15 +8,15 @@ from jaxloss.core.reduce import reduce as reduce
 from jaxloss.core.tally import Tally as Tally
 from jaxloss.losses import catalogue as catalogue
 from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
-from jaxloss.losses.classification import binary_cross_entropy as binary_cross_entropy
-from jaxloss.losses.classification import binary_focal as binary_focal
-from jaxloss.losses.classification import categorical_cross_entropy as categorical_cross_entropy
-from jaxloss.losses.classification import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
-from jaxloss.losses.classification import softmax_cross_entropy as softmax_cross_entropy
-from jaxloss.losses.classification import (
+from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
+from jaxloss.losses.classification.binary import binary_focal as binary_focal
+from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxloss.losses.classification.softmax import categorical_cross_entropy as categorical_cross_entropy
+from jaxloss.losses.classification.softmax import softmax_cross_entropy as softmax_cross_entropy
+from jaxloss.losses.classification.softmax import (
     softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
 )
-from jaxloss.losses.classification import sparse_categorical_cross_entropy as sparse_categorical_cross_entropy
+from jaxloss.losses.classification.softmax import sparse_categorical_cross_entropy as sparse_categorical_cross_entropy
 from jaxloss.losses.divergence import kl_divergence as kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances

@@ -20,9 +20,9 @@ def table() -> str:
     rows = ["| family | loss | what it is | source |", "|---|---|---|---|"]
     family = None
     for name, loss in jaxloss.catalogue.items():
-        first = loss.__module__ != family
-        family = loss.__module__
-        shown = family.rsplit(".", 1)[-1] if first else ""
+        first = loss.__module__.split(".")[2] != family
+        family = loss.__module__.split(".")[2]
+        shown = family if first else ""
         sentence = loss.__doc__.split(".\n")[0].replace("\n", " ").strip()
         source = SOURCE.search(loss.__doc__).group(1)
         rows.append(f"| {shown} | `{name}` | {sentence} | {source} |")

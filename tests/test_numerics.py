@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from cases import cosine, euclidean, softplus
+from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
 from jaxloss import numerics

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, classification, divergence, embedding, regression
+from jaxloss.losses import adversarial, divergence, embedding, regression
+from jaxloss.losses.classification import binary, softmax
 
-_FAMILIES = (regression, classification, divergence, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {
@@ -16,4 +17,4 @@ catalogue: Mapping[str, Loss[...]] = MappingProxyType(
         if isinstance(value, Loss) and value.__module__ == family.__name__
     }
 )
-"""Every loss by name, in the order of the families and of each family's file."""
+"""Every loss by name, in the order of the families and of each family's files."""

@@ -1,15 +1,12 @@
-"""Classification: from probabilities as the textbook writes them, and from logits as one trains."""
+"""Many classes: probabilities, or logits of which the softmax is taken, and a label or a target distribution."""
 
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
-    binary_surprisal,
     expected_surprisal,
-    logistic_surprisal,
     logsumexp,
-    modulated_log,
     multiply_no_nan,
     one_hot,
     pick,
@@ -17,95 +14,6 @@ from jaxloss.numerics import (
     safe_square,
     xlogy,
 )
-
-# ---------------------------------------------------------------------------------------------------------- two classes
-
-
-@custom_loss
-def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
-    r"""The cross entropy of a probability with a 0/1 target.
-
-    $$ -\left[ y \log p + (1 - y) \log(1 - p) \right] $$
-
-    Args:
-        probabilities: Of the class 1, in [0, 1], any shape. From a network, take `sigmoid_binary_cross_entropy` on its
-            logits instead: a probability that has rounded to 1 has lost what the gradient needs.
-        targets: In [0, 1], the shape of `probabilities`.
-
-    Corners: 0 log 0 = 0. A certain mistake (p = 0, y = 1) costs inf, and its gradient is the largest finite number.
-    Probabilities are never clipped; one outside [0, 1] gives NaN.
-
-    Source: Good (1952), Rational decisions, section 6.
-
-    >>> print(f"{binary_cross_entropy(0.8, 1.0):.3f}")
-    0.223
-    """
-    return binary_surprisal(probabilities, targets)
-
-
-@custom_loss
-def sigmoid_binary_cross_entropy(
-    logits: Input, targets: Input, *, positive_weight: NonNegative = 1.0, label_smoothing: UnitInterval = 0.0
-) -> Array:
-    r"""The cross entropy of the sigmoid of a logit with a 0/1 target.
-
-    $$ w\,y\,\log(1 + e^{-x}) + (1 - y) \log(1 + e^x), \qquad y \leftarrow (1 - s)\,y + s / 2 $$
-
-    Args:
-        logits: Log odds of the class 1, any shape.
-        targets: In [0, 1], the shape of `logits`.
-        positive_weight: w, what a positive counts against a negative, >= 0: a number, or an array along the trailing
-            axes (one for each label).
-        label_smoothing: s, in [0, 1].
-
-    Corners: exact in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
-    wrong side the cost is inf and the gradient in the logit +-1.
-
-    Raises:
-        ValueError: An option is out of range, or `positive_weight` does not align with the trailing axes.
-
-    Source: Good (1952), Rational decisions, section 6, at p = sigmoid(x).
-
-    >>> import jax.numpy as jnp
-    >>> print(f"{sigmoid_binary_cross_entropy(jnp.array([0.0, 100.0]), jnp.array([1.0, 0.0])):.4f}")
-    50.3466
-    """
-    positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
-    negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
-    return logistic_surprisal(logits, positive, negative, positive_weight)
-
-
-@custom_loss
-def binary_focal(
-    probabilities: Input, targets: Input, *, alpha: UnitInterval = 0.25, gamma: NonNegative = 2.0
-) -> Array:
-    r"""The cross entropy of a probability, weighed down where it is already right.
-
-    $$ -\alpha_t (1 - p_t)^\gamma \log p_t, \qquad
-       (p_t, \alpha_t) = \begin{cases} (p, \alpha) & y = 1 \\ (1 - p, 1 - \alpha) & y = 0 \end{cases} $$
-
-    Args:
-        probabilities: Of the class 1, in [0, 1], any shape.
-        targets: In [0, 1], the shape of `probabilities`. One between 0 and 1 mixes the two cases in that proportion.
-        alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha.
-        gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy, times alpha_t.
-
-    Corners: 0 with a finite gradient at p_t = 1; inf at p_t = 0, with the largest finite number for gradient.
-
-    Raises:
-        ValueError: An option is out of range.
-
-    Source: Lin et al. (2017), Focal loss for dense object detection, equation 5.
-
-    >>> print(f"{binary_focal(0.9, 1.0, alpha=0.25, gamma=2.0):.6f}")  # often printed as 0.001, which is off
-    0.000263
-    """
-    positive = modulated_log(probabilities, 1 - probabilities, gamma)
-    negative = modulated_log(1 - probabilities, probabilities, gamma)
-    return -(alpha * multiply_no_nan(targets, positive) + (1 - alpha) * multiply_no_nan(1 - targets, negative))
-
-
-# --------------------------------------------------------------------------------------------------------- many classes
 
 
 @custom_loss(signature="(k),(k)->()")

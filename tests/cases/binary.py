@@ -1,0 +1,85 @@
+"""Classification into two classes."""
+
+import numpy as np
+from mpmath import exp, log, mpf
+
+from cases.table import NEAR_ONE, PROBABILITY, Case, hard_logits, hard_probabilities, softplus, unit, xlogy
+
+
+def binary_cross_entropy(p, y):
+    p, y = mpf(p), mpf(y)
+    return -xlogy(y, p) - xlogy(1 - y, 1 - p)
+
+
+def sigmoid_binary_cross_entropy(x, y, positive_weight=1.0, label_smoothing=0.0):
+    s, w = mpf(label_smoothing), mpf(positive_weight)
+    y = (1 - s) * mpf(y) + s / 2
+    cost_of_positive = softplus(-mpf(x))
+    cost_of_negative = softplus(mpf(x))
+    return (w * y * cost_of_positive if y else mpf(0)) + ((1 - y) * cost_of_negative if y != 1 else mpf(0))
+
+
+def binary_focal(p, y, alpha=0.25, gamma=2.0):
+    p, y, alpha, gamma = mpf(p), mpf(y), mpf(alpha), mpf(gamma)
+    positive = (1 - p) ** gamma * xlogy(1, p) if p != 1 else mpf(0)
+    negative = p**gamma * xlogy(1, 1 - p) if p != 0 else mpf(0)
+    return -(alpha * y * positive if y else 0) - ((1 - alpha) * (1 - y) * negative if y != 1 else 0)
+
+
+def odds(rng, n):
+    return rng.normal(size=n) * 3, rng.integers(0, 2, n).astype(float)
+
+
+def _terms_of_sigmoid(x, y, positive_weight, label_smoothing):
+    w, s = mpf(positive_weight), mpf(label_smoothing)
+    sigmoid = 1 / (1 + exp(-mpf(x)))
+    positive, negative = (1 - s) * mpf(y) + s / 2, (1 - s) * (1 - mpf(y)) + s / 2
+    return 0, (max(w * positive * (1 - sigmoid), negative * sigmoid), abs(w - 1) * softplus(-abs(mpf(x))))
+
+
+def _terms_of_focal(p, y, alpha, gamma):
+    parts = []
+    for q, share in ((mpf(p), mpf(y) * alpha), (1 - mpf(p), (1 - mpf(y)) * (1 - mpf(alpha)))):
+        if share and 0 < q < 1:
+            slope = (1 - q) ** gamma / q - gamma * (1 - q) ** (gamma - 1) * log(q)
+            parts.append((share * slope, -((1 - q) ** gamma) * log(q)))
+    return 0, [max(part, default=0) for part in zip(*parts, strict=True)] or (0, 0)
+
+
+_SURE = [(p, y) for p in (0.0, 1.0, 1e-30, NEAR_ONE) for y in (0.0, 1.0)]
+
+CASES = (
+    Case(
+        "binary_cross_entropy",
+        unit,
+        binary_cross_entropy,
+        corners=(*_SURE, (0.3, 0.3), (0.5, 0.25)),
+        domain={0: PROBABILITY},
+        hard=hard_probabilities,
+    ),
+    Case(
+        "sigmoid_binary_cross_entropy",
+        odds,
+        sigmoid_binary_cross_entropy,
+        options=({}, {"positive_weight": 3.0}, {"label_smoothing": 0.1}),
+        corners=(
+            *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1e4, -1e4) for y in (0.0, 1.0)),
+            *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        ),
+        hard=hard_logits,
+        terms=_terms_of_sigmoid,
+        why="sigmoid(x) may be near its target",
+    ),
+    Case(
+        "binary_focal",
+        unit,
+        binary_focal,
+        options=({}, {"gamma": 0.0}, {"gamma": 0.5, "alpha": 0.75}),
+        corners=tuple(_SURE),
+        domain={0: PROBABILITY},
+        hard=hard_probabilities,
+        terms=_terms_of_focal,
+        option_terms={"alpha": lambda p, _: max((abs(log(mpf(q))) for q in (p, 1 - p) if q), default=0)},
+        why="what pulls down and what pulls up may balance at a soft target",
+    ),
+)
