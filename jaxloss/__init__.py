@@ -2,6 +2,7 @@
 
 from jaxloss import numerics as numerics
 from jaxloss import testing as testing
+from jaxloss.core.gradient import value_and_grad as value_and_grad
 from jaxloss.core.loss import Loss as Loss
 from jaxloss.core.loss import custom_loss as custom_loss
 from jaxloss.core.reduce import reduce as reduce

@@ -32,6 +32,7 @@ def assert_same(got, expected):
         np.testing.assert_allclose(np.asarray(one), np.asarray(other), rtol=1e-5, atol=1e-5 * scale)
 
 
+@pytest.mark.sweep  # the law of splitting tries every loss with one size
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.name}-{case.draw.__name__}")
 def test_chunks_give_the_value_and_the_gradients_of_the_whole(case, rng):
     loss, arrays = jaxloss.catalogue[case.name], example(case, rng, ITEMS)

@@ -24,7 +24,8 @@ meshes = pytest.mark.parametrize("axis_type", AXIS_TYPES)
 
 def mesh_of(axis_type, *sizes):
     names = ("data", "model")[: len(sizes)]
-    return jax.make_mesh(sizes, names, axis_types=(AXIS_TYPES[axis_type],) * len(sizes))
+    devices = jax.devices()[: int(np.prod(sizes))]
+    return jax.make_mesh(sizes, names, axis_types=(AXIS_TYPES[axis_type],) * len(sizes), devices=devices)
 
 
 def example(case, rng):
@@ -49,11 +50,13 @@ def assert_same(got, expected):
         np.testing.assert_allclose(np.asarray(gradient), other, rtol=1e-5, atol=1e-5 * scale)
 
 
+@pytest.mark.sweep  # the law of splitting tries every loss on an Auto mesh
 @swept
 @meshes
-def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
+@pytest.mark.parametrize("devices", [2, 3, 8])
+def test_shard_map_gives_the_cost_of_one_device(case, axis_type, devices, rng):
     loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
-    mesh = mesh_of(axis_type, DEVICES)
+    mesh = mesh_of(axis_type, devices)
     spec = jax.P("data")
     cost = reduce(loss, axis_name="data")
     split = jax.shard_map(
@@ -67,31 +70,50 @@ def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
             assert_same(got, alone(loss, case.differentiable, arrays, where=where))
 
 
+def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
+    """The jitted value and gradient, and its arguments on the mesh."""
+    loss = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size)
+    call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
+    return call, put((RAGGED, *arrays), mesh_of(axis_type, DEVICES), jax.P("data"))
+
+
+@pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("axis_type", ["auto", pytest.param("explicit", marks=pytest.mark.sweep)])
 @swept
-@meshes
-def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, rng):
-    loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
-    mesh = mesh_of(axis_type, DEVICES)
-    with jax.set_mesh(mesh):
-        call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
-        split = put((RAGGED, *arrays), mesh, jax.P("data"))
-        assert_same(call(*split), alone(loss, case.differentiable, arrays, where=RAGGED))
-        assert "all-gather" not in call.lower(*split).compile().as_text()
+def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, rng):
+    arrays = example(case, rng)
+    with jax.set_mesh(mesh_of(axis_type, DEVICES)):
+        call, split = over_a_sharded_batch(case, axis_type, arrays, chunk_size)
+        compiled = call.lower(*split).compile()
+        expected = alone(jaxloss.catalogue[case.name], case.differentiable, arrays, where=RAGGED)
+        assert_same(compiled(*split), expected)
+        assert "all-gather" not in compiled.as_text()
+
+
+@swept
+def test_explicit_meshes_refuse_no_step_of_a_loss(case, rng):
+    with jax.set_mesh(mesh_of("explicit", DEVICES)):
+        for chunk_size in (None, 8):
+            call, split = over_a_sharded_batch(case, "explicit", example(case, rng), chunk_size)
+            value, gradients = call.eval_shape(*split)
+            assert value.shape == ()
+            positions = [1 + i for i in case.differentiable]
+            assert [g.sharding.spec for g in gradients] == [jax.typeof(split[i]).sharding.spec for i in positions]
 
 
 CLASS_LOSSES = [
-    case for case in CASES if case.draw(np.random.default_rng(0), 1)[0].ndim == 2 and case.name != "triplet"
+    case for case in CASES if case.draw(np.random.default_rng(0), 1)[0].shape[1:] == (K,) and not case.sorts
 ]
 
 
+@pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("case", CLASS_LOSSES, ids=lambda case: f"{case.name}-{case.draw.__name__}")
 @meshes
-def test_jit_over_sharded_classes_gathers_no_logits(case, axis_type, rng):
-    loss, options = jaxloss.catalogue[case.name], case.options[-1]
-    assert K == 5
+def test_jit_over_sharded_classes_gathers_no_logits(case, axis_type, chunk_size, rng):
+    loss, options = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size), case.options[-1]
     # Eight classes over eight devices: the drawn ones, and three that are hardly there.
     arrays = [
-        a if a.ndim == 1 else np.pad(a, ((0, 0), (0, 3)), constant_values=a.dtype.type(0.01))
+        a if a.ndim == 1 else np.pad(a, ((0, 0), (0, DEVICES - K)), constant_values=a.dtype.type(0.01))
         for a in example(case, rng)
     ]
     mesh = mesh_of(axis_type, DEVICES)
@@ -102,8 +124,9 @@ def test_jit_over_sharded_classes_gathers_no_logits(case, axis_type, rng):
         )
         where = jax.device_put(RAGGED, NamedSharding(mesh, jax.P(None)))
         expected = alone(lambda *a: loss(*a, where=RAGGED, **options), case.differentiable, arrays)
-        assert_same(call(where, *split), expected)
-        gathered = re.findall(r"= (\w+\[[\d,]*\])\S* all-gather", call.lower(where, *split).compile().as_text())
+        compiled = call.lower(where, *split).compile()
+        assert_same(compiled(where, *split), expected)
+        gathered = re.findall(r"= (\w+\[[\d,]*\])\S* all-gather", compiled.as_text())
         assert not gathered, gathered
 
 

@@ -1,7 +1,7 @@
-"""The one place where items are cut: a chunk at a time, forgotten after use and computed again for the gradient.
+"""Values a chunk at a time, forgotten after use and computed again for the gradient.
 
 The coefficients are known before any value exists, so a chunk needs nothing of the others: the scan adds up the same
-sum in another order. Chunks are strided (every k-th item), so that along a sharded axis each device works on each.
+sum in another order. How items are cut is `splitting`'s affair.
 """
 
 import math
@@ -12,6 +12,8 @@ import jax.numpy as jnp
 
 from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.evaluation import Items, add_up
+from jaxloss.core.splitting import cut as cut_into_parts
+from jaxloss.core.splitting import vary, varying
 from jaxloss.core.types import Array
 
 Axes = tuple[int, ...]
@@ -29,7 +31,7 @@ def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
     inner = tuple(range(0 if everything else 1, 1 + len(uncut)))
     inner += tuple(axis - len(cut) + 1 for axis in axes if axis >= len(leading))
     varied = _by_item(items, cut)
-    _refuse_uneven_shards(items, varied, count, size)
+    parts = cut_into_parts(varied, size, f"{items.term.name}: chunk_size")
     shared = _shared(items, varied)
 
     @jax.checkpoint
@@ -41,13 +43,11 @@ def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
             Items(items.term, layout, arrays, options, part["counted"], part["coefficient"], items.dtype), inner
         )
 
-    rounds = count // size
-    strided = jax.tree.map(lambda x: _strides(x, size, rounds), varied)
-    results = jax.lax.scan(lambda _, part: (None, chunk(part)), None, strided)[1]
-    tail = [chunk(jax.tree.map(lambda x: x[size * rounds :], varied))] if count % size else []
+    results = jax.lax.scan(lambda _, part: (None, chunk(part)), None, parts.stacked)[1]
+    tail = [] if parts.rest is None else [chunk(parts.rest)]
     if everything:
         return sum(tail, start=jnp.sum(results))
-    results = jnp.moveaxis(results, 0, 1).reshape(size * rounds, *results.shape[2:])
+    results = jnp.moveaxis(results, 0, 1).reshape(-1, *results.shape[2:])
     return jnp.concatenate([results, *tail]).reshape(*(leading[axis] for axis in cut), *results.shape[1:])
 
 
@@ -73,45 +73,12 @@ def _has_rank(option: Any, rank: int) -> bool:
     return isinstance(option, jax.Array) and option.ndim == rank
 
 
-def _strides(x: Array, size: int, rounds: int) -> Array:
-    head = x if len(x) == size * rounds else x[: size * rounds]
-    return jnp.moveaxis(head.reshape(size, rounds, *x.shape[1:]), 1, 0)
-
-
 def _shared(items: Items, varied: dict[str, Any]) -> dict[str, Any]:
-    """What all items share, ready for a loop that adds up its gradients: in the wide dtype, and with no sum inside.
-
-    Inside `shard_map` a shared array becomes one that varies over devices as the items do, here and not in the loop,
-    where the transpose of that step, a sum over devices, would be taken for each chunk.
-    """
-    along = frozenset[Any]().union(*(_varying(x) for x in jax.tree.leaves(varied)))
-
-    def vary(x: Any) -> Any:
-        missing = tuple(along - _varying(x)) if isinstance(x, jax.Array) else ()
-        return jax.lax.pcast(x, missing, to="varying") if missing else x
-
+    """What all items share, ready for a loop that adds up its gradients: in the wide dtype, varying as the items do."""
+    along = frozenset[Any]().union(*(varying(x) for x in jax.tree.leaves(varied)))
     arrays = {name: x for name, x in items.arrays.items() if name not in varied["arrays"]}
     options = {name: x for name, x in items.options.items() if name not in varied["options"]}
     return {
-        "arrays": {name: vary(x) for name, x in cast(arrays, items.dtype).items()},
-        "options": {name: vary(x) for name, x in options.items()},
+        "arrays": {name: vary(x, along) for name, x in cast(arrays, items.dtype).items()},
+        "options": {name: vary(x, along) for name, x in options.items()},
     }
-
-
-def _varying(x: Array) -> frozenset[Any]:
-    """The mesh axes of a `shard_map` over which an array varies."""
-    kind = jax.typeof(x)
-    return frozenset(kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying)
-
-
-def _refuse_uneven_shards(items: Items, varied: dict[str, Any], count: int, size: int) -> None:
-    """A chunk must be as much from each device as from the others; known here on Explicit meshes alone."""
-    for x in jax.tree.leaves(varied):
-        sharding = jax.typeof(x).sharding
-        names = sharding.spec[0] or ()
-        shards = math.prod(sharding.mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
-        if shards > 1 and (count % size or size % shards):
-            raise ValueError(
-                f"{items.term.name}: chunk_size={size} must divide the {count} items and be a multiple of the "
-                f"{shards} devices over which they are sharded."
-            )

@@ -16,7 +16,7 @@ from jaxloss.core.arguments import Layout
 from jaxloss.core.chunks import add_up_by_chunks
 from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
-from jaxloss.core.tally import Tally
+from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.term import RESERVED, Term
 from jaxloss.core.types import Array, Input, computing_dtype
 
@@ -134,7 +134,7 @@ class Loss(Generic[P]):
         if self._plan.last is None or self._plan.last == "mean":
             return tally.mean
         if callable(self._plan.last):
-            return _finish_by(self._plan.last, tally, self.__name__)
+            return finish_by(self._plan.last, tally, self.__name__)
         return tally.numerator
 
     # ------------------------------------------------------------------------------------------------- what Python asks
@@ -210,19 +210,6 @@ def _same(a: Any, b: Any) -> bool:
             and jnp.result_type(a) == jnp.result_type(b)
         )
     return bool(a == b)
-
-
-def _finish_by(how: Callable[[Tally], Any], tally: Tally, loss: str) -> Array:
-    """A last step of the user's own. Where nothing counts its value stands, and nothing has a gradient."""
-    something = tally.denominator != 0
-    result = jnp.asarray(how(jax.tree.map(lambda leaf: _gradient_where(something, leaf), tally)))
-    if result.shape:
-        raise ValueError(f"{loss}: the last step must return a scalar, got shape {result.shape}.")
-    return _gradient_where(something, result)
-
-
-def _gradient_where(condition: Array, value: Array) -> Array:
-    return jnp.where(condition, value, jax.lax.stop_gradient(value))
 
 
 # ----------------------------------------------------------------------------------------------------------- the makers

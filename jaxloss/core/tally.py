@@ -1,6 +1,7 @@
 """Tally: a numerator and a denominator that add up, and are divided last."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,3 +82,26 @@ def _add(a: Array, b: Array) -> Array:
 def _widen(array: Array, dtype: Any) -> Array:
     kept = array.dtype in (jnp.float32, jnp.float64) and not array.weak_type
     return array if kept else array.astype(dtype)
+
+
+def finish_by(how: Callable[[Any], Any], tallies: Any, asked: str) -> Array:
+    """A last step of the user's own. A tally of nothing has its value and no gradient."""
+
+    def gated(tally: Tally) -> Tally:
+        return jax.tree.map(functools.partial(_gradient_where, tally.denominator != 0), tally)
+
+    result = jnp.asarray(how(jax.tree.map(gated, tallies, is_leaf=is_tally)))
+    if result.shape:
+        raise ValueError(f"{asked}: the last step must return a scalar, got shape {result.shape}.")
+    leaves = jax.tree.leaves(tallies, is_leaf=is_tally)
+    something = functools.reduce(jnp.logical_or, (tally.denominator != 0 for tally in leaves))
+    return _gradient_where(something, result)
+
+
+def is_tally(x: Any) -> bool:
+    """Whether a node of a pytree is a Tally."""
+    return isinstance(x, Tally)
+
+
+def _gradient_where(condition: Array, value: Array) -> Array:
+    return jnp.where(condition, value, jax.lax.stop_gradient(value))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxloss.core.gradient import value_and_grad
 from jaxloss.testing.subject import Broken, Subject, all_same, same
 
 _POISONS = (np.nan, np.inf, -np.inf, 1e30)
@@ -106,20 +107,84 @@ def nothing_counts(s: Subject) -> None:
 
 
 def split(s: Subject) -> None:
-    """Law 8: no item sees another, so the tallies of two parts add up to the whole."""
+    """Law 8: however the items are split, the cost and its gradient are those of all: by parts, chunks, micro-batches,
+    and devices where there are several.
+    """
     items, arrays = s.items, s.arrays()
     values = np.asarray(jax.jit(s.cost("none"))(*arrays))
     alone = np.asarray(jax.jit(s.cost("none"))(*s.poisoned(arrays, [0], 1e3)))
     same(alone[1:], values[1:], "an item's value, after another item changed,")
-    cut = items // 3
-    tally = jax.jit(lambda *a: s.loss.tally(**s.named(a), **s.options))
-    first, second = (tally(*s.rows(arrays, index)) for index in (np.arange(cut), np.arange(cut, items)))
-    value, slopes = s.value_and_gradient()(*arrays)
-    same(s.loss.finish(first + second), value, "the mean of two uneven parts")
-    chunked = jax.jit(jax.value_and_grad(s.cost(chunk_size=2), s.real))
-    chunked_value, chunked_slopes = chunked(*arrays)
-    same(chunked_value, value, "the mean by chunks of two items")
-    all_same(chunked_slopes, slopes, [s.names[i] for i in s.real], "the gradient by chunks of two items")
+
+    rng = np.random.default_rng(0)
+    where = np.arange(items) % 3 != 1
+    arrays = s.poisoned(arrays, np.flatnonzero(~where), np.nan)
+    value, slopes = s.value_and_gradient()(*arrays, where=where)
+    names = [s.names[i] for i in s.real]
+
+    index, first = rng.permutation(items), items // 3
+    tally = jax.jit(lambda where, *a: s.loss.tally(**s.named(a), where=where, **s.options))
+    tallies = [tally(where[part], *s.rows(arrays, part)) for part in (index[:first], index[first:])]
+    same(s.loss.finish(sum(tallies)), value, "the mean of two uneven parts")
+
+    size = int(rng.integers(2, items))
+    chunked = jax.jit(jax.value_and_grad(s.cost(chunk_size=size), s.real))(*arrays, where=where)
+    same(chunked[0], value, f"the mean by chunks of {size} items")
+    all_same(chunked[1], slopes, names, f"the gradient by chunks of {size} items")
+
+    # The factors of the next are a model, whose own gradient is NaN at NaN.
+    _micro_batches(s, s.arrays(), where, size, value, slopes)
+    _devices(s, arrays, where, rng, value, slopes)
+
+
+def _micro_batches(
+    s: Subject, arrays: Sequence[jax.Array], where: Any, size: int, value: Any, slopes: Sequence[jax.Array]
+) -> None:
+    """The parameters are factors of 1, one for each real array: their gradients are the arrays times their slopes."""
+    cut = {i for i, m in enumerate(s.mapped) if m}
+
+    def cost(factors: dict[int, jax.Array], batch: Any) -> Any:
+        where, parts = batch
+        whole = [parts[i] if i in cut else a for i, a in enumerate(arrays)]
+        scaled = [a * factors[i].astype(a.dtype) if i in factors else a for i, a in enumerate(whole)]
+        return s.loss.tally(**s.named(scaled), where=where, **s.options)
+
+    batch = (jnp.asarray(where), {i: arrays[i] for i in cut})
+    factors = {i: jnp.ones((), arrays[i].dtype) for i in s.real}
+    got, found = jax.jit(value_and_grad(cost, microbatch_size=size))(factors, batch)
+    same(got, value, f"the mean by micro-batches of {size} items")
+    for i, slope in zip(s.real, slopes, strict=True):
+        terms = np.where(np.asarray(slope) == 0, 0, np.asarray(slope, np.float64) * np.asarray(arrays[i], np.float64))
+        what = f"the gradient by micro-batches of {size} items, in a factor of {s.names[i]},"
+        # The terms may cancel: rounding is that of their sizes.
+        same([found[i], np.sum(np.abs(terms))], [np.sum(terms), np.sum(np.abs(terms))], what)
+
+
+def _devices(
+    s: Subject, arrays: Sequence[jax.Array], where: Any, rng: Any, value: Any, slopes: Sequence[jax.Array]
+) -> None:
+    """The items in random places on all devices, with padding between them."""
+    devices = jax.device_count()
+    if devices == 1:
+        return
+    places = devices * -(-2 * s.items // devices)
+    index = rng.permutation(places) % s.items
+    first = np.unique(index, return_index=True)[1]
+    counts = np.zeros(places, bool)
+    counts[first] = where
+    mesh = jax.make_mesh((devices,), ("devices",), axis_types=(jax.sharding.AxisType.Auto,))
+    cost = s.cost(axis_name="devices")
+    split = jax.shard_map(
+        lambda where, *a: cost(*a, where=where),
+        mesh=mesh,
+        in_specs=(jax.P("devices"), *(jax.P("devices") if m else jax.P() for m in s.mapped)),
+        out_specs=jax.P(),
+    )
+    positions = tuple(1 + i for i in s.real)
+    got, found = jax.jit(jax.value_and_grad(split, positions))(counts, *s.rows(arrays, index))
+    same(got, value, f"the mean over {devices} devices")
+    for i, slope, expected in zip(s.real, found, slopes, strict=True):
+        of_items = slope[first] if s.mapped[i] else slope
+        same(of_items, expected, f"the gradient over {devices} devices in {s.names[i]}")
 
 
 def order(s: Subject) -> None:

@@ -85,11 +85,11 @@ class Subject:
         return dict(zip(self.names, arrays, strict=True))
 
     def cost(
-        self, how: Any = None, axis: Any = None, chunk_size: int | None = None, **options: Any
+        self, how: Any = None, axis: Any = None, chunk_size: Any = None, axis_name: Any = None, **options: Any
     ) -> Callable[..., jax.Array]:
         """The loss as a function of its arrays in the order of `names`, and of where and weights."""
         loss = self.loss if axis is None else reduce(self.loss, axis=axis)
-        loss = reduce(loss, how, chunk_size=chunk_size)
+        loss = reduce(loss, how, chunk_size=chunk_size, axis_name=axis_name)
         fixed = {**self.options, **options}
 
         def call(*arrays: Any, where: Any = None, weights: Any = None) -> jax.Array:
