@@ -39,7 +39,7 @@ format: $(VENV)/test
 	$(BIN)/ruff format
 
 notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
-	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb --store
+	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/run.py $$notebook --store || exit 1; done
 
 readme: $(VENV)/test  ## Write the table of losses into the README.
 	$(BIN)/python tests/test_docs.py

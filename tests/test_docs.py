@@ -12,21 +12,15 @@ import jaxloss
 
 README = Path(__file__).parent.parent / "README.md"
 BEGIN, END = "<!-- losses: made by `make readme` -->\n", "<!-- end of losses -->\n"
-SOURCE = re.compile(r"Source: (.*?\(\d{4}\)|as `\w+`)", re.DOTALL)
 
 
 def table() -> str:
-    """The losses by family, from their docstrings."""
-    rows = ["| family | loss | what it is | source |", "|---|---|---|---|"]
-    family = None
+    """The losses, a row a family."""
+    families: dict[str, list[str]] = {}
     for name, loss in jaxloss.catalogue.items():
-        first = loss.__module__.split(".")[2] != family
-        family = loss.__module__.split(".")[2]
-        shown = family if first else ""
-        sentence = loss.__doc__.split(".\n")[0].replace("\n", " ").strip()
-        source = SOURCE.search(loss.__doc__).group(1)
-        rows.append(f"| {shown} | `{name}` | {sentence} | {source} |")
-    return "\n".join(rows) + "\n"
+        families.setdefault(loss.__module__.split(".")[2], []).append(f"`{name}`")
+    rows = [f"| {family} | {', '.join(names)} |" for family, names in families.items()]
+    return "\n".join(["| family | losses |", "|---|---|", *rows]) + "\n"
 
 
 def _snippets():

@@ -1,6 +1,7 @@
 """The notebooks run from start to end, and what they store is what they print."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,15 +14,31 @@ NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 def test_the_quickstart(tmp_path):
     # One test, so that one worker runs the notebook once.
-    executed = run(tmp_path)
+    executed = run("quickstart", tmp_path)
     shows_progress_prints_its_table_and_says_where_the_pictures_are(*executed)
     beats_its_baselines(*executed)
-    is_what_is_stored(*executed)
+    last = is_stored("quickstart", pictures=6)
+    new, old = results((tmp_path / "results.md").read_text()), results(last.outputs[0].text)
+    assert old.keys() == new.keys()
+    for row, value in new.items():
+        # Another machine sums in another order, and a trained model then ends elsewhere within its spread.
+        assert value == pytest.approx(old[row], rel=0.1), row
 
 
-def run(output: Path) -> tuple[Path, str]:
-    """The quickstart, run as `make demo` runs it: the folder of its results, and what it printed."""
-    command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / "quickstart.ipynb", "--output", output]
+def test_splitting(tmp_path):
+    _, printed = run("splitting", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    is_stored("splitting", pictures=3)
+    found = dict(re.findall(r"^(.+?)  +(\d\S+)", printed, re.MULTILINE))
+    assert float(found["value_and_grad, micro-batches of 60"]) < 1e-5
+    assert float(found["mean of 4 means"]) > 1e-3
+    one_pass, added, averaged = (float(found[name]) for name in ("one pass", "tallies of 8 batches", "mean of 8 means"))
+    assert added == pytest.approx(one_pass, rel=1e-5) != pytest.approx(averaged, rel=1e-2)
+
+
+def run(name: str, output: Path) -> tuple[Path, str]:
+    """A notebook, run as `make demo` runs one: the folder of its results, and what it printed."""
+    command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / f"{name}.ipynb", "--output", output]
     world = {name: value for name, value in os.environ.items() if not name.startswith("JAX_NUMPY_")}
     done = subprocess.run(command, capture_output=True, text=True, env=world, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -54,17 +71,12 @@ def beats_its_baselines(output, _):
     assert found["6 batches", "tallies of 8 batches, finished once"] == found["6 batches", "all 450 at once"]
 
 
-def is_what_is_stored(output, _):
-    stored = nbformat.read(NOTEBOOKS / "quickstart.ipynb", as_version=4)
+def is_stored(name, pictures):
+    """The last code cell of a notebook, which is stored as it was executed."""
+    stored = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
     code = [cell for cell in stored.cells if cell.cell_type == "code" and cell.source]
     assert all(cell.execution_count for cell in code)
     kinds = [shown.output_type for cell in code for shown in cell.outputs]
     assert "error" not in kinds
-    assert sum("image/png" in shown.get("data", {}) for cell in code for shown in cell.outputs) >= 6
-    last = code[-1].outputs[0].text
-    new = results((output / "results.md").read_text())
-    old = results(last)
-    assert old.keys() == new.keys()
-    for row, value in new.items():
-        # Another machine sums in another order, and a trained model then ends elsewhere within its spread.
-        assert value == pytest.approx(old[row], rel=0.1), row
+    assert sum("image/png" in shown.get("data", {}) for cell in code for shown in cell.outputs) >= pictures
+    return code[-1]
