@@ -21,5 +21,11 @@ from jaxloss.losses.divergence import kl_divergence as kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.regression import absolute_error as absolute_error
+from jaxloss.losses.regression import expectile as expectile
 from jaxloss.losses.regression import huber as huber
+from jaxloss.losses.regression import log_cosh as log_cosh
+from jaxloss.losses.regression import pinball as pinball
+from jaxloss.losses.regression import pseudo_huber as pseudo_huber
+from jaxloss.losses.regression import quantile_huber as quantile_huber
+from jaxloss.losses.regression import smooth_l1 as smooth_l1
 from jaxloss.losses.regression import squared_error as squared_error

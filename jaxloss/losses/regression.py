@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Positive
+from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval
 from jaxloss.numerics import absolute
 
 
@@ -69,8 +70,155 @@ def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     >>> print(f"{huber(6.1, 6.3, delta=1.0):.2f}")
     0.02
     """
-    error = prediction - target
-    near = absolute(error) <= delta
-    inside = jnp.where(near, error, 0)
-    outside = jnp.where(near, delta, absolute(error))
-    return jnp.where(near, 0.5 * inside * inside, delta * (outside - 0.5 * delta))
+    return numerics.clipped_square(prediction - target, delta)
+
+
+@custom_loss
+def smooth_l1(prediction: Input, target: Input, *, beta: NonNegative = 1.0) -> Array:
+    r"""The absolute error, rounded off by a parabola below beta.
+
+    $$ \begin{cases} \tfrac12 e^2 / \beta & |e| < \beta \\ |e| - \tfrac12 \beta & |e| \ge \beta \end{cases},
+       \qquad e = \hat y - y $$
+
+    Args:
+        prediction: Predictions, any shape.
+        target: True values, the shape of `prediction`.
+        beta: Where the parabola becomes a line, in units of the target, >= 0. At 0 it is the `absolute_error`.
+
+    Corners: 0 with gradient 0 at a perfect prediction, for every beta; the slope in beta is finite at beta = 0, too.
+
+    Raises:
+        ValueError: `beta` is negative.
+
+    Source: Girshick (2015), Fast R-CNN, equation 3, there with beta = 1. It is the `huber` of delta = beta over beta.
+
+    >>> print(f"{smooth_l1(6.1, 6.3, beta=0.4):.2f}")
+    0.05
+    """
+    return numerics.smooth_absolute(prediction - target, beta)
+
+
+@custom_loss
+def log_cosh(prediction: Input, target: Input) -> Array:
+    r"""The logarithm of the hyperbolic cosine of the error: half its square near 0, its size less log 2 away from it.
+
+    $$ \log \cosh (\hat y - y) $$
+
+    Args:
+        prediction: Predictions, any shape.
+        target: True values, the shape of `prediction`.
+
+    Corners: 0 with gradient 0 at a perfect prediction, 5e-9 at an error of 1e-4. The gradient is the tanh of the error.
+
+    Source: Green (1990), Bayesian reconstructions from emission tomography data using a modified EM algorithm,
+    equation 11.
+
+    >>> print(f"{log_cosh(6.1, 6.3):.4f}")
+    0.0199
+    """
+    return numerics.log_cosh(prediction - target)
+
+
+@custom_loss
+def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
+    r"""A smooth Huber loss: half the squared error near the target, a line of slope delta away from it.
+
+    $$ \delta^2 \left( \sqrt{1 + (e / \delta)^2} - 1 \right), \qquad e = \hat y - y $$
+
+    Args:
+        prediction: Predictions, any shape.
+        target: True values, the shape of `prediction`.
+        delta: Where the parabola bends into a line, in units of the target, > 0.
+
+    Corners: 0 with gradient 0 at a perfect prediction. It is the `charbonnier` of that scale, times delta^2.
+
+    Raises:
+        ValueError: `delta` is not > 0.
+
+    Source: Charbonnier et al. (1997), Deterministic edge-preserving regularization in computed imaging, table 1; under
+    this name in Hartley and Zisserman (2003), Multiple view geometry, appendix 6.8.
+
+    >>> print(f"{pseudo_huber(3.0, 0.0, delta=4.0):.1f}")
+    4.0
+    """
+    return numerics.hyperbola(prediction - target, delta)
+
+
+@custom_loss
+def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -> Array:
+    r"""The loss whose mean is least at a quantile of the target; at 1/2 half the absolute error.
+
+    $$ \max(\tau u, (\tau - 1)\,u) = |\tau - [u < 0]|\,|u|, \qquad u = y - \hat y $$
+
+    Args:
+        prediction: Predictions of the quantile, any shape.
+        target: True values, the shape of `prediction`.
+        quantile: tau, the share of targets that should lie below, in [0, 1]: a number, or an array along the trailing
+            axes (one for each predicted quantile).
+
+    Corners: 0 at a perfect prediction, with subgradient 0.
+
+    Raises:
+        ValueError: `quantile` is outside [0, 1], or does not align with the trailing axes.
+
+    Source: Koenker and Bassett (1978), Regression quantiles, equation 3.1.
+
+    >>> print(f"{pinball(6.1, 6.3, quantile=0.9):.2f} {pinball(6.3, 6.1, quantile=0.9):.2f}")
+    0.18 0.02
+    """
+    return numerics.tilted_absolute(prediction - target, quantile)
+
+
+@custom_loss
+def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) -> Array:
+    r"""The loss whose mean is least at an expectile of the target; at 1/2 half the squared error.
+
+    $$ |\tau - [u < 0]|\,u^2, \qquad u = y - \hat y $$
+
+    Args:
+        prediction: Predictions of the expectile, any shape.
+        target: True values, the shape of `prediction`.
+        level: tau, in [0, 1]: a number, or an array along the trailing axes (one for each predicted expectile).
+
+    Corners: 0 with gradient 0 at a perfect prediction.
+
+    Raises:
+        ValueError: `level` is outside [0, 1], or does not align with the trailing axes.
+
+    Source: Newey and Powell (1987), Asymmetric least squares estimation and testing, equation 2.1.
+
+    >>> print(f"{expectile(6.1, 6.3, level=0.9):.3f} {expectile(6.3, 6.1, level=0.9):.3f}")
+    0.036 0.004
+    """
+    return numerics.tilted_square(prediction - target, level)
+
+
+@custom_loss
+def quantile_huber(
+    prediction: Input, target: Input, *, quantile: UnitInterval = 0.5, delta: NonNegative = 1.0
+) -> Array:
+    r"""The pinball loss, rounded off by a parabola below delta.
+
+    $$ |\tau - [u < 0]|\,\frac{L_\delta(u)}{\delta}, \qquad
+       L_\delta(u) = \begin{cases} \tfrac12 u^2 & |u| \le \delta \\ \delta |u| - \tfrac12 \delta^2 & |u| > \delta
+       \end{cases}, \qquad u = y - \hat y $$
+
+    Args:
+        prediction: Predictions of the quantile, any shape.
+        target: True values, the shape of `prediction`.
+        quantile: tau, the share of targets that should lie below, in [0, 1]: a number, or an array along the trailing
+            axes (one for each predicted quantile).
+        delta: Where the parabola becomes a line (kappa in the paper), in units of the target, >= 0. At 0 it is the
+            `pinball` loss. Some libraries leave out the division by it, which at 1 makes no difference.
+
+    Corners: 0 with gradient 0 at a perfect prediction.
+
+    Raises:
+        ValueError: An option is out of range, or does not align with the trailing axes.
+
+    Source: Dabney et al. (2018), Distributional reinforcement learning with quantile regression, equation 10.
+
+    >>> print(f"{quantile_huber(6.1, 6.3, quantile=0.9, delta=0.4):.3f}")
+    0.045
+    """
+    return numerics.tilted_smooth_absolute(prediction - target, quantile, delta)

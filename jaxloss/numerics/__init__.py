@@ -28,6 +28,13 @@ from jaxloss.numerics.elementary import sigmoid as sigmoid
 from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
+from jaxloss.numerics.errors import clipped_square as clipped_square
+from jaxloss.numerics.errors import hyperbola as hyperbola
+from jaxloss.numerics.errors import log_cosh as log_cosh
+from jaxloss.numerics.errors import smooth_absolute as smooth_absolute
+from jaxloss.numerics.errors import tilted_absolute as tilted_absolute
+from jaxloss.numerics.errors import tilted_smooth_absolute as tilted_smooth_absolute
+from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
