@@ -180,6 +180,28 @@ FORMULAS |= {
         [(e, t, b) for e in ERRORS for t in (0.1, 0.7) for b in (0.3, 20.0)],
     ),
 }
+
+
+def moments(x, focus):
+    mean = mp.fsum(x) / len(x)
+    return mp.fsum(xj**2 for xj in x) / len(x) - focus * mean**2
+
+
+PAIRS = [(0.3, 0.5), (0.3, 0.3001), (20.0, 3.0), (1e-10, 3e-10), (1e30, 1e-30), (1e-30, 1e30), (1e-20, 2.0)]
+FORMULAS |= {
+    "log_ratio": Formula(lambda x, y: mp.log(x) - mp.log(y), PAIRS),
+    "squared_log1p_ratio": Formula(
+        lambda x, y: (mp.log1p(x) - mp.log1p(y)) ** 2, [*PAIRS[:4], (-0.9, 3.0), (-0.999, 1e30), (-0.3, -0.3001)]
+    ),
+    "relative_error": Formula(lambda x, y: abs(x / y - 1), [*PAIRS[:4], (-0.3, 2.0), (3.0, -1.0)]),
+    "symmetric_relative_error": Formula(
+        lambda x, y: 2 * abs(x - y) / (abs(x) + abs(y)), [*PAIRS[:4], (-0.3, -2.0), (1e30, 3e30)]
+    ),
+    "excess": Formula(
+        lambda x, y, allowed: max(abs(x - y) - allowed, 0), [(1.3, 0.2, 0.1), (-1.0, 0.3, 2.0), (1.0, 1.25, 0.24999)]
+    ),
+    "second_moment": Formula(moments, [([0.3, -2.0, 1.0], 0.5), ([1.0, 1.1, 0.7], 0.0), ([-1.0, 3.0, 0.7], 1.0)]),
+}
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 
 
@@ -369,6 +391,34 @@ CORNERS = {
         ((0.0, 0.3, 0.0), 0, (0, 0, 0)),
         ((-2.0, 0.25, 0.0), 0.5, (-0.25, 2, -0.125)),
         ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+    ],
+    "log_ratio": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((0.0, 1.0), -INF, (LARGEST, -1)),
+        ((2.0, 0.0), INF, (0.5, -LARGEST)),
+    ],
+    "squared_log1p_ratio": [
+        ((-1.0, -1.0), 0, (0, 0)),
+        ((-1.0, 0.0), INF, (-LARGEST, LARGEST)),
+        ((INF, 0.0), INF, (0, -LARGEST)),
+    ],
+    "relative_error": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((-1.0, 0.0), INF, (-LARGEST, -LARGEST)),
+    ],
+    "symmetric_relative_error": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((-1.0, 1.0), 2, (0, 0)),
+        ((INF, -1.0), 2, (0, 0)),
+    ],
+    "excess": [
+        ((1.5, 1.0, 0.5), 0, (0, 0, 0)),
+        ((0.0, 0.0, 0.0), 0, (0, 0, 0)),
+        ((INF, 1.0, 0.5), INF, (1, -1, -1)),
+    ],
+    "second_moment": [
+        ((ZEROS, 0.5), 0, (ZEROS, 0)),
+        (([INF, INF], 1.0), 0, (ZEROS, -LARGEST)),
     ],
     "sum_of_three": [
         ((INF, 1.0, -1e30), INF, (1, 1, 1)),

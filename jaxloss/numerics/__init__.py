@@ -46,3 +46,9 @@ from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
+from jaxloss.numerics.relative import excess as excess
+from jaxloss.numerics.relative import log_ratio as log_ratio
+from jaxloss.numerics.relative import relative_error as relative_error
+from jaxloss.numerics.relative import second_moment as second_moment
+from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
+from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error
