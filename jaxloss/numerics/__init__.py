@@ -28,6 +28,13 @@ from jaxloss.numerics.elementary import sigmoid as sigmoid
 from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
+from jaxloss.numerics.errors import clipped_square as clipped_square
+from jaxloss.numerics.errors import hyperbola as hyperbola
+from jaxloss.numerics.errors import log_cosh as log_cosh
+from jaxloss.numerics.errors import smooth_absolute as smooth_absolute
+from jaxloss.numerics.errors import tilted_absolute as tilted_absolute
+from jaxloss.numerics.errors import tilted_smooth_absolute as tilted_smooth_absolute
+from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
@@ -39,3 +46,9 @@ from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
+from jaxloss.numerics.relative import excess as excess
+from jaxloss.numerics.relative import log_ratio as log_ratio
+from jaxloss.numerics.relative import relative_error as relative_error
+from jaxloss.numerics.relative import second_moment as second_moment
+from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
+from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error

@@ -1,8 +1,12 @@
 """Regression: functions of the error."""
 
-from mpmath import mpf
+import itertools
 
-from cases.table import NEAR_ONE, Case, errors, hard_errors
+from mpmath import cosh, inf, log, log1p, mpf, sqrt
+
+from cases.table import NEAR_ONE, Case, D, cosine, errors, hard_errors
+
+N = 6  # pixels of an image
 
 
 def squared_error(prediction, target):
@@ -16,6 +20,146 @@ def absolute_error(prediction, target):
 def huber(prediction, target, delta=1.0):
     e, delta = abs(mpf(prediction) - mpf(target)), mpf(delta)
     return e**2 / 2 if e <= delta else delta * e - delta**2 / 2
+
+
+def smooth_l1(prediction, target, beta=1.0):
+    return huber(prediction, target, beta) / mpf(beta) if beta else absolute_error(prediction, target)
+
+
+def log_cosh(prediction, target):
+    e = abs(mpf(prediction) - mpf(target))
+    # Beyond 500 the cosine is half the exponential, to 400 digits.
+    return log(cosh(e)) if e < 500 else e - log(2)
+
+
+def pseudo_huber(prediction, target, delta=1.0):
+    e, delta = mpf(prediction) - mpf(target), mpf(delta)
+    return delta**2 * (sqrt(1 + (e / delta) ** 2) - 1)
+
+
+def squared_log_error(prediction, target):
+    if prediction == target:
+        return mpf(0)
+    if -1 in (prediction, target):
+        return inf
+    return (log1p(mpf(prediction)) - log1p(mpf(target))) ** 2
+
+
+def pinball(prediction, target, quantile=0.5):
+    u, quantile = mpf(target) - mpf(prediction), mpf(quantile)
+    return max(quantile * u, (quantile - 1) * u)
+
+
+def expectile(prediction, target, level=0.5):
+    return abs(mpf(level) - int(target < prediction)) * squared_error(prediction, target)
+
+
+def quantile_huber(prediction, target, quantile=0.5, delta=1.0):
+    return abs(mpf(quantile) - int(target < prediction)) * smooth_l1(prediction, target, delta)
+
+
+def absolute_percentage_error(prediction, target):
+    if prediction == target:
+        return mpf(0)
+    return abs((mpf(prediction) - mpf(target)) / mpf(target)) if target else inf
+
+
+def symmetric_absolute_percentage_error(prediction, target):
+    p, t = mpf(prediction), mpf(target)
+    return 2 * abs(p - t) / (abs(p) + abs(t)) if p != t else mpf(0)
+
+
+def epsilon_insensitive(prediction, target, epsilon=0.1):
+    return max(absolute_error(prediction, target) - mpf(epsilon), mpf(0))
+
+
+def squared_epsilon_insensitive(prediction, target, epsilon=0.1):
+    return epsilon_insensitive(prediction, target, epsilon) ** 2
+
+
+def scale_invariant_log_error(prediction, target, variance_focus=0.5):
+    if not all([*prediction, *target]):
+        return inf
+    d = [log(mpf(p)) - log(mpf(t)) for p, t in zip(prediction, target, strict=True)]
+    return sum(dj**2 for dj in d) / len(d) - mpf(variance_focus) * (sum(d) / len(d)) ** 2
+
+
+def sizes(rng, n):
+    return rng.gamma(2.0, size=n), rng.gamma(2.0, size=n)
+
+
+def two_vectors(rng, n):
+    return rng.normal(size=(n, D)), rng.normal(size=(n, D))
+
+
+def two_images(rng, n):
+    return rng.gamma(2.0, size=(n, N)) + 0.1, rng.gamma(2.0, size=(n, N)) + 0.1
+
+
+def _hard_sizes(ulp):
+    ends = (0.0, 1e-30, 1e-10, 1e-4, 0.3, 1.0, 1.4, 20.0, 1e4, 1e18, 1e30)
+    yield from itertools.product(ends, repeat=2)
+    for size in (1e-10, 0.3, 1.0, 1e4):
+        yield from ((size * near, size) for near in (1 - ulp, 1 + 2 * ulp, 1.0001, 0.7, 1.3, 1.5))
+
+
+def _hard_shares(ulp):
+    yield from _hard_sizes(ulp)
+    yield from itertools.product(
+        (-0.9, -0.3, -1 + ulp, 1e-4 - 1), (-0.5, 0.2, -1 + 2 * ulp, -0.3 * (1 + 2 * ulp), 1e30)
+    )
+
+
+def _hard_signs(ulp):
+    yield from _hard_sizes(ulp)
+    yield from itertools.product((-1e30, -3.0, -1e-4, 3e38), (-3e38, -2.0, 1e-4, 1e30, 0.0))
+
+
+def _hard_edges(ulp):
+    yield from hard_errors(ulp)
+    for target in (0.0, 1.0, 1e4, -0.3):
+        yield from ((target + sign * size, target) for sign in (1, -1) for size in (0.1, 0.1 * (1 + 1e-6), 0.1001, 0.2))
+
+
+def _hard_vectors(ulp):
+    one, two = [1.0, 2.0, -1.0, 0.5], [1.1, 1.8, -1.3, 0.2]
+    for size in (1e-30, 1e-4, 1.0, 1e20):
+        yield [size * x for x in one], two
+        yield one, [-size * x for x in two]
+    for apart in (ulp, 1e-6, 1e-4, 1e-2):
+        beside = [x * (1 + k * apart) for k, x in enumerate(one, 1)]
+        yield one, beside
+        yield [-3 * x for x in beside], one
+    yield [0.0] * D, two
+    yield [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
+
+
+def _hard_images(ulp):
+    one, two = [1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [1.1, 1.8, 0.35, 3.7, 0.2, 1.5]
+    for size in (1e-30, 1e-4, 1.0, 3.0, 1e20):
+        yield [size * x for x in one], two
+        yield one, [size * x for x in one]
+    yield one, [x * (1 + k * 2 * ulp) for k, x in enumerate(one)]
+    yield one, [x * (1 + k * 1e-4) for k, x in enumerate(one)]
+    yield [1e-30, 1e30, 1.0, 1e-10, 1e10, 1.0], one
+
+
+def _terms_of_cosine(u, v):
+    # The rounding of a unit vector, squared: what is left between vectors that are exactly parallel.
+    left = mpf(2) ** -22
+    d = cosine(u, v)
+    sine = sqrt(max(d * (2 - d), 0))
+    return 0, [max(sine, left) / norm if (norm := sqrt(sum(mpf(x) ** 2 for x in w))) else 0 for w in (u, v)]
+
+
+def _terms_of_scale_invariant(prediction, target, **_):
+    d = [abs(log(mpf(p) / mpf(t))) for p, t in zip(prediction, target, strict=True)]
+    return 0, [2 * max(d) / len(d) / mpf(min(array)) for array in (prediction, target)]
+
+
+def _term_of_mean(prediction, target):
+    d = [log(mpf(p) / mpf(t)) if p and t else inf for p, t in zip(prediction, target, strict=True)]
+    return max(map(abs, d)) * abs(sum(d)) / len(d)
 
 
 CASES = (
@@ -40,5 +184,122 @@ CASES = (
         options=({}, {"delta": 0.3}, {"delta": 100.0}),
         corners=((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (1e-15, 0.0), (1e18, 0.0), (-1e30, 0.0), (1.0, 1 - 2**-24)),
         hard=hard_errors,
+    ),
+    Case(
+        "smooth_l1",
+        errors,
+        smooth_l1,
+        options=({}, {"beta": 0.3}, {"beta": 0.0}),
+        corners=((0.0, 0.0), (1.0, 0.0), (1e-15, 0.0), (1e18, 0.0), (-1e30, 0.0)),
+        hard=hard_errors,
+    ),
+    Case(
+        "log_cosh",
+        errors,
+        log_cosh,
+        corners=((0.0, 0.0), (1e-4, 0.0), (-1e-20, 0.0), (1e4, 0.0), (1e30, 0.0), (0.1, 0.0), (-100.0, 0.0)),
+        hard=lambda ulp: itertools.chain(hard_errors(ulp), ((x, 0.0) for x in (0.7, 0.75, -0.8, 1.3, 2.0, 9.0, 20.0))),
+        ulp=(4, 8),
+    ),
+    Case(
+        "pseudo_huber",
+        errors,
+        pseudo_huber,
+        options=({}, {"delta": 0.3}, {"delta": 100.0}),
+        corners=((0.0, 0.0), (1e-15, 0.0), (1e18, 0.0), (-1e30, 0.0)),
+        hard=hard_errors,
+    ),
+    Case(
+        "pinball",
+        errors,
+        pinball,
+        options=({}, {"quantile": 0.9}, {"quantile": 0.0}),
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-30, 0.0), (1e30, 0.0), (-1e30, 0.0)),
+        hard=hard_errors,
+    ),
+    Case(
+        "expectile",
+        errors,
+        expectile,
+        options=({}, {"level": 0.9}, {"level": 0.0}),
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-15, 0.0), (1e15, 0.0), (-1e15, 0.0)),
+        hard=hard_errors,
+    ),
+    Case(
+        "quantile_huber",
+        errors,
+        quantile_huber,
+        options=({}, {"quantile": 0.9, "delta": 0.3}, {"quantile": 0.1, "delta": 0.0}),
+        corners=((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (1e-15, 0.0), (-1e30, 0.0)),
+        hard=hard_errors,
+    ),
+    Case(
+        "squared_log_error",
+        sizes,
+        squared_log_error,
+        corners=((0.0, 0.0), (-1.0, -1.0), (-1.0, 0.0), (1.0, -1.0), (1e-15, 0.0), (1e30, 1.0), (1e30, 1e30)),
+        domain={0: (-1.0, inf), 1: (-1.0, inf)},
+        hard=_hard_shares,
+        ulp=(4, 8),
+    ),
+    Case(
+        "absolute_percentage_error",
+        sizes,
+        absolute_percentage_error,
+        corners=((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1e-30, 1e30), (1e30, 1e-30)),
+        hard=_hard_signs,
+    ),
+    Case(
+        "symmetric_absolute_percentage_error",
+        sizes,
+        symmetric_absolute_percentage_error,
+        corners=((0.0, 0.0), (1.0, 0.0), (-1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (1e-30, 1e30), (-1.0, 1.0)),
+        hard=_hard_signs,
+    ),
+    Case(
+        "epsilon_insensitive",
+        errors,
+        epsilon_insensitive,
+        options=({}, {"epsilon": 1.0}, {"epsilon": 0.0}),
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-30, 0.0), (-1e30, 0.0)),
+        hard=_hard_edges,
+    ),
+    Case(
+        "squared_epsilon_insensitive",
+        errors,
+        squared_epsilon_insensitive,
+        options=({}, {"epsilon": 1.0}, {"epsilon": 0.0}),
+        corners=((0.0, 0.0), (1.0, 1.0), (1e-15, 0.0), (-1e15, 0.0)),
+        hard=_hard_edges,
+    ),
+    Case(
+        "cosine_distance",
+        two_vectors,
+        cosine,
+        corners=(
+            ([0.0] * D, [0.0] * D),
+            ([0.0] * D, [1.0, 2.0, -1.0, 0.5]),
+            ([1.0, 2.0, -1.0, 0.5], [1.0, 2.0, -1.0, 0.5]),
+            ([1.0, 2.0, -1.0, 0.5], [-2.0, -4.0, 2.0, -1.0]),
+            ([1e-30] * D, [1e20, 2e20, 3e20, 4e20]),
+        ),
+        hard=_hard_vectors,
+        terms=_terms_of_cosine,
+        why="vectors that are exactly parallel",
+    ),
+    Case(
+        "scale_invariant_log_error",
+        two_images,
+        scale_invariant_log_error,
+        options=({}, {"variance_focus": 0.85}, {"variance_focus": 0.0}),
+        corners=(
+            ([1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 4.0, 0.5, 1.5]),
+            ([0.0, 2.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 4.0, 0.5, 1.5]),
+        ),
+        domain={0: (0.0, inf), 1: (0.0, inf)},
+        hard=_hard_images,
+        terms=_terms_of_scale_invariant,
+        option_terms={"variance_focus": _term_of_mean},
+        why="the difference of the logarithms at one pixel may be near the mean of all",
     ),
 )
