@@ -11,6 +11,11 @@ from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxloss.losses.classification.margin import hinge as hinge
+from jaxloss.losses.classification.margin import multiclass_hinge as multiclass_hinge
+from jaxloss.losses.classification.margin import multiclass_perceptron as multiclass_perceptron
+from jaxloss.losses.classification.margin import perceptron as perceptron
+from jaxloss.losses.classification.margin import squared_hinge as squared_hinge
 from jaxloss.losses.classification.softmax import categorical_cross_entropy as categorical_cross_entropy
 from jaxloss.losses.classification.softmax import softmax_cross_entropy as softmax_cross_entropy
 from jaxloss.losses.classification.softmax import (

@@ -35,6 +35,8 @@ from jaxloss.numerics.logits import logsumexp as logsumexp
 from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.margins import shortfall as shortfall
+from jaxloss.numerics.margins import signed_margin as signed_margin
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
