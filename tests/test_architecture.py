@@ -88,7 +88,7 @@ def test_a_file_stays_on_a_few_screens(module):
 
 
 def test_the_public_list_is_the_catalogue_and_the_concepts():
-    concepts = {"Loss", "Tally", "custom_loss", "reduce", "numerics", "testing", "catalogue"}
+    concepts = {"Loss", "Tally", "custom_loss", "reduce", "numerics", "testing", "catalogue", "fenchel_young"}
     tree = ast.parse(MODULES["jaxloss.__init__"].read_text())
     statements = [node for node in tree.body if not isinstance(node, ast.Expr)]
     assert all(isinstance(node, ast.ImportFrom) for node in statements)

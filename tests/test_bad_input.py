@@ -94,12 +94,12 @@ def test_the_tables_cover_losses():
 @everywhere
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_column_against_row(name, run):
-    loss, column = catalogue[name], ONES[:, None]
-    first, second = array_names(loss)
+    loss = catalogue[name]
+    (first, second), (one, other) = array_names(loss), arrays_of(loss)
     with refused(ValueError, f"{name}: ", first, second, "(4, 1) and (4,)", f"{first}.squeeze(-1)"):
-        run(loss, column, ONES)
+        run(loss, one[:, None], other)
     with refused(ValueError, f"{name}: ", first, second, "(4,) and (4, 1)", f"{second}.squeeze(-1)"):
-        run(loss, ONES, column)
+        run(loss, one, other[:, None])
 
 
 @everywhere

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+from cases import sparsemax
 from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
@@ -69,6 +70,14 @@ LOGITS = [
     ([10001.0, 10002.5, 10000.0],),
     ([-10001.0, -10002.5, -10000.0],),
 ]
+CLOSE_LOGITS = [
+    ([0.3, 0.1, -1.5],),
+    ([0.3, 0.7, 0.2],),
+    ([1.4, 0.45, 0.75],),
+    ([-0.4, 0.597, -9.0],),
+    ([100.25, 99.3, 100.0],),
+    ([1e30, 1.0, 0.0],),
+]
 PROBABILITIES = [(p, y) for p in (1e-30, 0.01, 0.3, 0.499, 0.501, 0.8, 0.9999) for y in (0.0, 0.25, 1.0)]
 
 # A complement that is passed beside its argument moves with it.
@@ -77,6 +86,8 @@ COMPOSED = {
     "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, 1 - y, weight),
     # Of the second class.
     "shortfall": lambda x, margin: numerics.shortfall(x, jnp.ones(margin.shape, jnp.int32), margin),
+    "sparsemax_surprisal": lambda x: numerics.sparsemax_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
+    "entmax15_surprisal": lambda x: numerics.entmax15_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
 }
 FORMULAS = {
     "sum_of_three": Formula(
@@ -137,6 +148,11 @@ FORMULAS = {
         lambda x, margin: margin + max(x[0], x[2]) - x[1],
         [(x, 1.0) for (x,) in LOGITS] + [([0.3, 1.3, -1.0], 1.0), ([7.1, 0.1, 7.2], 1e-7)],
     ),
+    "sparse_plus": Formula(lambda x: sparsemax.sparsemax(x, 0), [(x,) for x in (0.3, -0.3, -0.999, 0.999, 3.0, -3.0)]),
+    "project_to_simplex": Formula(sparsemax.nearest_distribution, CLOSE_LOGITS),
+    "sparsemax_surprisal": Formula(lambda x: sparsemax.multiclass_sparsemax(x, 1), CLOSE_LOGITS),
+    "entmax15_probabilities": Formula(sparsemax.entmax15_distribution, CLOSE_LOGITS),
+    "entmax15_surprisal": Formula(lambda x: sparsemax.entmax15(x, 1), [*CLOSE_LOGITS, ([0.3, 2.2999, -1.0],)]),
     "euclidean_distance": Formula(euclidean, VECTORS),
     "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
     "squared_distance_difference": Formula(
@@ -342,6 +358,24 @@ CORNERS = {
         (([INF, INF, 0.0], 1.0), -INF, ([0, -1, 0], 1)),
         (([2.0, 0.0, 2.0], 1.0), 3, ([0.5, -1, 0.5], 1)),
     ],
+    "sparse_plus": [
+        ((-1.0,), 0, (0,)),
+        ((-INF,), 0, (0,)),
+        ((INF,), INF, (1,)),
+    ],
+    "sparsemax_surprisal": [
+        (([0.0, 1.0, -INF],), 0, ([0, 0, 0],)),
+        (([0.0, 0.0, 0.0],), 1 / 3, ([1 / 3, -2 / 3, 1 / 3],)),
+        (([0.0, INF, 0.0],), 0, ([0, 0, 0],)),
+        (([0.0, -INF, -3.0],), INF, ([1, -1, 0],)),
+        (([-INF, -INF, -INF],), INF, ([0, -1, 0],)),
+    ],
+    "entmax15_surprisal": [
+        (([0.0, 2.0, -INF],), 0, ([0, 0, 0],)),
+        (([0.0, INF, 0.0],), 0, ([0, 0, 0],)),
+        (([0.0, -INF, -3.0],), INF, ([1, -1, 0],)),
+        (([-INF, -INF, -INF],), INF, ([0, -1, 0],)),
+    ],
     "safe_square": [
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-LARGEST,)),
@@ -471,7 +505,7 @@ CORNERS = {
 
 
 # They have one at hand for a label that is no class, and a NaN is refused however it is made.
-WITH_A_NAN = {"signed_margin", "shortfall"}
+WITH_A_NAN = {"signed_margin", "shortfall", "sparsemax_surprisal", "entmax15_surprisal"}
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
@@ -521,6 +555,10 @@ def test_corners(name):
         ("signed_margin", (1.0, 0.0)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
+        ("sparse_plus", (NAN,)),
+        ("project_to_simplex", ([INF, NAN, 0.0],)),
+        ("sparsemax_surprisal", ([0.0, 9.0, NAN],)),
+        ("entmax15_surprisal", ([0.0, 9.0, NAN],)),
         ("cosine_distance", ([NAN, 1.0], [1.0, 1.0])),
         ("distance_difference", ([NAN, 1.0], [1.0, 1.0], [1.0, 1.0])),
     ],

@@ -41,3 +41,8 @@ from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
+from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
+from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
+from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
+from jaxloss.numerics.simplex import sparse_plus as sparse_plus
+from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
