@@ -11,6 +11,7 @@ from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxloss.losses.classification.binary import sigmoid_focal as sigmoid_focal
 from jaxloss.losses.classification.fenchel_young import fenchel_young as fenchel_young
 from jaxloss.losses.classification.margin import hinge as hinge
 from jaxloss.losses.classification.margin import multiclass_hinge as multiclass_hinge

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
-from cases import sparsemax
+from cases import binary, sparsemax
 from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
@@ -125,6 +125,10 @@ FORMULAS = {
     "modulated_log": Formula(
         lambda p, gamma: (1 - p) ** gamma * mp.log(p),
         [(p, gamma) for p in (1e-10, 0.25, 0.5, 0.875, 1 - 2**-20) for gamma in (0.0, 0.5, 2.0)],
+    ),
+    "modulated_surprisal": Formula(
+        binary.modulated_surprisal,
+        [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
     ),
     "sigmoid": Formula(lambda x: 1 / (1 + mp.exp(-x)), [(x,) for x in (0.0, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0)]),
     "softplus": Formula(softplus, [(x,) for x in (0.3, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0, 1e4)]),
@@ -376,6 +380,14 @@ CORNERS = {
         (([0.0, -INF, -3.0],), INF, ([1, -1, 0],)),
         (([-INF, -INF, -INF],), INF, ([0, -1, 0],)),
     ],
+    "modulated_surprisal": [
+        ((INF, 0.0), 0, (0, 0)),
+        ((INF, 2.0), 0, (0, 0)),
+        ((-INF, 0.0), INF, (-1, 0)),
+        ((-INF, 2.0), INF, (-1, 0)),
+        ((1000.0, 0.0), 0, (0, 0)),
+        ((-1e4, 0.5), 1e4, (-1, 0)),
+    ],
     "safe_square": [
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-LARGEST,)),
@@ -555,6 +567,7 @@ def test_corners(name):
         ("signed_margin", (1.0, 0.0)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
+        ("modulated_surprisal", (NAN, 2.0)),
         ("sparse_plus", (NAN,)),
         ("project_to_simplex", ([INF, NAN, 0.0],)),
         ("sparsemax_surprisal", ([0.0, 9.0, NAN],)),

@@ -1,7 +1,7 @@
 """Classification into two classes."""
 
 import numpy as np
-from mpmath import exp, log, mpf
+from mpmath import exp, inf, isfinite, log, mpf
 
 from cases.table import NEAR_ONE, PROBABILITY, Case, hard_logits, hard_probabilities, softplus, unit, xlogy
 
@@ -26,6 +26,18 @@ def binary_focal(p, y, alpha=0.25, gamma=2.0):
     return -(alpha * y * positive if y else 0) - ((1 - alpha) * (1 - y) * negative if y != 1 else 0)
 
 
+def modulated_surprisal(x, gamma):
+    x = mpf(x)
+    return mpf(0) if x == inf else inf if x == -inf else exp(-mpf(gamma) * softplus(x)) * softplus(-x)
+
+
+def sigmoid_focal(x, y, alpha=None, gamma=2.0):
+    positive, negative = (1, 1) if alpha is None else (mpf(alpha), 1 - mpf(alpha))
+    positive, negative = positive * mpf(y), negative * (1 - mpf(y))
+    cost = positive * modulated_surprisal(x, gamma) if positive else mpf(0)
+    return cost + (negative * modulated_surprisal(-x, gamma) if negative else 0)
+
+
 def odds(rng, n):
     return rng.normal(size=n) * 3, rng.integers(0, 2, n).astype(float)
 
@@ -35,6 +47,18 @@ def _terms_of_sigmoid(x, y, positive_weight, label_smoothing):
     sigmoid = 1 / (1 + exp(-mpf(x)))
     positive, negative = (1 - s) * mpf(y) + s / 2, (1 - s) * (1 - mpf(y)) + s / 2
     return 0, (max(w * positive * (1 - sigmoid), negative * sigmoid), abs(w - 1) * softplus(-abs(mpf(x))))
+
+
+def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
+    slopes, values = [0], [0]
+    for z, of_target, share in ((mpf(x), mpf(y), alpha), (-mpf(x), 1 - mpf(y), alpha and 1 - mpf(alpha))):
+        if isfinite(z):
+            share, value = 1 if share is None else share, modulated_surprisal(z, gamma)
+            sigmoid = 1 / (1 + exp(-z))
+            steep = gamma * sigmoid * value + exp(-gamma * softplus(z)) * (1 - sigmoid)
+            slopes.append(share * of_target * steep)
+            values.append(share * value)
+    return 0, (max(slopes), max(values))
 
 
 def _terms_of_focal(p, y, alpha, gamma):
@@ -81,5 +105,18 @@ CASES = (
         terms=_terms_of_focal,
         option_terms={"alpha": lambda p, _: max((abs(log(mpf(q))) for q in (p, 1 - p) if q), default=0)},
         why="what pulls down and what pulls up may balance at a soft target",
+    ),
+    Case(
+        "sigmoid_focal",
+        odds,
+        sigmoid_focal,
+        options=({}, {"gamma": 0.0}, {"alpha": 0.25, "gamma": 0.5}),
+        corners=(
+            *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1000.0, -1e4) for y in (0.0, 1.0)),
+            *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        ),
+        hard=hard_logits,
+        terms=_terms_of_sigmoid_focal,
+        why="what pulls down and what pulls up may balance at a soft target, and the costs of the classes do near 0",
     ),
 )
