@@ -8,6 +8,7 @@ from jaxloss.core.reduce import reduce as reduce
 from jaxloss.core.tally import Tally as Tally
 from jaxloss.losses import catalogue as catalogue
 from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
+from jaxloss.losses.classification.binary import asymmetric as asymmetric
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy

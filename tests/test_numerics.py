@@ -130,6 +130,10 @@ FORMULAS = {
         binary.modulated_surprisal,
         [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
     ),
+    "shifted_surprisal": Formula(
+        binary.shifted_surprisal,
+        [(x, gamma, m) for x in (0.3, -1.1, 17.1) for gamma, m in ((2.0, 0.0625), (0.5, 0.125), (0.0, 0.25))],
+    ),
     "sigmoid": Formula(lambda x: 1 / (1 + mp.exp(-x)), [(x,) for x in (0.0, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0)]),
     "softplus": Formula(softplus, [(x,) for x in (0.3, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0, 1e4)]),
     "binary_surprisal": Formula(
@@ -388,6 +392,14 @@ CORNERS = {
         ((1000.0, 0.0), 0, (0, 0)),
         ((-1e4, 0.5), 1e4, (-1, 0)),
     ],
+    "shifted_surprisal": [
+        ((-INF, 2.0, 0.0), 0, (0, 0, 0)),
+        ((-INF, 0.0, 0.25), 0, (0, 0, 0)),
+        ((-3.0, 0.0, 0.25), 0, (0, 0, 0)),
+        ((INF, 2.0, 0.0), INF, (1, 0, -LARGEST)),
+        ((INF, 0.0, 0.5), LOG2, (0, -(LOG2**2), -2)),
+        ((1e4, 0.5, 0.0), 1e4, (1, 0, -LARGEST)),
+    ],
     "safe_square": [
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-LARGEST,)),
@@ -568,6 +580,7 @@ def test_corners(name):
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),
+        ("shifted_surprisal", (NAN, 2.0, 0.25)),
         ("sparse_plus", (NAN,)),
         ("project_to_simplex", ([INF, NAN, 0.0],)),
         ("sparsemax_surprisal", ([0.0, 9.0, NAN],)),

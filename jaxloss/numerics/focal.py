@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan, sigmoid, softplus
+from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan, power, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
 
 
@@ -60,3 +60,62 @@ def _(primals: Any, tangents: Any) -> Any:
     value = _modulation(logit, gamma)
     slope_gamma = multiply_no_nan(value, -softplus(logit))
     return value, dx * (-gamma * sigmoid(logit) * value) + dgamma * slope_gamma
+
+
+@jax.custom_jvp
+@jax.jit
+def shifted_surprisal(logit: Array, gamma: Array, shift: Array) -> Array:
+    r"""What a negative costs at a logit, its probability shifted down and then the cost weighed by it.
+
+    $$ -p_m^\gamma \log(1 - p_m), \qquad p_m = \max(\sigma(x) - m, 0) $$
+
+    Written with p_m = sigmoid(x) (1 - m - m e^-x), whose first factor keeps its power exact in the tail. Where the
+    sigmoid is at most m, value and gradient are 0. At inf the value is that of p_m = 1 - m and the gradient 0; without
+    a shift it is inf and 1.
+
+    >>> print(f"{shifted_surprisal(jnp.array(2.0), jnp.array(4.0), jnp.array(0.05)):.4f}")
+    0.8464
+    """
+    active, fraction, _, cost = _shifted(logit, shift)
+    weight = _modulation(-logit, gamma) * power(fraction, gamma)
+    return jnp.where(active, weight * cost, 0)
+
+
+@shifted_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (logit, gamma, shift), (dx, dgamma, dshift) = primals, tangents
+    value = shifted_surprisal(logit, gamma, shift)
+    active, fraction, shifted, cost = _shifted(logit, shift)
+    weight = _modulation(-logit, gamma) * power(fraction, gamma)
+    # -log(1 - p_m) / p_m tends to 1 at 0.
+    steep = gamma * jnp.where(shifted == 0, 1, ratio(cost, shifted))
+
+    rises = logit >= 0
+    tail = jnp.exp(-jnp.abs(logit))
+    left = jnp.where(rises, shift + tail + shift * tail, 1 - shifted)
+    reciprocal = ratio(jnp.where(rises, 1 + tail, 1), left)
+    kept = jnp.where(left == 0, 1, ratio(jnp.where(rises, tail, sigmoid(-logit)), left))
+
+    slope_x = weight * (sigmoid(logit) * (multiply_no_nan(sigmoid(-logit), steep) + kept))
+    slope_shift = finite_slope(-weight * (steep + jnp.where(left == 0, jnp.inf, reciprocal)))
+    log_shifted = log1p(-(1 - jnp.where(active, fraction, 1))) - softplus(-jnp.where(active, logit, 0))
+    slope_gamma = multiply_no_nan(finite_slope(value), log_shifted)
+    slopes = (jnp.where(active, slope, 0) for slope in (slope_x, slope_gamma, slope_shift))
+    return value, sum(slope * d for slope, d in zip(slopes, (dx, dgamma, dshift), strict=True))
+
+
+def _shifted(logit: Array, shift: Array) -> tuple[Array, Array, Array, Array]:
+    """Whether the sigmoid is above the shift m, how much of it is left, p_m, and -log(1 - p_m)."""
+    unshifted = shift == 0
+    below = shift + shift * jnp.exp(-jnp.where(unshifted, 0, jax.lax.stop_gradient(logit)))
+    active = ~(below >= 1)
+    x = jnp.where(active, logit, 0)
+    fraction = jnp.where(active & ~unshifted, 1 - (shift + shift * jnp.exp(-jnp.where(unshifted, 0, x))), 1)
+    shifted = sigmoid(x) * fraction
+    small = shifted < 0.5
+    near = -log1p(-jnp.where(small, shifted, 0))
+    # Half the way up and beyond, 1 - p_m is (m + t + m t) / (1 + t) with t = exp(-x).
+    tail = jnp.exp(-jnp.where(small, 0, x))
+    far = log1p(tail) + jnp.where(unshifted, x, -jnp.log(jnp.where(unshifted, 1, shift + tail + shift * tail)))
+    return active, fraction, shifted, jnp.where(small, near, far)

@@ -2,7 +2,14 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
-from jaxloss.numerics import binary_surprisal, logistic_surprisal, modulated_log, modulated_surprisal, multiply_no_nan
+from jaxloss.numerics import (
+    binary_surprisal,
+    logistic_surprisal,
+    modulated_log,
+    modulated_surprisal,
+    multiply_no_nan,
+    shifted_surprisal,
+)
 
 
 @custom_loss
@@ -120,3 +127,41 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
         positive, negative = alpha * positive, (1 - alpha) * negative
     cost_of_positive = multiply_no_nan(positive, modulated_surprisal(logits, gamma))
     return cost_of_positive + multiply_no_nan(negative, modulated_surprisal(-logits, gamma))
+
+
+@custom_loss
+def asymmetric(
+    logits: Input,
+    targets: Input,
+    *,
+    gamma_negative: NonNegative = 4.0,
+    gamma_positive: NonNegative = 1.0,
+    shift: UnitInterval = 0.05,
+) -> Array:
+    r"""The focal cost of one of many labels, weighed down more for negatives, of which the easiest cost nothing.
+
+    $$ -y\,(1 - p)^{\gamma_+} \log p - (1 - y)\,p_m^{\gamma_-} \log(1 - p_m), \qquad
+       p = \sigma(x), \quad p_m = \max(p - m, 0) $$
+
+    Args:
+        logits: Log odds x of each label, any shape.
+        targets: In [0, 1], the shape of `logits`. One between 0 and 1 mixes the two cases in that proportion.
+        gamma_negative: How strongly easy negatives are weighed down, >= 0.
+        gamma_positive: How strongly easy positives are weighed down, >= 0.
+        shift: m, the probability up to which a negative costs nothing, in [0, 1].
+
+    Corners: a negative of probability m or less has value and gradient 0. Exact in both tails. A logit of inf on a
+    negative costs -(1 - m)^gamma_negative log m with gradient 0, and inf with gradient 1 where m is 0; one of -inf on a
+    positive costs inf with gradient -1.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Ridnik et al. (2021), Asymmetric loss for multi-label classification, section 2.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{asymmetric(jnp.array([2.0, 2.0, -3.0]), jnp.array([1.0, 0.0, 0.0])):.4f}")
+    0.2872
+    """
+    positive = multiply_no_nan(targets, modulated_surprisal(logits, gamma_positive))
+    return positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift))
