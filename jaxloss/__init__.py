@@ -9,15 +9,26 @@ from jaxloss.core.reduce import reduce as reduce
 from jaxloss.core.tally import Tally as Tally
 from jaxloss.losses import catalogue as catalogue
 from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
+from jaxloss.losses.classification.binary import asymmetric as asymmetric
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxloss.losses.classification.binary import sigmoid_focal as sigmoid_focal
+from jaxloss.losses.classification.fenchel_young import fenchel_young as fenchel_young
+from jaxloss.losses.classification.margin import hinge as hinge
+from jaxloss.losses.classification.margin import multiclass_hinge as multiclass_hinge
+from jaxloss.losses.classification.margin import multiclass_perceptron as multiclass_perceptron
+from jaxloss.losses.classification.margin import perceptron as perceptron
+from jaxloss.losses.classification.margin import squared_hinge as squared_hinge
 from jaxloss.losses.classification.softmax import categorical_cross_entropy as categorical_cross_entropy
 from jaxloss.losses.classification.softmax import softmax_cross_entropy as softmax_cross_entropy
 from jaxloss.losses.classification.softmax import (
     softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
 )
 from jaxloss.losses.classification.softmax import sparse_categorical_cross_entropy as sparse_categorical_cross_entropy
+from jaxloss.losses.classification.sparsemax import entmax15 as entmax15
+from jaxloss.losses.classification.sparsemax import multiclass_sparsemax as multiclass_sparsemax
+from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
 from jaxloss.losses.divergence import kl_divergence as kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances

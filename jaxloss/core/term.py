@@ -49,6 +49,10 @@ class Term:
                 f"make it an option by a '*' before it."
             )
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without what is cached: an annotation need not be picklable where the function is.
+        return Term, (self.function, self.signature)
+
     @functools.cached_property
     def name(self) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)

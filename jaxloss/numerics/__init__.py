@@ -36,12 +36,16 @@ from jaxloss.numerics.errors import tilted_absolute as tilted_absolute
 from jaxloss.numerics.errors import tilted_smooth_absolute as tilted_smooth_absolute
 from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
+from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
+from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
 from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.margins import shortfall as shortfall
+from jaxloss.numerics.margins import signed_margin as signed_margin
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
@@ -52,3 +56,8 @@ from jaxloss.numerics.relative import relative_error as relative_error
 from jaxloss.numerics.relative import second_moment as second_moment
 from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
 from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error
+from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
+from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
+from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
+from jaxloss.numerics.simplex import sparse_plus as sparse_plus
+from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal

@@ -52,8 +52,14 @@ def differentiation(s: Subject) -> None:
     """Law 4: reverse, forward and forward over reverse agree with finite differences in float64."""
     with jax.enable_x64(True):
         arrays = s.arrays(jnp.float64)
+        at_the_border = []
         for position in s.real:
-            _differentiate(s, arrays, position)
+            try:
+                _differentiate(s, arrays, position)
+            except NotRun as reason:  # an array of signs, say, has no neighbours
+                at_the_border.append(reason)
+        if len(at_the_border) == len(s.real):
+            raise at_the_border[0]
 
 
 def _differentiate(s: Subject, arrays: Sequence[jax.Array], position: int) -> None:

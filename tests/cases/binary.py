@@ -1,7 +1,7 @@
 """Classification into two classes."""
 
 import numpy as np
-from mpmath import exp, log, mpf
+from mpmath import exp, inf, isfinite, log, mp, mpf
 
 from cases.table import NEAR_ONE, PROBABILITY, Case, hard_logits, hard_probabilities, softplus, unit, xlogy
 
@@ -26,6 +26,31 @@ def binary_focal(p, y, alpha=0.25, gamma=2.0):
     return -(alpha * y * positive if y else 0) - ((1 - alpha) * (1 - y) * negative if y != 1 else 0)
 
 
+def modulated_surprisal(x, gamma):
+    x = mpf(x)
+    return mpf(0) if x == inf else inf if x == -inf else exp(-mpf(gamma) * softplus(x)) * softplus(-x)
+
+
+def sigmoid_focal(x, y, alpha=None, gamma=2.0):
+    positive, negative = (1, 1) if alpha is None else (mpf(alpha), 1 - mpf(alpha))
+    positive, negative = positive * mpf(y), negative * (1 - mpf(y))
+    cost = positive * modulated_surprisal(x, gamma) if positive else mpf(0)
+    return cost + (negative * modulated_surprisal(-x, gamma) if negative else 0)
+
+
+def shifted_surprisal(x, gamma, shift):
+    x, shift = mpf(x), mpf(shift)
+    p, complement = 1 / (1 + exp(-x)) - shift, 1 / (1 + exp(x)) + shift
+    if p <= 0 or complement == 0:
+        return mpf(0) if p <= 0 else inf
+    return -(p ** mpf(gamma)) * (mp.log1p(-p) if p < 0.5 else log(complement))
+
+
+def asymmetric(x, y, gamma_negative=4.0, gamma_positive=1.0, shift=0.05):
+    cost = mpf(y) * modulated_surprisal(x, gamma_positive) if y else mpf(0)
+    return cost + ((1 - mpf(y)) * shifted_surprisal(x, gamma_negative, shift) if y != 1 else 0)
+
+
 def odds(rng, n):
     return rng.normal(size=n) * 3, rng.integers(0, 2, n).astype(float)
 
@@ -35,6 +60,48 @@ def _terms_of_sigmoid(x, y, positive_weight, label_smoothing):
     sigmoid = 1 / (1 + exp(-mpf(x)))
     positive, negative = (1 - s) * mpf(y) + s / 2, (1 - s) * (1 - mpf(y)) + s / 2
     return 0, (max(w * positive * (1 - sigmoid), negative * sigmoid), abs(w - 1) * softplus(-abs(mpf(x))))
+
+
+def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
+    slopes, values = [0], [0]
+    for z, of_target, share in ((mpf(x), mpf(y), alpha), (-mpf(x), 1 - mpf(y), alpha and 1 - mpf(alpha))):
+        if isfinite(z):
+            share, value = 1 if share is None else share, modulated_surprisal(z, gamma)
+            sigmoid = 1 / (1 + exp(-z))
+            steep = gamma * sigmoid * value + exp(-gamma * softplus(z)) * (1 - sigmoid)
+            slopes.append(share * of_target * steep)
+            values.append(share * value)
+    return 0, (max(slopes), max(values))
+
+
+def _terms_of_shifted(x, gamma, shift):
+    """Value, slopes in the logit, in gamma and in the shift, and by how much they magnify the rounding of p - m."""
+    sigmoid = 1 / (1 + exp(-mpf(x)))
+    value, p, gamma, shift = shifted_surprisal(x, gamma, shift), sigmoid - mpf(shift), mpf(gamma), mpf(shift)
+    if p <= 0 or not isfinite(value):
+        return 0, 0, 0, 0, 0
+    steep = gamma * value / p + p**gamma / (1 / (1 + exp(mpf(x))) + shift)
+    return value, steep * sigmoid / (1 + exp(mpf(x))), -value * log(p), steep, (gamma + 1) * shift / p
+
+
+def _terms_of_asymmetric(x, y, gamma_negative, gamma_positive, shift):
+    value, slope, _, _, magnified = _terms_of_shifted(x, gamma_negative, shift)
+    _, (slope_of_positive, _) = _terms_of_sigmoid_focal(x, y=1, gamma=mpf(gamma_positive))
+    cost_of_positive = modulated_surprisal(x, gamma_positive)
+    slopes = y * slope_of_positive, (1 - mpf(y)) * slope * (1 + magnified)
+    values = cost_of_positive if isfinite(cost_of_positive) else 0, value * (1 + magnified)
+    return (1 - mpf(y)) * value * magnified, (max(slopes), max(values))
+
+
+def _slope_of_shifted(x, y, number):
+    terms = _terms_of_shifted(x, 4.0, float(np.float32(0.05)))
+    return (1 - mpf(y)) * terms[number] * (1 + terms[-1])
+
+
+def _hard_shifted(ulp):
+    yield from hard_logits(ulp)
+    # Where the sigmoid is near the shift.
+    yield from ((x, y) for x in (-2.944439, -2.9444, -2.94, -2.9, -2.5, -2.945, -3.0) for y in (0.0, 1.0, 0.3))
 
 
 def _terms_of_focal(p, y, alpha, gamma):
@@ -81,5 +148,36 @@ CASES = (
         terms=_terms_of_focal,
         option_terms={"alpha": lambda p, _: max((abs(log(mpf(q))) for q in (p, 1 - p) if q), default=0)},
         why="what pulls down and what pulls up may balance at a soft target",
+    ),
+    Case(
+        "sigmoid_focal",
+        odds,
+        sigmoid_focal,
+        options=({}, {"gamma": 0.0}, {"alpha": 0.25, "gamma": 0.5}),
+        corners=(
+            *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1000.0, -1e4) for y in (0.0, 1.0)),
+            *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        ),
+        hard=hard_logits,
+        terms=_terms_of_sigmoid_focal,
+        why="what pulls down and what pulls up may balance at a soft target, and the costs of the classes do near 0",
+    ),
+    Case(
+        "asymmetric",
+        odds,
+        asymmetric,
+        options=({}, {"gamma_negative": 0.0, "gamma_positive": 0.0}, {"gamma_negative": 1.5, "shift": 0.0}),
+        corners=(
+            *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1000.0, -1e4) for y in (0.0, 1.0)),
+            *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
+        ),
+        hard=_hard_shifted,
+        terms=_terms_of_asymmetric,
+        option_terms={
+            "gamma_negative": lambda x, y: _slope_of_shifted(x, y, 2),
+            "shift": lambda x, y: _slope_of_shifted(x, y, 3),
+        },
+        ulp=(6, 8),
+        why="p - m cancels where they are near, and the fourth power counts each rounding of p four times",
     ),
 )

@@ -2,7 +2,14 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
-from jaxloss.numerics import binary_surprisal, logistic_surprisal, modulated_log, multiply_no_nan
+from jaxloss.numerics import (
+    binary_surprisal,
+    logistic_surprisal,
+    modulated_log,
+    modulated_surprisal,
+    multiply_no_nan,
+    shifted_surprisal,
+)
 
 
 @custom_loss
@@ -74,7 +81,8 @@ def binary_focal(
         alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha.
         gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy, times alpha_t.
 
-    Corners: 0 with a finite gradient at p_t = 1; inf at p_t = 0, with the largest finite number for gradient.
+    Corners: 0 with a finite gradient at p_t = 1; inf at p_t = 0, with the largest finite number for gradient. From a
+    network, take `sigmoid_focal` on its logits instead, which has neither corner.
 
     Raises:
         ValueError: An option is out of range.
@@ -87,3 +95,73 @@ def binary_focal(
     positive = modulated_log(probabilities, 1 - probabilities, gamma)
     negative = modulated_log(1 - probabilities, probabilities, gamma)
     return -(alpha * multiply_no_nan(targets, positive) + (1 - alpha) * multiply_no_nan(1 - targets, negative))
+
+
+@custom_loss
+def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, gamma: NonNegative = 2.0) -> Array:
+    r"""The cross entropy of the sigmoid of a logit, weighed down where it is already right.
+
+    $$ \alpha\,y\,\sigma(-x)^\gamma \log(1 + e^{-x}) + (1 - \alpha)(1 - y)\,\sigma(x)^\gamma \log(1 + e^x) $$
+
+    Args:
+        logits: Log odds x of the class 1, any shape.
+        targets: In [0, 1], the shape of `logits`. One between 0 and 1 mixes the two cases in that proportion.
+        alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha. With None, unlike 1/2, both count 1.
+        gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy.
+
+    Corners: exact in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
+    0 too. 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the wrong side the cost is
+    inf, and the gradient in the logit that of the cross entropy.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Lin et al. (2017), Focal loss for dense object detection, equation 5, at p = sigmoid(x).
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{sigmoid_focal(jnp.array([2.0, -1.0]), jnp.array([1.0, 1.0])):.4f}")
+    0.3518
+    """
+    positive, negative = targets, 1 - targets
+    if alpha is not None:
+        positive, negative = alpha * positive, (1 - alpha) * negative
+    cost_of_positive = multiply_no_nan(positive, modulated_surprisal(logits, gamma))
+    return cost_of_positive + multiply_no_nan(negative, modulated_surprisal(-logits, gamma))
+
+
+@custom_loss
+def asymmetric(
+    logits: Input,
+    targets: Input,
+    *,
+    gamma_negative: NonNegative = 4.0,
+    gamma_positive: NonNegative = 1.0,
+    shift: UnitInterval = 0.05,
+) -> Array:
+    r"""The focal cost of one of many labels, weighed down more for negatives, of which the easiest cost nothing.
+
+    $$ -y\,(1 - p)^{\gamma_+} \log p - (1 - y)\,p_m^{\gamma_-} \log(1 - p_m), \qquad
+       p = \sigma(x), \quad p_m = \max(p - m, 0) $$
+
+    Args:
+        logits: Log odds x of each label, any shape.
+        targets: In [0, 1], the shape of `logits`. One between 0 and 1 mixes the two cases in that proportion.
+        gamma_negative: How strongly easy negatives are weighed down, >= 0.
+        gamma_positive: How strongly easy positives are weighed down, >= 0.
+        shift: m, the probability up to which a negative costs nothing, in [0, 1].
+
+    Corners: a negative of probability m or less has value and gradient 0. Exact in both tails. A logit of inf on a
+    negative costs -(1 - m)^gamma_negative log m with gradient 0, and inf with gradient 1 where m is 0; one of -inf on a
+    positive costs inf with gradient -1.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Ridnik et al. (2021), Asymmetric loss for multi-label classification, section 2.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{asymmetric(jnp.array([2.0, 2.0, -3.0]), jnp.array([1.0, 0.0, 0.0])):.4f}")
+    0.2872
+    """
+    positive = multiply_no_nan(targets, modulated_surprisal(logits, gamma_positive))
+    return positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift))

@@ -1,0 +1,127 @@
+"""Classification by a margin: a score should be on the right side, and clearly so."""
+
+import jax.numpy as jnp
+
+from jaxloss.core.loss import custom_loss
+from jaxloss.core.types import Array, Input
+from jaxloss.numerics import safe_square, shortfall, signed_margin
+
+
+@custom_loss
+def hinge(prediction: Input, target: Input) -> Array:
+    r"""How far a score is from being on the right side by 1.
+
+    $$ \max(0, 1 - y f) $$
+
+    Args:
+        prediction: The score f, any shape.
+        target: The class y as a sign, -1 or 1, the shape of `prediction`. Of classes 0 and 1 take `2 * labels - 1`.
+
+    Corners: a target that is neither -1 nor 1 gives NaN: classes 0 and 1 would silently cost 1 or nothing. At the kink
+    y f = 1 the gradient is the middle of its two sides. A score of inf on the right side costs 0, with gradient 0.
+
+    Source: Cortes and Vapnik (1995), Support-vector networks, section 3, by its slack variables.
+
+    >>> import jax.numpy as jnp
+    >>> print(hinge(jnp.array([0.5, 2.0, -1.0]), jnp.array([1, 1, 1])))
+    0.8333333
+    """
+    return jnp.maximum(1 - signed_margin(prediction, target), 0)
+
+
+@custom_loss
+def squared_hinge(prediction: Input, target: Input) -> Array:
+    r"""The square of how far a score is from being on the right side by 1.
+
+    $$ \max(0, 1 - y f)^2 $$
+
+    Args:
+        prediction: The score f, any shape.
+        target: The class y as a sign, -1 or 1, the shape of `prediction`. Of classes 0 and 1 take `2 * labels - 1`.
+
+    Corners: a target that is neither -1 nor 1 gives NaN. Smooth at y f = 1, where value and gradient are 0. At a score
+    of inf on the wrong side the cost is inf, and the gradient the largest finite number of its sign.
+
+    Source: Lee and Mangasarian (2001), SSVM: A smooth support vector machine for classification, section 2.
+
+    >>> import jax.numpy as jnp
+    >>> print(squared_hinge(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
+    4.625
+    """
+    return safe_square(jnp.maximum(1 - signed_margin(prediction, target), 0))
+
+
+@custom_loss
+def perceptron(prediction: Input, target: Input) -> Array:
+    r"""How far a score is on the wrong side.
+
+    $$ \max(0, -y f) $$
+
+    Args:
+        prediction: The score f, any shape.
+        target: The class y as a sign, -1 or 1, the shape of `prediction`. Of classes 0 and 1 take `2 * labels - 1`.
+
+    Corners: a target that is neither -1 nor 1 gives NaN. At a score of 0 the cost is 0 and the gradient the middle of
+    its two sides, -y / 2, so that learning can start from there.
+
+    Source: Rosenblatt (1958), The perceptron: a probabilistic model for information storage and organization in the
+    brain, whose rule is the gradient of this.
+
+    >>> import jax.numpy as jnp
+    >>> print(perceptron(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
+    1.0
+    """
+    return jnp.maximum(-signed_margin(prediction, target), 0)
+
+
+@custom_loss(signature="(k),()->()")
+def multiclass_hinge(logits: Input, labels: Input) -> Array:
+    r"""How far the score of a label is from leading those of all other classes by 1.
+
+    $$ \max\left(0, 1 + \max_{j \ne y} x_j - x_y\right) $$
+
+    Args:
+        logits: `[..., k]`, a score for each class.
+        labels: `[...]`, integers from 0 to k - 1.
+
+    Corners: a label outside 0 to k - 1 gives NaN. At a kink, where the label leads by 1 or rivals tie, the gradient is
+    a subgradient: the tied share it. A label of score -inf costs inf. The class axis may be sharded.
+
+    Raises:
+        TypeError: The labels are not integers.
+
+    Source: Crammer and Singer (2001), On the algorithmic implementation of multiclass kernel-based vector machines,
+    the bound of the error in section 3.
+
+    >>> import jax.numpy as jnp
+    >>> print(multiclass_hinge(jnp.array([[1.0, 4.0, 2.5], [1.0, 0.0, 1.5]]), jnp.array([1, 0])))
+    0.75
+    """
+    return jnp.maximum(shortfall(logits, labels, 1.0), 0)
+
+
+@custom_loss(signature="(k),()->()")
+def multiclass_perceptron(logits: Input, labels: Input) -> Array:
+    r"""How far the score of a label is behind the largest.
+
+    $$ \max_j x_j - x_y $$
+
+    Args:
+        logits: `[..., k]`, a score for each class.
+        labels: `[...]`, integers from 0 to k - 1.
+
+    Corners: a label outside 0 to k - 1 gives NaN. Where classes tie for the largest score the gradient is a
+    subgradient, and not 0 if the label is one of them: with all scores 0 learning can start. A label of score -inf
+    costs inf. The class axis may be sharded.
+
+    Raises:
+        TypeError: The labels are not integers.
+
+    Source: Collins (2002), Discriminative training methods for hidden Markov models, section 2, whose rule is the
+    gradient of this.
+
+    >>> import jax.numpy as jnp
+    >>> print(multiclass_perceptron(jnp.array([[1.0, 4.0, 2.5], [1.0, 0.0, 1.5]]), jnp.array([1, 0])))
+    0.25
+    """
+    return jnp.maximum(shortfall(logits, labels, 0.0), 0)
