@@ -152,6 +152,14 @@ FORMULAS = {
             ([1e-30, 2e-30, 3e-30], [1.0001e20, 2.0001e20, 2.9998e20]),
         ],
     ),
+    "gaussian_surprisal": Formula(
+        lambda e, s: (mp.log(2 * mp.pi) + s + e**2 * mp.exp(-s)) / 2,
+        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
+    ),
+    "laplace_surprisal": Formula(
+        lambda e, s: mp.log(2) + s + abs(e) * mp.exp(-s),
+        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -9,6 +9,8 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
+from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
+from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal
 from jaxloss.numerics.distances import cosine_distance as cosine_distance
 from jaxloss.numerics.distances import distance_difference as distance_difference
 from jaxloss.numerics.distances import euclidean_distance as euclidean_distance

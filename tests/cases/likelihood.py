@@ -1,0 +1,66 @@
+"""Likelihoods and proper scores."""
+
+import numpy as np
+from mpmath import exp, log, mp, mpf
+
+from cases.table import Case
+
+
+def gaussian_nll(mean, target, log_variance):
+    s = mpf(log_variance)
+    return (log(2 * mp.pi) + s + (mpf(mean) - mpf(target)) ** 2 * exp(-s)) / 2
+
+
+def laplace_nll(location, target, log_scale):
+    s = mpf(log_scale)
+    return log(2) + s + abs(mpf(location) - mpf(target)) * exp(-s)
+
+
+def errors_and_log_scale(rng, n):
+    return rng.normal(size=n) * 2, rng.normal(size=n), rng.normal(size=n)
+
+
+def hard_errors_and_log_scales(ulp):
+    sizes = (0.0, 1e-30, 1e-20, 1e-4, 0.3, 1.0, 1 + 2 * ulp, 3.0, 1e4, 1e18, 1e30)
+    yield from ((size, 0.0, s) for size in sizes for s in (0.0, 1e-10, -0.3, 3.0, -80.0, 80.0, 120.0))
+    yield from ((-size, 0.0, s) for size in (1e-4, 1.0, 1e18) for s in (0.0, 5.0))
+    yield from ((value + error, value, -1.5) for value in (1.0, -1e4) for error in (1e-4, 0.25))
+    yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
+
+
+def _terms_of_gaussian(mean, target, log_variance):
+    s = mpf(log_variance)
+    square = (mpf(mean) - mpf(target)) ** 2 * exp(-s)
+    return max(log(2 * mp.pi), abs(s), square) / 2, (0, 0, max(square, 1) / 2)
+
+
+def _terms_of_laplace(location, target, log_scale):
+    s = mpf(log_scale)
+    scaled = abs(mpf(location) - mpf(target)) * exp(-s)
+    return max(log(2), abs(s), scaled), (0, 0, max(scaled, 1))
+
+
+_ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
+
+CASES = (
+    Case(
+        "gaussian_nll",
+        errors_and_log_scale,
+        gaussian_nll,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_and_log_scales,
+        terms=_terms_of_gaussian,
+        why="the log-variance and the scaled square may cancel, and the slope is 1 minus that square",
+    ),
+    Case(
+        "laplace_nll",
+        errors_and_log_scale,
+        laplace_nll,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_and_log_scales,
+        terms=_terms_of_laplace,
+        why="the logarithm of the scale and the scaled error may cancel",
+    ),
+)
