@@ -1,9 +1,11 @@
 """Likelihoods and proper scores."""
 
+import itertools
+
 import numpy as np
 from mpmath import exp, log, mp, mpf
 
-from cases.table import Case
+from cases.table import NEAR_ONE, PROBABILITY, Case, distribution_and_label, hard_distributions
 
 
 def gaussian_nll(mean, target, log_variance):
@@ -14,6 +16,10 @@ def gaussian_nll(mean, target, log_variance):
 def laplace_nll(location, target, log_scale):
     s = mpf(log_scale)
     return log(2) + s + abs(mpf(location) - mpf(target)) * exp(-s)
+
+
+def brier(p, label):
+    return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
 
 
 def errors_and_log_scale(rng, n):
@@ -62,5 +68,18 @@ CASES = (
         hard=hard_errors_and_log_scales,
         terms=_terms_of_laplace,
         why="the logarithm of the scale and the scaled error may cancel",
+    ),
+    Case(
+        "brier",
+        distribution_and_label,
+        brier,
+        corners=(
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 0),
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 1),
+            ([NEAR_ONE, 1e-30, 0.0, 0.0, 0.0], 0),
+        ),
+        differentiable=(0,),
+        domain={0: PROBABILITY},
+        hard=lambda ulp: itertools.product(hard_distributions(ulp), (0, 1, 4)),
     ),
 )
