@@ -160,6 +160,17 @@ FORMULAS = {
         lambda e, s: mp.log(2) + s + abs(e) * mp.exp(-s),
         [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
     ),
+    "student_t_surprisal": Formula(
+        lambda e, s, n: (
+            (mp.log(n * mp.pi) + (n + 1) * mp.log1p((e / mp.exp(s)) ** 2 / n)) / 2
+            + (mp.loggamma(n / 2) - mp.loggamma((n + 1) / 2) + s)
+        ),
+        [(0.3, 1.5, 4.0), (-3.0, -1.0, 0.3), (1e4, 3.0, 1.0), (1e30, -80.0, 3.0), (1e-10, 3.0, 50.0)],
+    ),
+    "stirling_error": Formula(
+        lambda z: mp.loggamma(z + 1) - (z + 0.5) * mp.log(z) + z - mp.log(2 * mp.pi) / 2,
+        [(2.5,), (0.25,), (1e-20,), (1.0,), (1e3,), (1e9,)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -11,6 +11,7 @@ Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce t
 
 from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
 from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal
+from jaxloss.numerics.densities import student_t_surprisal as student_t_surprisal
 from jaxloss.numerics.distances import cosine_distance as cosine_distance
 from jaxloss.numerics.distances import distance_difference as distance_difference
 from jaxloss.numerics.distances import euclidean_distance as euclidean_distance
@@ -41,3 +42,4 @@ from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
+from jaxloss.numerics.special import stirling_error as stirling_error

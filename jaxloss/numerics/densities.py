@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import absolute, finite_slope
+from jaxloss.numerics.elementary import absolute, finite_slope, log1p, ratio
+from jaxloss.numerics.special import HALF_LOG_2PI, log1p_lag, log1p_shortfall, stirling_error, stirling_slope
 
 LOG_2 = math.log(2)
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
 
 @jax.custom_jvp
@@ -65,6 +65,70 @@ def _(primals: Any, tangents: Any) -> Any:
     slope_e = scaled(jnp.sign(error), log_scale)
     slope_s = -scaled_excess(absolute(error), log_scale)
     return laplace_surprisal(error, log_scale), de * finite_slope(slope_e) + ds * finite_slope(slope_s)
+
+
+@jax.custom_jvp
+@jax.jit
+def student_t_surprisal(error: Array, log_scale: Array, freedom: Array) -> Array:
+    r"""The negative log-density of an error of Student's t distribution with n degrees of freedom.
+
+    $$ \log \frac{\Gamma(\frac n2) \sqrt{n \pi}}{\Gamma(\frac{n + 1}2)}
+       + s + \frac{n + 1}2 \log\left( 1 + \frac{z^2}{n} \right), \qquad z = e \exp(-s) $$
+
+    The constant is half of log 2 pi and a positive rest of 1 / (4 n), of which nothing cancels for large n. The square
+    of z may leave the format.
+
+    >>> print(f"{student_t_surprisal(jnp.array(1e30), jnp.array(-80.0), jnp.array(4.0)):.3f}")
+    662.903
+    """
+    standard, square = _standard_square(error, log_scale, freedom)
+    near = square <= 1
+    inside = jnp.where(near, square, 0)
+    parabola = 0.5 * (1 + 1 / freedom) * jnp.square(jnp.where(near, standard, 0)) * (1 - log1p_shortfall(inside))
+    tail = 0.5 * (freedom + 1) * _log1p_square(error, log_scale, freedom, jnp.where(near, 1, square))
+    half = 0.5 * freedom
+    rest = stirling_error(half) - stirling_error(half + 0.5) + 0.5 * log1p_shortfall(1 / freedom)
+    cost = jnp.where(near, parabola, tail)
+    return jnp.where(cost == jnp.inf, jnp.inf, ((HALF_LOG_2PI + rest) + log_scale) + cost)
+
+
+@student_t_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (error, log_scale, freedom), (de, ds, dn) = primals, tangents
+    standard, square = _standard_square(error, log_scale, freedom)
+    near = square <= 1
+    inside, outside = jnp.where(near, square, 0), jnp.where(near, 1, square)
+    inverse = ratio(jnp.ones_like(outside), outside)
+
+    steep = scaled(jnp.where(near, standard, 0), log_scale) * (1 + 1 / freedom) / (1 + inside)
+    flat = (freedom + 1) / (jnp.where(near, 1, absolute(error)) * (1 + inverse))
+    slope_e = jnp.sign(error) * jnp.where(near, steep, flat)
+
+    excess = scaled_excess(jnp.where(near, absolute(error), 0), log_scale)
+    slope_s = jnp.where(
+        near, -excess * (1 + jnp.where(near, standard, 0)) / (1 + inside), (inverse - freedom) / (1 + inverse)
+    )
+
+    half = 0.5 * freedom
+    of_constant = stirling_slope(half) - stirling_slope(half + 0.5) - log1p_lag(1 / freedom)
+    lag = jnp.where(near, log1p_lag(inside), _log1p_square(error, log_scale, freedom, outside) - 1 / (1 + inverse))
+    share = jnp.where(near, inside / (1 + inside), 1 / (1 + inverse))
+    slope_n = 0.5 * (of_constant + (lag - share / freedom))
+    value = student_t_surprisal(error, log_scale, freedom)
+    return value, de * finite_slope(slope_e) + ds * finite_slope(slope_s) + dn * finite_slope(slope_n)
+
+
+def _standard_square(error: Array, log_scale: Array, freedom: Array) -> tuple[Array, Array]:
+    standard = scaled(absolute(error), log_scale)
+    return standard, jnp.square(standard * jax.lax.rsqrt(freedom))
+
+
+def _log1p_square(error: Array, log_scale: Array, freedom: Array, square: Array) -> Array:
+    """The logarithm of 1 + z^2 / n, from logarithms where z^2 is beyond the format."""
+    beyond = jnp.isinf(square)
+    logs = 2 * (jnp.log(jnp.where(beyond, absolute(error), 1)) - log_scale) - jnp.log(freedom)
+    return jnp.where(beyond, logs, log1p(jnp.where(beyond, 1, square)))
 
 
 def scaled(x: Array, log_scale: Array) -> Array:

@@ -18,6 +18,13 @@ def laplace_nll(location, target, log_scale):
     return log(2) + s + abs(mpf(location) - mpf(target)) * exp(-s)
 
 
+def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
+    s, nu = mpf(log_scale), mpf(degrees_of_freedom)
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
+    constant = log(nu * mp.pi) / 2 + mp.loggamma(nu / 2) - mp.loggamma((nu + 1) / 2)
+    return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
+
+
 def brier(p, label):
     return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
 
@@ -34,6 +41,12 @@ def hard_errors_and_log_scales(ulp):
     yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
 
 
+def hard_errors_but_the_smallest(ulp):
+    """Without those whose part in the value is beyond the digits of the truth."""
+    items = hard_errors_and_log_scales(ulp)
+    yield from (item for item in items if item[0] == 0 or np.log(abs(item[0])) - item[2] > -85)
+
+
 def _terms_of_gaussian(mean, target, log_variance):
     s = mpf(log_variance)
     square = (mpf(mean) - mpf(target)) ** 2 * exp(-s)
@@ -44,6 +57,18 @@ def _terms_of_laplace(location, target, log_scale):
     s = mpf(log_scale)
     scaled = abs(mpf(location) - mpf(target)) * exp(-s)
     return max(log(2), abs(s), scaled), (0, 0, max(scaled, 1))
+
+
+def _terms_of_student(location, target, log_scale, *, degrees_of_freedom):
+    s, nu = mpf(log_scale), mpf(degrees_of_freedom)
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
+    tail = (nu + 1) / 2 * mp.log1p(square / nu)
+    return max(1, abs(s), tail), (0, 0, max(square, 1) / (1 + square / nu))
+
+
+def _slope_terms_of_freedom(location, target, log_scale):
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * mpf(log_scale)) / 4
+    return max(mpf(1) / 50, mp.log1p(square) / 2)
 
 
 _ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
@@ -68,6 +93,18 @@ CASES = (
         hard=hard_errors_and_log_scales,
         terms=_terms_of_laplace,
         why="the logarithm of the scale and the scaled error may cancel",
+    ),
+    Case(
+        "student_t_nll",
+        errors_and_log_scale,
+        student_t_nll,
+        options=({"degrees_of_freedom": 4.0}, {"degrees_of_freedom": 0.3}, {"degrees_of_freedom": 1e6}),
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_but_the_smallest,
+        terms=_terms_of_student,
+        option_terms={"degrees_of_freedom": _slope_terms_of_freedom},
+        why="the logarithm of the scale and the tail may cancel, as may the two terms of either slope",
     ),
     Case(
         "brier",
