@@ -171,6 +171,10 @@ FORMULAS = {
         lambda z: mp.loggamma(z + 1) - (z + 0.5) * mp.log(z) + z - mp.log(2 * mp.pi) / 2,
         [(2.5,), (0.25,), (1e-20,), (1.0,), (1e3,), (1e9,)],
     ),
+    "poisson_surprisal": Formula(
+        lambda x, k: mp.exp(x) - k * x + mp.loggamma(k + 1),
+        [(0.5, 4.0), (-2.0, 0.25), (9.5, 1e4), (13.0, 1e6), (-20.0, 3.0), (40.0, 1e6)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -6,9 +6,9 @@ from types import MappingProxyType
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, divergence, embedding, regression
 from jaxloss.losses.classification import binary, softmax
-from jaxloss.losses.likelihood import continuous, scores
+from jaxloss.losses.likelihood import continuous, counts, scores
 
-_FAMILIES = (regression, continuous, scores, binary, softmax, divergence, adversarial, embedding)
+_FAMILIES = (regression, continuous, counts, scores, binary, softmax, divergence, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

@@ -25,6 +25,15 @@ def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
     return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
 
 
+def log_factorial(k):
+    return mp.loggamma(mpf(k) + 1)
+
+
+def poisson_nll(log_rate, target):
+    x, k = mpf(log_rate), mpf(target)
+    return exp(x) - (k * x if k else 0) + log_factorial(k)
+
+
 def brier(p, label):
     return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
 
@@ -39,6 +48,18 @@ def hard_errors_and_log_scales(ulp):
     yield from ((-size, 0.0, s) for size in (1e-4, 1.0, 1e18) for s in (0.0, 5.0))
     yield from ((value + error, value, -1.5) for value in (1.0, -1e4) for error in (1e-4, 0.25))
     yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
+
+
+def log_rates_and_counts(rng, n):
+    return rng.normal(size=n) + 1, rng.poisson(4, n).astype(float)
+
+
+def hard_counts(ulp):
+    counts = (0.0, 1.0, 2.0, 7.0, 1e4, 1e6, 0.3, 1e-3, 1e-30, 1 - ulp, 1 + 2 * ulp, 2.5, 1e10)
+    yield from itertools.product((0.0, 1e-10, 1e-4, 0.7, 3.0, 9.0, -5.0, -80.0, 80.0), counts)
+    yield from ((np.log(k) + shift, k) for k in (1.0, 3.0, 1e4, 1e6) for shift in (0.0, 1e-5, -1e-2, 0.5))
+    yield from ((-np.inf, k) for k in (0.0, 1.0, 1e6))
+    yield from ((100.0, 3.0), (-1e4, 0.0), (-1e4, 3.0))
 
 
 def hard_errors_but_the_smallest(ulp):
@@ -69,6 +90,16 @@ def _terms_of_student(location, target, log_scale, *, degrees_of_freedom):
 def _slope_terms_of_freedom(location, target, log_scale):
     square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * mpf(log_scale)) / 4
     return max(mpf(1) / 50, mp.log1p(square) / 2)
+
+
+def _terms_of_poisson(log_rate, target):
+    if log_rate == -np.inf:
+        return 0, (0, 0)
+    x, k = mpf(log_rate), mpf(target)
+    rate, log_count = exp(x), log(k) if k else 0
+    near = abs(rate - k) <= (rate + k) / 3
+    apart = abs(rate - k) if near else max(rate, k, k * abs(x - log_count))
+    return apart, (max(rate, k), max(1, abs(x), abs(log_count)))
 
 
 _ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
@@ -105,6 +136,16 @@ CASES = (
         terms=_terms_of_student,
         option_terms={"degrees_of_freedom": _slope_terms_of_freedom},
         why="the logarithm of the scale and the tail may cancel, as may the two terms of either slope",
+    ),
+    Case(
+        "poisson_nll",
+        log_rates_and_counts,
+        poisson_nll,
+        corners=((-np.inf, 0.0), (-np.inf, 2.0), (0.0, 0.0), (0.0, 1.0), (-1e4, 0.0), (np.log(1e4), 1e4)),
+        domain={1: (0.0, np.inf)},
+        hard=hard_counts,
+        terms=_terms_of_poisson,
+        why="the rate is rounded, and then less the count; so are the logarithms of both",
     ),
     Case(
         "brier",
