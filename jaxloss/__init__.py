@@ -23,6 +23,7 @@ from jaxloss.losses.embedding import triplet_from_distances as triplet_from_dist
 from jaxloss.losses.likelihood.continuous import gaussian_nll as gaussian_nll
 from jaxloss.losses.likelihood.continuous import laplace_nll as laplace_nll
 from jaxloss.losses.likelihood.continuous import student_t_nll as student_t_nll
+from jaxloss.losses.likelihood.counts import negative_binomial_nll as negative_binomial_nll
 from jaxloss.losses.likelihood.counts import poisson_nll as poisson_nll
 from jaxloss.losses.likelihood.scores import brier as brier
 from jaxloss.losses.regression import absolute_error as absolute_error

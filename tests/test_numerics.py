@@ -175,6 +175,13 @@ FORMULAS = {
         lambda x, k: mp.exp(x) - k * x + mp.loggamma(k + 1),
         [(0.5, 4.0), (-2.0, 0.25), (9.5, 1e4), (13.0, 1e6), (-20.0, 3.0), (40.0, 1e6)],
     ),
+    "negative_binomial_surprisal": Formula(
+        lambda m, k, a: (
+            (mp.loggamma(k + 1) + mp.loggamma(mp.exp(-a)) - mp.loggamma(k + mp.exp(-a)))
+            + (k * mp.log1p(mp.exp(-a - m)) + mp.exp(-a) * mp.log1p(mp.exp(a + m)))
+        ),
+        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (5.0, 10.0, -20.0), (3.0, 9.0, 2.0), (-20.0, 3.0, 30.0)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -9,6 +9,7 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
+from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
 from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
 from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
 from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal

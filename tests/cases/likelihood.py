@@ -34,6 +34,15 @@ def poisson_nll(log_rate, target):
     return exp(x) - (k * x if k else 0) + log_factorial(k)
 
 
+def negative_binomial_nll(log_mean, target, log_dispersion):
+    m, k = mpf(log_mean), mpf(target)
+    if log_dispersion == -np.inf or log_mean == -np.inf:
+        return poisson_nll(log_mean, target)
+    r, odds = exp(-mpf(log_dispersion)), exp(m + mpf(log_dispersion))
+    choices = log_factorial(k) + mp.loggamma(r) - mp.loggamma(r + k) if k else 0
+    return choices + (k * mp.log1p(1 / odds) if k else 0) + r * mp.log1p(odds)
+
+
 def brier(p, label):
     return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
 
@@ -60,6 +69,18 @@ def hard_counts(ulp):
     yield from ((np.log(k) + shift, k) for k in (1.0, 3.0, 1e4, 1e6) for shift in (0.0, 1e-5, -1e-2, 0.5))
     yield from ((-np.inf, k) for k in (0.0, 1.0, 1e6))
     yield from ((100.0, 3.0), (-1e4, 0.0), (-1e4, 3.0))
+
+
+def log_means_counts_and_log_dispersions(rng, n):
+    return rng.normal(size=n) + 1, rng.poisson(4, n).astype(float), rng.normal(size=n)
+
+
+def hard_dispersed_counts(_):
+    counts, dispersions = (0.0, 1.0, 7.0, 1e4, 1e6, 0.3), (0.0, -3.0, 5.0, -20.0, 30.0)
+    yield from itertools.product((0.0, 1e-4, 3.0, 9.0, -20.0), counts, dispersions)
+    yield from itertools.product((2.0, -60.0, 60.0), (0.0, 3.0, 1e4), (-60.0, 60.0))
+    yield from ((np.log(k) + e, k, s) for k in (1.0, 3.0, 1e4) for e in (0.0, 1e-5, 0.5) for s in (-7.0, 0.7))
+    yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
 
 
 def hard_errors_but_the_smallest(ulp):
@@ -100,6 +121,17 @@ def _terms_of_poisson(log_rate, target):
     near = abs(rate - k) <= (rate + k) / 3
     apart = abs(rate - k) if near else max(rate, k, k * abs(x - log_count))
     return apart, (max(rate, k), max(1, abs(x), abs(log_count)))
+
+
+def _terms_of_negative_binomial(log_mean, target, log_dispersion):
+    if log_mean == -np.inf or log_dispersion == -np.inf:
+        return _terms_of_poisson(log_mean, target)[0], (*_terms_of_poisson(log_mean, target)[1], 0)
+    m, k, r = exp(mpf(log_mean)), mpf(target), exp(-mpf(log_dispersion))
+    share, rate = r / (r + m), m * (r + k) / (r + m)
+    excess = abs(m - k) * share
+    apart, (_, slope) = _terms_of_poisson(log(rate), target)
+    apart = max(apart, excess, excess if 2 * k > m - r else r * log((r + m) / (r + k)))
+    return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
 
 
 _ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
@@ -146,6 +178,17 @@ CASES = (
         hard=hard_counts,
         terms=_terms_of_poisson,
         why="the rate is rounded, and then less the count; so are the logarithms of both",
+    ),
+    Case(
+        "negative_binomial_nll",
+        log_means_counts_and_log_dispersions,
+        negative_binomial_nll,
+        corners=((-np.inf, 0.0, 0.0), (-np.inf, 2.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, -np.inf), (2.0, 3.0, -30.0)),
+        differentiable=(0, 1, 2),
+        domain={1: (0.0, np.inf)},
+        hard=hard_dispersed_counts,
+        terms=_terms_of_negative_binomial,
+        why="the mean is rounded, and then less the count; so are the logarithms; slopes of both signs",
     ),
     Case(
         "brier",

@@ -2,7 +2,7 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics import poisson_surprisal
+from jaxloss.numerics import negative_binomial_surprisal, poisson_surprisal
 
 
 @custom_loss
@@ -26,3 +26,28 @@ def poisson_nll(log_rate: Input, target: Input) -> Array:
     2.2944
     """
     return poisson_surprisal(log_rate, target)
+
+
+@custom_loss
+def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input) -> Array:
+    r"""The negative log-likelihood of a negative binomial distribution: counts that vary more than Poisson's.
+
+    $$ \log y! + \log \frac{\Gamma(r)}{\Gamma(y + r)}
+       + y \log \frac{r + \mu}{\mu} + r \log \frac{r + \mu}{r}, \qquad r = 1 / \alpha $$
+
+    Args:
+        log_mean: The logarithm of the predicted mean mu, any shape.
+        target: Counts >= 0, the shape of `log_mean`. One between the integers is taken by the gamma function.
+        log_dispersion: The logarithm of alpha, the shape of `log_mean`. The variance is mu + alpha mu^2.
+
+    Corners: at a log-dispersion of -inf it is `poisson_nll`. No mean and no count cost 0, with gradient 0; no mean and
+    a count cost inf. A negative target gives NaN.
+
+    Source: Hilbe (2011), Negative binomial regression, equation 8.8; its stable form: Loader (2000), Fast and accurate
+    computation of binomial probabilities, section 5.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{negative_binomial_nll(jnp.log(3.0), 5, 0.0):.4f}")
+    2.8247
+    """
+    return negative_binomial_surprisal(log_mean, target, log_dispersion)
