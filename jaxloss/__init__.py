@@ -26,6 +26,8 @@ from jaxloss.losses.likelihood.continuous import student_t_nll as student_t_nll
 from jaxloss.losses.likelihood.counts import negative_binomial_nll as negative_binomial_nll
 from jaxloss.losses.likelihood.counts import poisson_nll as poisson_nll
 from jaxloss.losses.likelihood.scores import brier as brier
+from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
+from jaxloss.losses.likelihood.scores import energy_score as energy_score
 from jaxloss.losses.regression import absolute_error as absolute_error
 from jaxloss.losses.regression import huber as huber
 from jaxloss.losses.regression import squared_error as squared_error

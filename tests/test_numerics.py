@@ -182,13 +182,17 @@ FORMULAS = {
         ),
         [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (5.0, 10.0, -20.0), (3.0, 9.0, 2.0), (-20.0, 3.0, 30.0)],
     ),
+    "ensemble_score": Formula(
+        lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,
+        [([1.0, -2.0, 0.5], [y]) for y in (0.3, -5.0, 7.0)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 
 
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
-    assert public == set(FORMULAS) | {"one_hot", "pick"}
+    assert public == set(FORMULAS) | {"one_hot", "pick", "energy"}
 
 
 def function_named(name):

@@ -77,12 +77,19 @@ def value_and_slopes(case, item, options):
         array, domain = item[position], case.domain.get(position, ())
 
         def at(x, place, position=position, array=array):
-            moved = x if place is None else [*array[:place], x, *array[place + 1 :]]
-            return case.oracle(*item[:position], moved, *item[position + 1 :], **options)
+            return case.oracle(*item[:position], _moved(array, place, x), *item[position + 1 :], **options)
 
-        entries = enumerate(array) if isinstance(array, list) else [(None, array)]
+        entries = [(place, x.item()) for place, x in np.ndenumerate(np.asarray(array))]
         slopes.append([subgradients(functools.partial(at, place=k), x, value, *domain) for k, x in entries])
     return value, slopes
+
+
+def _moved(array, place, x):
+    """The nested list with x at a place."""
+    if not place:
+        return x
+    first, *rest = place
+    return [*array[:first], _moved(array[first], rest, x), *array[first + 1 :]]
 
 
 def subgradients(function, x, value, lowest=-mp.inf, highest=mp.inf):

@@ -33,6 +33,8 @@ from jaxloss.numerics.elementary import sigmoid as sigmoid
 from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
+from jaxloss.numerics.ensembles import energy as energy
+from jaxloss.numerics.ensembles import ensemble_score as ensemble_score
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from mpmath import exp, log, mp, mpf
 
-from cases.table import NEAR_ONE, PROBABILITY, Case, distribution_and_label, hard_distributions
+from cases.table import NEAR_ONE, PROBABILITY, Case, distribution_and_label, euclidean, hard_distributions
 
 
 def gaussian_nll(mean, target, log_variance):
@@ -23,6 +23,16 @@ def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
     square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
     constant = log(nu * mp.pi) / 2 + mp.loggamma(nu / 2) - mp.loggamma((nu + 1) / 2)
     return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
+
+
+def crps_ensemble(samples, target):
+    return energy_score([[x] for x in samples], [target])
+
+
+def energy_score(samples, target):
+    m = len(samples)
+    apart = sum(euclidean(x, other) for x, other in itertools.combinations(samples, 2))
+    return sum(euclidean(x, target) for x in samples) / m - apart / m**2
 
 
 def log_factorial(k):
@@ -83,6 +93,33 @@ def hard_dispersed_counts(_):
     yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
 
 
+def ensembles(rng, n):
+    return rng.normal(size=(n, 5)), rng.normal(size=n)
+
+
+def hard_ensembles(ulp):
+    base = np.array([0.3, -1.2, 0.7, 2.5, -0.4])
+    for scale, shift in ((1.0, 0.0), (1e-20, 0.0), (1e18, 0.0), (1e30, 0.0), (1e-3, 1e4)):
+        samples = scale * base + shift
+        yield from ((samples.tolist(), scale * y + shift) for y in (0.0, 0.5, 10.0, -10.0, 0.7))
+    for y in (0.0, 1.0, 1 + 2 * ulp, -3.0):
+        yield from (([1.0] * 5, y), ([1.0, 1.0, 2.0, 2.0, 1.0], y), ([1.0, 1 - ulp, 1.0, 1 + 2 * ulp, 1.0], y))
+
+
+def vector_ensembles(rng, n):
+    return rng.normal(size=(n, 3, 2)), rng.normal(size=(n, 2))
+
+
+def hard_vector_ensembles(ulp):
+    base = np.array([[0.3, -1.2], [0.7, 2.5], [-0.4, 0.1]])
+    for scale, shift in ((1.0, 0.0), (1e-20, 0.0), (1e18, 0.0), (1e30, 0.0), (1e-3, 1e4)):
+        samples = (scale * base + shift).tolist()
+        yield from ((samples, [scale * y + shift, shift]) for y in (0.0, 0.5, 10.0))
+        yield samples, samples[1]
+    yield from (([[1.0, 2.0]] * 3, y) for y in ([1.0, 2.0], [1.0, 2.0 - 2 * ulp], [0.0, 0.0], [1e18, 0.0]))
+    yield [[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]], [1.0, 2.0]
+
+
 def hard_errors_but_the_smallest(ulp):
     """Without those whose part in the value is beyond the digits of the truth."""
     items = hard_errors_and_log_scales(ulp)
@@ -132,6 +169,10 @@ def _terms_of_negative_binomial(log_mean, target, log_dispersion):
     apart, (_, slope) = _terms_of_poisson(log(rate), target)
     apart = max(apart, excess, excess if 2 * k > m - r else r * log((r + m) / (r + k)))
     return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
+
+
+def _terms_of_energy(samples, target):
+    return max(euclidean(x, target) for x in samples), (mpf(1) / len(samples), 1)
 
 
 _ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
@@ -202,5 +243,21 @@ CASES = (
         differentiable=(0,),
         domain={0: PROBABILITY},
         hard=lambda ulp: itertools.product(hard_distributions(ulp), (0, 1, 4)),
+    ),
+    Case(
+        "crps_ensemble",
+        ensembles,
+        crps_ensemble,
+        corners=(([1.0] * 5, 1.0), ([1.0] * 5, 2.0), ([0.0, 1.0, 2.0, 3.0, 4.0], 2.0)),
+        hard=hard_ensembles,
+    ),
+    Case(
+        "energy_score",
+        vector_ensembles,
+        energy_score,
+        corners=(([[1.0, 2.0]] * 3, [1.0, 2.0]), ([[1.0, 2.0]] * 3, [0.0, 0.0])),
+        hard=hard_vector_ensembles,
+        terms=_terms_of_energy,
+        why="the distances to the outcome and those among the members cancel, and so do their directions",
     ),
 )
