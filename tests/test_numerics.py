@@ -186,6 +186,19 @@ FORMULAS = {
         lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,
         [([1.0, -2.0, 0.5], [y]) for y in (0.3, -5.0, 7.0)],
     ),
+    "gaussian_score": Formula(
+        lambda e, s: (
+            e * mp.erf(e / mp.exp(s) / mp.sqrt(2))
+            + (mp.exp(s) * (mp.sqrt(2) * mp.exp(-((e / mp.exp(s)) ** 2) / 2) - 1) / mp.sqrt(mp.pi))
+        ),
+        [(0.3, 1.5), (-3.0, -1.0), (2.1, 0.0), (1e-10, 3.0), (1e30, -80.0)],
+    ),
+    "gamma_surprisal": Formula(
+        lambda m, y, a: (
+            (mp.loggamma(mp.exp(a)) + mp.exp(a) * (m - a)) - (mp.exp(a) - 1) * mp.log(y) + mp.exp(a - m) * y
+        ),
+        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (3.0, 1e4, 2.0), (-60.0, 3.0, -40.0)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -11,6 +11,8 @@ Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce t
 
 from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
 from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
+from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
+from jaxloss.numerics.densities import gaussian_score as gaussian_score
 from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
 from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal
 from jaxloss.numerics.densities import student_t_surprisal as student_t_surprisal

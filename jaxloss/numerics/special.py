@@ -138,7 +138,7 @@ def stirling_error(z: Array) -> Array:
     small, inside, reciprocal = _split(z)
     log = safe_log(inside)
     near = inside * (1 + log_factorial_ratio(inside)) - multiply_no_nan(inside, log) - HALF_LOG_2PI - 0.5 * log
-    return jnp.where(small, near, _chebyshev(_STIRLING, 2 * reciprocal - 1) * reciprocal / 12)
+    return jnp.where(small, near, chebyshev(_STIRLING, 2 * reciprocal - 1) * reciprocal / 12)
 
 
 @stirling_error.defjvp
@@ -152,7 +152,7 @@ def stirling_slope(z: Array) -> Array:
     """The slope of the Stirling error, about -1 / (12 z^2)."""
     small, inside, reciprocal = _split(z)
     near = digamma_of_successor(inside) - jnp.log(inside) - 0.5 / inside
-    return jnp.where(small, near, _chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal * reciprocal / -12)
+    return jnp.where(small, near, chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal * reciprocal / -12)
 
 
 def scaled_stirling_slope(z: Array) -> Array:
@@ -161,7 +161,7 @@ def scaled_stirling_slope(z: Array) -> Array:
     zero = inside == 0
     log = jnp.log(jnp.where(zero, 1, inside))
     near = inside * (digamma_of_successor(inside) - log) - 0.5
-    return jnp.where(small, near, _chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal / -12)
+    return jnp.where(small, near, chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal / -12)
 
 
 def _split(z: Array) -> tuple[Array, Array, Array]:
@@ -171,15 +171,15 @@ def _split(z: Array) -> tuple[Array, Array, Array]:
 
 def log_factorial_ratio(z: Array) -> Array:
     """The logarithm of z! over z, for z in [0, 1]; minus Euler's constant at 0."""
-    return _chebyshev(_LOG_FACTORIAL, 2 * z - 1)
+    return chebyshev(_LOG_FACTORIAL, 2 * z - 1)
 
 
 def digamma_of_successor(z: Array) -> Array:
     """The digamma function of z + 1, the slope of log z!, for z in [0, 1]."""
-    return _chebyshev(_DIGAMMA, 2 * z - 1)
+    return chebyshev(_DIGAMMA, 2 * z - 1)
 
 
-def _chebyshev(coefficients: Sequence[float], x: Array) -> Array:
+def chebyshev(coefficients: Sequence[float], x: Array) -> Array:
     """A Chebyshev series on [-1, 1], of as many terms as the format can tell (Clenshaw)."""
     tolerance = float(jnp.finfo(x.dtype).eps) / 16
     last = max(order for order, c in enumerate(coefficients) if abs(c) > tolerance)

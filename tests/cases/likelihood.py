@@ -25,6 +25,21 @@ def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
     return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
 
 
+def gamma_nll(log_mean, target, log_shape):
+    m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
+    if y == 0:
+        return m if a == 1 else mp.sign(a - 1) * mp.inf
+    return mp.loggamma(a) + a * (m - mpf(log_shape)) - (a - 1) * log(y) + a * y * exp(-m)
+
+
+def crps_gaussian(mean, target, log_scale):
+    scale = exp(mpf(log_scale))
+    z = (mpf(target) - mpf(mean)) / scale if scale else mp.inf
+    if scale == 0:
+        return abs(mpf(target) - mpf(mean))
+    return scale * (z * mp.erf(z / mp.sqrt(2)) + (mp.sqrt(2) * exp(-(z**2) / 2) - 1) / mp.sqrt(mp.pi))
+
+
 def crps_ensemble(samples, target):
     return energy_score([[x] for x in samples], [target])
 
@@ -91,6 +106,18 @@ def hard_dispersed_counts(_):
     yield from itertools.product((2.0, -60.0, 60.0), (0.0, 3.0, 1e4), (-60.0, 60.0))
     yield from ((np.log(k) + e, k, s) for k in (1.0, 3.0, 1e4) for e in (0.0, 1e-5, 0.5) for s in (-7.0, 0.7))
     yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
+
+
+def log_means_outcomes_and_log_shapes(rng, n):
+    return rng.normal(size=n), rng.gamma(2.0, 1.0, n), rng.normal(size=n)
+
+
+def hard_outcomes(ulp):
+    outcomes = (1.0, 1 + 2 * ulp, 1e-30, 1e-3, 0.3, 20.0, 1e6, 1e18)
+    yield from itertools.product((0.0, 1e-4, -3.0, 12.0), outcomes, (0.0, -5.0, 4.0, 10.0))
+    yield from itertools.product((-80.0, 80.0), (1e-3, 1.0, 1e18), (-60.0, 0.5, 60.0))
+    yield from ((np.log(y) + e, y, a) for y in (3.0, 1e6) for e in (0.0, 1e-5, 0.5) for a in (0.3, 9.0))
+    yield from ((1.0, 0.0, a) for a in (0.0, 1.0, -1.0))
 
 
 def ensembles(rng, n):
@@ -171,6 +198,20 @@ def _terms_of_negative_binomial(log_mean, target, log_dispersion):
     return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
 
 
+def _terms_of_gamma(log_mean, target, log_shape):
+    m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
+    if y == 0:
+        return 0, (0, 0, 0)
+    quotient, logs = y * exp(-m), max(abs(log(y)), abs(m))
+    near = abs(quotient - 1) <= (quotient + 1) / 3
+    apart = a * abs(quotient - 1) if near else a * max(1, quotient, abs(m - log(y)))
+    return max(apart, logs, abs(mpf(log_shape)), 1), (a * max(1, quotient), max(a * quotient, a, 1) / y, max(apart, 1))
+
+
+def _terms_of_crps(_mean, _target, log_scale):
+    return 0, (0, 0, exp(mpf(log_scale)) / mp.sqrt(mp.pi))
+
+
 def _terms_of_energy(samples, target):
     return max(euclidean(x, target) for x in samples), (mpf(1) / len(samples), 1)
 
@@ -230,6 +271,27 @@ CASES = (
         hard=hard_dispersed_counts,
         terms=_terms_of_negative_binomial,
         why="the mean is rounded, and then less the count; so are the logarithms; slopes of both signs",
+    ),
+    Case(
+        "gamma_nll",
+        log_means_outcomes_and_log_shapes,
+        gamma_nll,
+        corners=((0.0, 1.0, 0.0), (-3.0, 1e-20, 2.0), (1.0, 0.0, 0.0)),
+        differentiable=(0, 1, 2),
+        domain={1: (0.0, np.inf)},
+        hard=hard_outcomes,
+        terms=_terms_of_gamma,
+        why="logarithms of both signs, and a mean that is rounded before 1 is subtracted",
+    ),
+    Case(
+        "crps_gaussian",
+        errors_and_log_scale,
+        crps_gaussian,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_but_the_smallest,
+        terms=_terms_of_crps,
+        why="the slope in the scale is the difference of two terms",
     ),
     Case(
         "brier",

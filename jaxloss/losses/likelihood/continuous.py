@@ -2,7 +2,7 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, Positive
-from jaxloss.numerics import gaussian_surprisal, laplace_surprisal, student_t_surprisal
+from jaxloss.numerics import gamma_surprisal, gaussian_surprisal, laplace_surprisal, student_t_surprisal
 
 
 @custom_loss
@@ -74,3 +74,25 @@ def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_o
     1.0274
     """
     return student_t_surprisal(location - target, log_scale, degrees_of_freedom)
+
+
+@custom_loss
+def gamma_nll(log_mean: Input, target: Input, log_shape: Input) -> Array:
+    r"""The negative log-likelihood of a gamma distribution: a positive outcome of constant relative spread.
+
+    $$ \log \Gamma(a) + a \log \frac{\mu}a - (a - 1) \log y + \frac{a y}{\mu} $$
+
+    Args:
+        log_mean: The logarithm of the predicted mean mu, any shape.
+        target: True values > 0, the shape of `log_mean`.
+        log_shape: The logarithm of the shape a, of the shape of `log_mean`. The variance is mu^2 / a.
+
+    Corners: a target of 0 costs -inf for a < 1, inf for a > 1, and log mu for a = 1, with a finite gradient. A negative
+    target gives NaN.
+
+    Source: McCullagh and Nelder (1989), Generalized linear models, section 8.2, the density before equation 8.1.
+
+    >>> print(f"{gamma_nll(0.0, 2.0, 0.0):.4f}")  # of shape 1, the exponential distribution
+    2.0000
+    """
+    return gamma_surprisal(log_mean, target, log_shape)
