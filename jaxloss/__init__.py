@@ -26,6 +26,7 @@ from jaxloss.losses.likelihood.continuous import laplace_nll as laplace_nll
 from jaxloss.losses.likelihood.continuous import student_t_nll as student_t_nll
 from jaxloss.losses.likelihood.counts import negative_binomial_nll as negative_binomial_nll
 from jaxloss.losses.likelihood.counts import poisson_nll as poisson_nll
+from jaxloss.losses.likelihood.counts import tweedie_deviance as tweedie_deviance
 from jaxloss.losses.likelihood.scores import brier as brier
 from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
 from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian

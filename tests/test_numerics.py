@@ -199,6 +199,12 @@ FORMULAS = {
         ),
         [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (3.0, 1e4, 2.0), (-60.0, 3.0, -40.0)],
     ),
+    "power_deviance": Formula(
+        lambda m, y, p: (
+            2 * (y ** (2 - p) / ((1 - p) * (2 - p)) - y * mp.exp((1 - p) * m) / (1 - p) + mp.exp((2 - p) * m) / (2 - p))
+        ),
+        [(0.5, 4.0, 1.3), (-1.0, 0.25, 2.3), (-2.0, 8.0, 1.7), (-4.0, 4.0, 3.0)],
+    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 

@@ -49,3 +49,4 @@ from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error
+from jaxloss.numerics.tweedie import power_deviance as power_deviance

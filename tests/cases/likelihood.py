@@ -25,6 +25,20 @@ def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
     return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
 
 
+def tweedie_deviance(log_mean, target, power=1.5):
+    x, y, p = mpf(log_mean), mpf(target), mpf(power)
+    m = exp(x)
+    if p == 0 or y == m:
+        return (y - m) ** 2
+    if y == 0:
+        return 2 * exp((2 - p) * x) / (2 - p) if p < 2 else mp.inf
+    if p == 1:
+        return 2 * (y * (log(y) - x) - y + m)
+    if p == 2:
+        return 2 * (x - log(y) + y / m - 1)
+    return 2 * (y ** (2 - p) / ((1 - p) * (2 - p)) - y * exp((1 - p) * x) / (1 - p) + exp((2 - p) * x) / (2 - p))
+
+
 def gamma_nll(log_mean, target, log_shape):
     m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
     if y == 0:
@@ -120,6 +134,17 @@ def hard_outcomes(ulp):
     yield from ((1.0, 0.0, a) for a in (0.0, 1.0, -1.0))
 
 
+def log_means_and_amounts(rng, n):
+    return rng.normal(size=n), rng.gamma(2.0, 1.0, n)
+
+
+def hard_amounts(ulp):
+    amounts = (0.0, 1e-30, 1e-3, 0.3, 1.0, 1 + 2 * ulp, 20.0, 1e6, 1e18)
+    yield from itertools.product((0.0, 1e-4, -3.0, 2.9, 12.0), amounts)
+    yield from itertools.product((-60.0, 60.0), (0.0, 1e-20, 1.0, 1e18))
+    yield from ((np.log(y) + e, y) for y in (3.0, 1e6) for e in (0.0, 1e-5, -1e-2, 0.5, 0.8))
+
+
 def ensembles(rng, n):
     return rng.normal(size=(n, 5)), rng.normal(size=n)
 
@@ -198,6 +223,19 @@ def _terms_of_negative_binomial(log_mean, target, log_dispersion):
     return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
 
 
+def _terms_of_tweedie(log_mean, target, power):
+    m, y, p = exp(mpf(log_mean)), mpf(target), mpf(power)
+    means, cross = m ** (2 - p), abs(y) * m ** (1 - p)
+    steep = max(m ** (1 - p), y ** (1 - p)) if y > 0 else m if p == 0 else 0
+    return 2 * abs(cross - means) if m != y else 0, (2 * max(cross, means), 2 * steep)
+
+
+def _slope_terms_of_power(log_mean, target):
+    m, y = exp(mpf(log_mean)), mpf(target)
+    logs = max(1, abs(mpf(log_mean)), abs(log(y)) if y else 0)
+    return max(tweedie_deviance(log_mean, target), 2 * abs(y - m) / mp.sqrt(m)) * logs
+
+
 def _terms_of_gamma(log_mean, target, log_shape):
     m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
     if y == 0:
@@ -271,6 +309,18 @@ CASES = (
         hard=hard_dispersed_counts,
         terms=_terms_of_negative_binomial,
         why="the mean is rounded, and then less the count; so are the logarithms; slopes of both signs",
+    ),
+    Case(
+        "tweedie_deviance",
+        log_means_and_amounts,
+        tweedie_deviance,
+        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}),
+        corners=((0.0, 1.0), (0.0, 0.0), (-3.0, 0.0), (5.0, 1e-20)),
+        domain={1: (0.0, np.inf)},
+        hard=hard_amounts,
+        terms=_terms_of_tweedie,
+        option_terms={"power": _slope_terms_of_power},
+        why="the mean is rounded, and then less the outcome",
     ),
     Case(
         "gamma_nll",

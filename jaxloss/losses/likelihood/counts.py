@@ -1,8 +1,8 @@
 """Negative log-likelihoods of counts, constants included, rates and dispersions in the log domain."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
-from jaxloss.numerics import negative_binomial_surprisal, poisson_surprisal
+from jaxloss.core.types import Array, Input, NonNegative
+from jaxloss.numerics import negative_binomial_surprisal, poisson_surprisal, power_deviance
 
 
 @custom_loss
@@ -51,3 +51,34 @@ def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input)
     2.8247
     """
     return negative_binomial_surprisal(log_mean, target, log_dispersion)
+
+
+@custom_loss
+def tweedie_deviance(log_mean: Input, target: Input, *, power: NonNegative = 1.5) -> Array:
+    r"""The unit deviance of a Tweedie distribution: amounts whose variance is a power of their mean.
+
+    $$ 2 \left[ \frac{y^{2 - p}}{(1 - p)(2 - p)} - \frac{y\,\mu^{1 - p}}{1 - p} + \frac{\mu^{2 - p}}{2 - p} \right] $$
+
+    Args:
+        log_mean: The logarithm of the predicted mean mu, any shape.
+        target: Amounts, the shape of `log_mean`: any for the power 0, >= 0 for powers from 1 to 2, > 0 from 2 on.
+        power: p, 0 or >= 1. 0 is Gaussian: (y - mu)^2. 1 is Poisson: 2 (y log(y / mu) - y + mu). Between 1 and 2 there
+            may be zeros among positive amounts. 2 is gamma: 2 (y / mu - 1 - log(y / mu)). 3 is inverse Gaussian.
+
+    Corners: 0 with gradient 0 at y = mu. A target of 0 costs 2 mu^(2 - p) / (2 - p) for p < 2, with gradient 0 in the
+    target, where the true one is infinite; for p >= 2 it costs inf. A negative target gives NaN unless p is 0. At p = 0
+    the slope in p is 0, since the powers beside it are no deviances.
+
+    Raises:
+        ValueError: `power` is negative or between 0 and 1, where no such distribution exists. Where it is an array,
+            which is not looked into, a power between 0 and 1 gives NaN.
+
+    Source: Jorgensen (1987), Exponential dispersion models, section 5, in the form of Dunn and Smyth (2005), Series
+    evaluation of Tweedie exponential dispersion model densities, equation 3.
+
+    >>> print(f"{tweedie_deviance(0.0, 2.0, power=1.5):.4f}")
+    0.6863
+    """
+    if isinstance(power, float) and 0 < power < 1:
+        raise ValueError(f"tweedie_deviance: power must be 0 or >= 1, got {power}.")
+    return power_deviance(log_mean, target, power)
