@@ -32,6 +32,17 @@ from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
 from jaxloss.losses.divergence import kl_divergence as kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.likelihood.continuous import gamma_nll as gamma_nll
+from jaxloss.losses.likelihood.continuous import gaussian_nll as gaussian_nll
+from jaxloss.losses.likelihood.continuous import laplace_nll as laplace_nll
+from jaxloss.losses.likelihood.continuous import student_t_nll as student_t_nll
+from jaxloss.losses.likelihood.counts import negative_binomial_nll as negative_binomial_nll
+from jaxloss.losses.likelihood.counts import poisson_nll as poisson_nll
+from jaxloss.losses.likelihood.counts import tweedie_deviance as tweedie_deviance
+from jaxloss.losses.likelihood.scores import brier as brier
+from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
+from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian
+from jaxloss.losses.likelihood.scores import energy_score as energy_score
 from jaxloss.losses.regression import absolute_error as absolute_error
 from jaxloss.losses.regression import absolute_percentage_error as absolute_percentage_error
 from jaxloss.losses.regression import cosine_distance as cosine_distance

@@ -183,6 +183,59 @@ FORMULAS = {
             ([1e-30, 2e-30, 3e-30], [1.0001e20, 2.0001e20, 2.9998e20]),
         ],
     ),
+    "gaussian_surprisal": Formula(
+        lambda e, s: (mp.log(2 * mp.pi) + s + e**2 * mp.exp(-s)) / 2,
+        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
+    ),
+    "laplace_surprisal": Formula(
+        lambda e, s: mp.log(2) + s + abs(e) * mp.exp(-s),
+        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
+    ),
+    "student_t_surprisal": Formula(
+        lambda e, s, n: (
+            (mp.log(n * mp.pi) + (n + 1) * mp.log1p((e / mp.exp(s)) ** 2 / n)) / 2
+            + (mp.loggamma(n / 2) - mp.loggamma((n + 1) / 2) + s)
+        ),
+        [(0.3, 1.5, 4.0), (-3.0, -1.0, 0.3), (1e4, 3.0, 1.0), (1e30, -80.0, 3.0), (1e-10, 3.0, 50.0)],
+    ),
+    "stirling_error": Formula(
+        lambda z: mp.loggamma(z + 1) - (z + 0.5) * mp.log(z) + z - mp.log(2 * mp.pi) / 2,
+        [(2.5,), (0.25,), (1e-20,), (1.0,), (1e3,), (1e9,)],
+    ),
+    "poisson_surprisal": Formula(
+        lambda x, k: mp.exp(x) - k * x + mp.loggamma(k + 1),
+        [(0.5, 4.0), (-2.0, 0.25), (9.5, 1e4), (13.0, 1e6), (-20.0, 3.0), (40.0, 1e6)],
+    ),
+    "negative_binomial_surprisal": Formula(
+        lambda m, k, a: (
+            (mp.loggamma(k + 1) + mp.loggamma(mp.exp(-a)) - mp.loggamma(k + mp.exp(-a)))
+            + (k * mp.log1p(mp.exp(-a - m)) + mp.exp(-a) * mp.log1p(mp.exp(a + m)))
+        ),
+        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (5.0, 10.0, -20.0), (3.0, 9.0, 2.0), (-20.0, 3.0, 30.0)],
+    ),
+    "ensemble_score": Formula(
+        lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,
+        [([1.0, -2.0, 0.5], [y]) for y in (0.3, -5.0, 7.0)],
+    ),
+    "gaussian_score": Formula(
+        lambda e, s: (
+            e * mp.erf(e / mp.exp(s) / mp.sqrt(2))
+            + (mp.exp(s) * (mp.sqrt(2) * mp.exp(-((e / mp.exp(s)) ** 2) / 2) - 1) / mp.sqrt(mp.pi))
+        ),
+        [(0.3, 1.5), (-3.0, -1.0), (2.1, 0.0), (1e-10, 3.0), (1e30, -80.0)],
+    ),
+    "gamma_surprisal": Formula(
+        lambda m, y, a: (
+            (mp.loggamma(mp.exp(a)) + mp.exp(a) * (m - a)) - (mp.exp(a) - 1) * mp.log(y) + mp.exp(a - m) * y
+        ),
+        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (3.0, 1e4, 2.0), (-60.0, 3.0, -40.0)],
+    ),
+    "power_deviance": Formula(
+        lambda m, y, p: (
+            2 * (y ** (2 - p) / ((1 - p) * (2 - p)) - y * mp.exp((1 - p) * m) / (1 - p) + mp.exp((2 - p) * m) / (2 - p))
+        ),
+        [(0.5, 4.0, 1.3), (-1.0, 0.25, 2.3), (-2.0, 8.0, 1.7), (-4.0, 4.0, 3.0)],
+    ),
 }
 
 
@@ -238,7 +291,7 @@ VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one ou
 
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
-    assert public == set(FORMULAS) | {"one_hot", "pick"}
+    assert public == set(FORMULAS) | {"one_hot", "pick", "energy"}
 
 
 def function_named(name):

@@ -77,12 +77,19 @@ def value_and_slopes(case, item, options):
         array, domain = item[position], case.domain.get(position, ())
 
         def at(x, place, position=position, array=array):
-            moved = x if place is None else [*array[:place], x, *array[place + 1 :]]
-            return case.oracle(*item[:position], moved, *item[position + 1 :], **options)
+            return case.oracle(*item[:position], _moved(array, place, x), *item[position + 1 :], **options)
 
-        entries = enumerate(array) if isinstance(array, list) else [(None, array)]
+        entries = [(place, x.item()) for place, x in np.ndenumerate(np.asarray(array))]
         slopes.append([subgradients(functools.partial(at, place=k), x, value, *domain) for k, x in entries])
     return value, slopes
+
+
+def _moved(array, place, x):
+    """The nested list with x at a place."""
+    if not place:
+        return x
+    first, *rest = place
+    return [*array[:first], _moved(array[first], rest, x), *array[first + 1 :]]
 
 
 def subgradients(function, x, value, lowest=-mp.inf, highest=mp.inf):
@@ -279,7 +286,7 @@ def test_slope_in_an_option_is_true(name, option):
     arrays, x = ROW[name].grid(np.float32), options.pop(option)
 
     def values_at(x):
-        return jaxloss.reduce(jaxloss.catalogue[name], "none")(*arrays, **options, **{option: x})
+        return jaxloss.reduce(jaxloss.catalogue[case.name], "none")(*arrays, **options, **{option: x})
 
     _, slopes = jax.jit(lambda x: jax.jvp(values_at, (x,), (jnp.ones_like(x),)))(jnp.float32(x))
     found = []
@@ -328,7 +335,7 @@ def test_no_nan_is_swallowed(name):
     for position in case.differentiable:
         poisoned = [array.copy() for array in arrays]
         np.ravel(poisoned[position])[place] = np.nan
-        assert np.isnan(jaxloss.catalogue[name](*poisoned)), position
+        assert np.isnan(jaxloss.catalogue[case.name](*poisoned, **ROW[name].options)), position
 
 
 def test_no_square_overflows_before_its_half():

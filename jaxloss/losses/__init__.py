@@ -6,8 +6,21 @@ from types import MappingProxyType
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, divergence, embedding, regression
 from jaxloss.losses.classification import binary, margin, softmax, sparsemax
+from jaxloss.losses.likelihood import continuous, counts, scores
 
-_FAMILIES = (regression, binary, margin, sparsemax, softmax, divergence, adversarial, embedding)
+_FAMILIES = (
+    regression,
+    continuous,
+    counts,
+    scores,
+    binary,
+    softmax,
+    margin,
+    sparsemax,
+    divergence,
+    adversarial,
+    embedding,
+)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

@@ -9,6 +9,13 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
+from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
+from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
+from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
+from jaxloss.numerics.densities import gaussian_score as gaussian_score
+from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
+from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal
+from jaxloss.numerics.densities import student_t_surprisal as student_t_surprisal
 from jaxloss.numerics.distances import cosine_distance as cosine_distance
 from jaxloss.numerics.distances import distance_difference as distance_difference
 from jaxloss.numerics.distances import euclidean_distance as euclidean_distance
@@ -28,6 +35,8 @@ from jaxloss.numerics.elementary import sigmoid as sigmoid
 from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
+from jaxloss.numerics.ensembles import energy as energy
+from jaxloss.numerics.ensembles import ensemble_score as ensemble_score
 from jaxloss.numerics.errors import clipped_square as clipped_square
 from jaxloss.numerics.errors import hyperbola as hyperbola
 from jaxloss.numerics.errors import log_cosh as log_cosh
@@ -61,3 +70,5 @@ from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.simplex import sparse_plus as sparse_plus
 from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
+from jaxloss.numerics.special import stirling_error as stirling_error
+from jaxloss.numerics.tweedie import power_deviance as power_deviance

@@ -1,0 +1,1 @@
+"""Likelihoods and proper scores: what a predicted distribution costs at the outcome."""

@@ -1,0 +1,169 @@
+"""Negative log-probabilities of counts, by the saddle-point form: a sum of positive terms that does not cancel."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core.types import Array
+from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan
+from jaxloss.numerics.special import (
+    HALF_LOG_2PI,
+    digamma_of_successor,
+    divergence,
+    log1p_shortfall,
+    log_factorial_ratio,
+    scaled_stirling_slope,
+    stirling_error,
+    stirling_slope,
+)
+
+
+@jax.custom_jvp
+@jax.jit
+def poisson_surprisal(log_rate: Array, count: Array) -> Array:
+    r"""The negative log-probability of a count under a Poisson distribution.
+
+    $$ e^x - k x + \log k! = \left[ k \log \frac{k}{e^x} + e^x - k \right] + \tfrac12 \log 2 \pi k + \delta(k) $$
+
+    with the `stirling_error`. The count may be any number >= 0; below 0 it is NaN. No rate and no count cost 0, with
+    gradient 0; no rate and a count cost inf, with gradient -k in x.
+
+    >>> print(f"{poisson_surprisal(jnp.log(3.0), jnp.array(5.0)):.5f} {poisson_surprisal(-jnp.inf, jnp.array(0.0))}")
+    2.29443 0.0
+    """
+    rate = jnp.exp(log_rate)
+    cost = _cost_of_count(count, rate, log_rate, _excess(log_rate, rate, count))
+    return jnp.where(rate == jnp.inf, jnp.inf, cost)
+
+
+@poisson_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (log_rate, count), (dx, dk) = primals, tangents
+    value, rate = poisson_surprisal(log_rate, count), jnp.exp(log_rate)
+    slope_k = _slope_of_count(count, rate, log_rate)
+    slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
+    return value, dx * finite_slope(_excess(log_rate, rate, count)) + dk * slope_k
+
+
+def _excess(log_rate: Array, rate: Array, count: Array) -> Array:
+    """The difference exp(x) - k. Where both are near 1, what each is more than 1 is subtracted."""
+    near = (jnp.abs(log_rate) < 0.7) & (count > 0.5) & (count < 2)
+    return jnp.where(near, jnp.expm1(jnp.where(near, log_rate, 0)) - (count - 1), rate - count)
+
+
+def _cost_of_count(count: Array, rate: Array, log_rate: Array, excess: Array) -> Array:
+    """The Poisson cost, given rate - count too. A count below 1, where log k is large, takes the plain form."""
+    few = count < 1
+    many = jnp.where(few, 1, count)
+    linear = rate + multiply_no_nan(count, log_factorial_ratio(jnp.where(few, count, 0)) - log_rate)
+    apart = divergence(excess, excess / (rate + many), many, _log_ratio(many, rate, log_rate))
+    saddle = apart + ((HALF_LOG_2PI + 0.5 * jnp.log(many)) + stirling_error(many))
+    return jnp.where(few, jnp.where(count < 0, jnp.nan, linear), saddle)
+
+
+def _slope_of_count(count: Array, rate: Array, log_rate: Array) -> Array:
+    few = count < 1
+    many = jnp.where(few, 1, count)
+    linear = digamma_of_successor(jnp.where(few, count, 0)) - log_rate
+    return jnp.where(few, linear, _log_ratio(many, rate, log_rate) + (0.5 / many + stirling_slope(many)))
+
+
+def _log_ratio(many: Array, rate: Array, log_rate: Array) -> Array:
+    """The logarithm of k / rate, from that of the rate where the quotient leaves the format."""
+    quotient = many / rate
+    in_range = (quotient > jnp.finfo(rate.dtype).tiny) & (quotient < jnp.inf)
+    near = (quotient > 0.5) & (quotient < 2)
+    small = jnp.where(near, many - rate, 0) / jnp.where(near, rate, 1)
+    return jnp.where(
+        near,
+        log1p(small),
+        jnp.log(jnp.where(in_range, quotient, many)) - jnp.where(in_range, 0, log_rate),
+    )
+
+
+@jax.custom_jvp
+@jax.jit
+def negative_binomial_surprisal(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    r"""The negative log-probability of a count of mean m and variance m + a m^2.
+
+    $$ \log k! + \log \frac{\Gamma(r)}{\Gamma(k + r)} + k \log \frac{r + m}{m} + r \log \frac{r + m}{r},
+       \qquad r = 1 / a $$
+
+    This is the Poisson cost at the rate m (r + k) / (r + m), and three terms >= 0 that vanish with the dispersion a:
+    half of log(1 + a k), a difference of Stirling errors, and r (u - log(1 + u)) with u = (k - m) / (r + m). At a
+    log-dispersion of -inf it is the Poisson cost.
+
+    >>> log_mean, count = jnp.log(3.0), jnp.array(5.0)
+    >>> print(f"{negative_binomial_surprisal(log_mean, count, jnp.array(0.0)):.5f}")
+    2.82470
+    """
+    q = _Dispersed(log_mean, count, log_dispersion)
+    poisson = _cost_of_count(count, q.rate, q.log_rate, q.excess)
+    spread = 0.5 * q.log1p_of_count() + (stirling_error(q.shape) - stirling_error(q.shape + count))
+    cost = poisson + (spread + q.divergence_of_shape())
+    cost = jnp.where(q.rate == jnp.inf, jnp.inf, cost)
+    return jnp.where(count == 0, cost * jnp.exp(-q.beyond), cost + q.beyond)
+
+
+@negative_binomial_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (log_mean, count, log_dispersion), (dm, dk, da) = primals, tangents
+    q = _Dispersed(log_mean, count, log_dispersion)
+    value = negative_binomial_surprisal(log_mean, count, log_dispersion)
+    fading, total = jnp.exp(-q.beyond), q.shape + count
+    slope_k = _slope_of_count(count, q.rate, q.log_rate) + (0.5 - scaled_stirling_slope(total)) / total
+    slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
+    of_stirling = scaled_stirling_slope(total) / (1 + q.dispersion * count) - scaled_stirling_slope(q.shape)
+    slope_a = (0.5 * count / total + jnp.where(count == 0, 0, of_stirling)) - q.divergence_of_shape()
+    slope_a = jnp.where(count == 0, slope_a * fading, slope_a)
+    return value, dm * finite_slope(q.excess * fading) + dk * slope_k + da * finite_slope(slope_a)
+
+
+class _Dispersed:
+    """What value and slopes of a negative binomial share, none of it through a number that leaves the format."""
+
+    def __init__(self, log_mean: Array, count: Array, log_dispersion: Array) -> None:
+        info = jnp.finfo(log_mean.dtype)
+        largest = 0.98 * math.log(info.max)
+        held = jnp.minimum(log_dispersion, largest)
+        self.beyond = jnp.where(log_dispersion > largest, log_dispersion - largest, 0)
+        # The minimum changes nothing, but of a product of exponentials XLA makes that of a rounded sum.
+        self.dispersion = jnp.minimum(jnp.exp(held), float(info.max))
+        self.shape, mean = jnp.exp(-held), jnp.exp(log_mean)
+        self.count, self.held = count, held
+
+        # The odds a m, and the shares r / (r + m) and m / (r + m).
+        ordinary = (jnp.abs(log_mean) < largest) & (jnp.abs(held) < largest)
+        odds = jnp.where(ordinary, self.dispersion * mean, jnp.exp(held + log_mean))
+        of_shape, of_mean = 1 / (1 + odds), 1 / (1 + 1 / odds)
+        alone = jnp.where(odds > 1, self.shape * of_mean, mean * of_shape)
+        self.rate = alone + count * of_mean
+        self.log_rate = jnp.where(
+            self.rate > info.tiny,
+            jnp.log(jnp.where(self.rate > info.tiny, self.rate, 1)),
+            log_mean + self.log1p_of_count(),
+        )
+        moderate = mean < math.sqrt(info.max)
+        excess = _excess(jnp.where(moderate, log_mean, 0), jnp.where(moderate, mean, 1), count)
+        self.excess = jnp.where(moderate, excess * of_shape, alone - count * of_shape)
+
+        self.u = -self.excess * self.dispersion
+        quotient = (self.shape + count) / (self.shape + mean)
+        inside = quotient > info.tiny
+        self.log_quotient = jnp.log(jnp.where(inside, quotient, self.shape + count)) - jnp.where(inside, 0, log_mean)
+
+    def log1p_of_count(self) -> Array:
+        product = self.dispersion * self.count
+        beyond = product == jnp.inf
+        logs = self.held + jnp.log(jnp.where(beyond, self.count, 1))
+        return jnp.where(beyond, logs, log1p(jnp.where(beyond, 1, product)))
+
+    def divergence_of_shape(self) -> Array:
+        """The divergence r (u - log(1 + u)), where r u is minus the excess."""
+        low = self.u < -0.5
+        far = -self.excess - jnp.where(low, self.shape, 1) * jnp.where(low, self.log_quotient, 0)
+        return jnp.where(low, far, -self.excess * log1p_shortfall(jnp.where(low, 0, self.u)))

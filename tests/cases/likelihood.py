@@ -1,0 +1,375 @@
+"""Likelihoods and proper scores."""
+
+import itertools
+
+import numpy as np
+from mpmath import exp, log, mp, mpf
+
+from cases.table import NEAR_ONE, PROBABILITY, Case, distribution_and_label, euclidean, hard_distributions
+
+
+def gaussian_nll(mean, target, log_variance):
+    s = mpf(log_variance)
+    return (log(2 * mp.pi) + s + (mpf(mean) - mpf(target)) ** 2 * exp(-s)) / 2
+
+
+def laplace_nll(location, target, log_scale):
+    s = mpf(log_scale)
+    return log(2) + s + abs(mpf(location) - mpf(target)) * exp(-s)
+
+
+def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
+    s, nu = mpf(log_scale), mpf(degrees_of_freedom)
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
+    constant = log(nu * mp.pi) / 2 + mp.loggamma(nu / 2) - mp.loggamma((nu + 1) / 2)
+    return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
+
+
+def tweedie_deviance(log_mean, target, power=1.5):
+    x, y, p = mpf(log_mean), mpf(target), mpf(power)
+    m = exp(x)
+    if p == 0 or y == m:
+        return (y - m) ** 2
+    if y == 0:
+        return 2 * exp((2 - p) * x) / (2 - p) if p < 2 else mp.inf
+    if p == 1:
+        return 2 * (y * (log(y) - x) - y + m)
+    if p == 2:
+        return 2 * (x - log(y) + y / m - 1)
+    return 2 * (y ** (2 - p) / ((1 - p) * (2 - p)) - y * exp((1 - p) * x) / (1 - p) + exp((2 - p) * x) / (2 - p))
+
+
+def gamma_nll(log_mean, target, log_shape):
+    m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
+    if y == 0:
+        return m if a == 1 else mp.sign(a - 1) * mp.inf
+    return mp.loggamma(a) + a * (m - mpf(log_shape)) - (a - 1) * log(y) + a * y * exp(-m)
+
+
+def crps_gaussian(mean, target, log_scale):
+    scale = exp(mpf(log_scale))
+    z = (mpf(target) - mpf(mean)) / scale if scale else mp.inf
+    if scale == 0:
+        return abs(mpf(target) - mpf(mean))
+    return scale * (z * mp.erf(z / mp.sqrt(2)) + (mp.sqrt(2) * exp(-(z**2) / 2) - 1) / mp.sqrt(mp.pi))
+
+
+def crps_ensemble(samples, target):
+    return energy_score([[x] for x in samples], [target])
+
+
+def energy_score(samples, target):
+    m = len(samples)
+    apart = sum(euclidean(x, other) for x, other in itertools.combinations(samples, 2))
+    return sum(euclidean(x, target) for x in samples) / m - apart / m**2
+
+
+def log_factorial(k):
+    return mp.loggamma(mpf(k) + 1)
+
+
+def poisson_nll(log_rate, target):
+    x, k = mpf(log_rate), mpf(target)
+    return exp(x) - (k * x if k else 0) + log_factorial(k)
+
+
+def negative_binomial_nll(log_mean, target, log_dispersion):
+    m, k = mpf(log_mean), mpf(target)
+    if log_dispersion == -np.inf or log_mean == -np.inf:
+        return poisson_nll(log_mean, target)
+    r, odds = exp(-mpf(log_dispersion)), exp(m + mpf(log_dispersion))
+    choices = log_factorial(k) + mp.loggamma(r) - mp.loggamma(r + k) if k else 0
+    return choices + (k * mp.log1p(1 / odds) if k else 0) + r * mp.log1p(odds)
+
+
+def brier(p, label):
+    return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
+
+
+def errors_and_log_scale(rng, n):
+    return rng.normal(size=n) * 2, rng.normal(size=n), rng.normal(size=n)
+
+
+def hard_errors_and_log_scales(ulp):
+    sizes = (0.0, 1e-30, 1e-20, 1e-4, 0.3, 1.0, 1 + 2 * ulp, 3.0, 1e4, 1e18, 1e30)
+    yield from ((size, 0.0, s) for size in sizes for s in (0.0, 1e-10, -0.3, 3.0, -80.0, 80.0, 120.0))
+    yield from ((-size, 0.0, s) for size in (1e-4, 1.0, 1e18) for s in (0.0, 5.0))
+    yield from ((value + error, value, -1.5) for value in (1.0, -1e4) for error in (1e-4, 0.25))
+    yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
+
+
+def log_rates_and_counts(rng, n):
+    return rng.normal(size=n) + 1, rng.poisson(4, n).astype(float)
+
+
+def hard_counts(ulp):
+    counts = (0.0, 1.0, 2.0, 7.0, 1e4, 1e6, 0.3, 1e-3, 1e-30, 1 - ulp, 1 + 2 * ulp, 2.5, 1e10)
+    yield from itertools.product((0.0, 1e-10, 1e-4, 0.7, 3.0, 9.0, -5.0, -80.0, 80.0), counts)
+    yield from ((np.log(k) + shift, k) for k in (1.0, 3.0, 1e4, 1e6) for shift in (0.0, 1e-5, -1e-2, 0.5))
+    yield from ((-np.inf, k) for k in (0.0, 1.0, 1e6))
+    yield from ((100.0, 3.0), (-1e4, 0.0), (-1e4, 3.0))
+
+
+def log_means_counts_and_log_dispersions(rng, n):
+    return rng.normal(size=n) + 1, rng.poisson(4, n).astype(float), rng.normal(size=n)
+
+
+def hard_dispersed_counts(_):
+    counts, dispersions = (0.0, 1.0, 7.0, 1e4, 1e6, 0.3), (0.0, -3.0, 5.0, -20.0, 30.0)
+    yield from itertools.product((0.0, 1e-4, 3.0, 9.0, -20.0), counts, dispersions)
+    yield from itertools.product((2.0, -60.0, 60.0), (0.0, 3.0, 1e4), (-60.0, 60.0))
+    yield from ((np.log(k) + e, k, s) for k in (1.0, 3.0, 1e4) for e in (0.0, 1e-5, 0.5) for s in (-7.0, 0.7))
+    yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
+
+
+def log_means_outcomes_and_log_shapes(rng, n):
+    return rng.normal(size=n), rng.gamma(2.0, 1.0, n), rng.normal(size=n)
+
+
+def hard_outcomes(ulp):
+    outcomes = (1.0, 1 + 2 * ulp, 1e-30, 1e-3, 0.3, 20.0, 1e6, 1e18)
+    yield from itertools.product((0.0, 1e-4, -3.0, 12.0), outcomes, (0.0, -5.0, 4.0, 10.0))
+    yield from itertools.product((-80.0, 80.0), (1e-3, 1.0, 1e18), (-60.0, 0.5, 60.0))
+    yield from ((np.log(y) + e, y, a) for y in (3.0, 1e6) for e in (0.0, 1e-5, 0.5) for a in (0.3, 9.0))
+    yield from ((1.0, 0.0, a) for a in (0.0, 1.0, -1.0))
+
+
+def log_means_and_amounts(rng, n):
+    return rng.normal(size=n), rng.gamma(2.0, 1.0, n)
+
+
+def hard_amounts(ulp):
+    amounts = (0.0, 1e-30, 1e-3, 0.3, 1.0, 1 + 2 * ulp, 20.0, 1e6, 1e18)
+    yield from itertools.product((0.0, 1e-4, -3.0, 2.9, 12.0), amounts)
+    yield from itertools.product((-60.0, 60.0), (0.0, 1e-20, 1.0, 1e18))
+    yield from ((np.log(y) + e, y) for y in (3.0, 1e6) for e in (0.0, 1e-5, -1e-2, 0.5, 0.8))
+
+
+def ensembles(rng, n):
+    return rng.normal(size=(n, 5)), rng.normal(size=n)
+
+
+def hard_ensembles(ulp):
+    base = np.array([0.3, -1.2, 0.7, 2.5, -0.4])
+    for scale, shift in ((1.0, 0.0), (1e-20, 0.0), (1e18, 0.0), (1e30, 0.0), (1e-3, 1e4)):
+        samples = scale * base + shift
+        yield from ((samples.tolist(), scale * y + shift) for y in (0.0, 0.5, 10.0, -10.0, 0.7))
+    for y in (0.0, 1.0, 1 + 2 * ulp, -3.0):
+        yield from (([1.0] * 5, y), ([1.0, 1.0, 2.0, 2.0, 1.0], y), ([1.0, 1 - ulp, 1.0, 1 + 2 * ulp, 1.0], y))
+
+
+def vector_ensembles(rng, n):
+    return rng.normal(size=(n, 3, 2)), rng.normal(size=(n, 2))
+
+
+def hard_vector_ensembles(ulp):
+    base = np.array([[0.3, -1.2], [0.7, 2.5], [-0.4, 0.1]])
+    for scale, shift in ((1.0, 0.0), (1e-20, 0.0), (1e18, 0.0), (1e30, 0.0), (1e-3, 1e4)):
+        samples = (scale * base + shift).tolist()
+        yield from ((samples, [scale * y + shift, shift]) for y in (0.0, 0.5, 10.0))
+        yield samples, samples[1]
+    yield from (([[1.0, 2.0]] * 3, y) for y in ([1.0, 2.0], [1.0, 2.0 - 2 * ulp], [0.0, 0.0], [1e18, 0.0]))
+    yield [[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]], [1.0, 2.0]
+
+
+def hard_errors_but_the_smallest(ulp):
+    """Without those whose part in the value is beyond the digits of the truth."""
+    items = hard_errors_and_log_scales(ulp)
+    yield from (item for item in items if item[0] == 0 or np.log(abs(item[0])) - item[2] > -85)
+
+
+def _terms_of_gaussian(mean, target, log_variance):
+    s = mpf(log_variance)
+    square = (mpf(mean) - mpf(target)) ** 2 * exp(-s)
+    return max(log(2 * mp.pi), abs(s), square) / 2, (0, 0, max(square, 1) / 2)
+
+
+def _terms_of_laplace(location, target, log_scale):
+    s = mpf(log_scale)
+    scaled = abs(mpf(location) - mpf(target)) * exp(-s)
+    return max(log(2), abs(s), scaled), (0, 0, max(scaled, 1))
+
+
+def _terms_of_student(location, target, log_scale, *, degrees_of_freedom):
+    s, nu = mpf(log_scale), mpf(degrees_of_freedom)
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
+    tail = (nu + 1) / 2 * mp.log1p(square / nu)
+    return max(1, abs(s), tail), (0, 0, max(square, 1) / (1 + square / nu))
+
+
+def _slope_terms_of_freedom(location, target, log_scale):
+    square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * mpf(log_scale)) / 4
+    return max(mpf(1) / 50, mp.log1p(square) / 2)
+
+
+def _terms_of_poisson(log_rate, target):
+    if log_rate == -np.inf:
+        return 0, (0, 0)
+    x, k = mpf(log_rate), mpf(target)
+    rate, log_count = exp(x), log(k) if k else 0
+    near = abs(rate - k) <= (rate + k) / 3
+    apart = abs(rate - k) if near else max(rate, k, k * abs(x - log_count))
+    return apart, (max(rate, k), max(1, abs(x), abs(log_count)))
+
+
+def _terms_of_negative_binomial(log_mean, target, log_dispersion):
+    if log_mean == -np.inf or log_dispersion == -np.inf:
+        return _terms_of_poisson(log_mean, target)[0], (*_terms_of_poisson(log_mean, target)[1], 0)
+    m, k, r = exp(mpf(log_mean)), mpf(target), exp(-mpf(log_dispersion))
+    share, rate = r / (r + m), m * (r + k) / (r + m)
+    excess = abs(m - k) * share
+    apart, (_, slope) = _terms_of_poisson(log(rate), target)
+    apart = max(apart, excess, excess if 2 * k > m - r else r * log((r + m) / (r + k)))
+    return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
+
+
+def _terms_of_tweedie(log_mean, target, power):
+    m, y, p = exp(mpf(log_mean)), mpf(target), mpf(power)
+    means, cross = m ** (2 - p), abs(y) * m ** (1 - p)
+    steep = max(m ** (1 - p), y ** (1 - p)) if y > 0 else m if p == 0 else 0
+    return 2 * abs(cross - means) if m != y else 0, (2 * max(cross, means), 2 * steep)
+
+
+def _slope_terms_of_power(log_mean, target):
+    m, y = exp(mpf(log_mean)), mpf(target)
+    logs = max(1, abs(mpf(log_mean)), abs(log(y)) if y else 0)
+    return max(tweedie_deviance(log_mean, target), 2 * abs(y - m) / mp.sqrt(m)) * logs
+
+
+def _terms_of_gamma(log_mean, target, log_shape):
+    m, a, y = mpf(log_mean), exp(mpf(log_shape)), mpf(target)
+    if y == 0:
+        return 0, (0, 0, 0)
+    quotient, logs = y * exp(-m), max(abs(log(y)), abs(m))
+    near = abs(quotient - 1) <= (quotient + 1) / 3
+    apart = a * abs(quotient - 1) if near else a * max(1, quotient, abs(m - log(y)))
+    return max(apart, logs, abs(mpf(log_shape)), 1), (a * max(1, quotient), max(a * quotient, a, 1) / y, max(apart, 1))
+
+
+def _terms_of_crps(_mean, _target, log_scale):
+    return 0, (0, 0, exp(mpf(log_scale)) / mp.sqrt(mp.pi))
+
+
+def _terms_of_energy(samples, target):
+    return max(euclidean(x, target) for x in samples), (mpf(1) / len(samples), 1)
+
+
+_ERRORS = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (1e18, 0.0, 80.0), (1e-20, 0.0, -80.0), (0.0, 0.0, -200.0))
+
+CASES = (
+    Case(
+        "gaussian_nll",
+        errors_and_log_scale,
+        gaussian_nll,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_and_log_scales,
+        terms=_terms_of_gaussian,
+        why="the log-variance and the scaled square may cancel, and the slope is 1 minus that square",
+    ),
+    Case(
+        "laplace_nll",
+        errors_and_log_scale,
+        laplace_nll,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_and_log_scales,
+        terms=_terms_of_laplace,
+        why="the logarithm of the scale and the scaled error may cancel",
+    ),
+    Case(
+        "student_t_nll",
+        errors_and_log_scale,
+        student_t_nll,
+        options=({"degrees_of_freedom": 4.0}, {"degrees_of_freedom": 0.3}, {"degrees_of_freedom": 1e6}),
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_but_the_smallest,
+        terms=_terms_of_student,
+        option_terms={"degrees_of_freedom": _slope_terms_of_freedom},
+        why="the logarithm of the scale and the tail may cancel, as may the two terms of either slope",
+    ),
+    Case(
+        "poisson_nll",
+        log_rates_and_counts,
+        poisson_nll,
+        corners=((-np.inf, 0.0), (-np.inf, 2.0), (0.0, 0.0), (0.0, 1.0), (-1e4, 0.0), (np.log(1e4), 1e4)),
+        domain={1: (0.0, np.inf)},
+        hard=hard_counts,
+        terms=_terms_of_poisson,
+        why="the rate is rounded, and then less the count; so are the logarithms of both",
+    ),
+    Case(
+        "negative_binomial_nll",
+        log_means_counts_and_log_dispersions,
+        negative_binomial_nll,
+        corners=((-np.inf, 0.0, 0.0), (-np.inf, 2.0, 0.0), (0.0, 0.0, 0.0), (0.0, 1.0, -np.inf), (2.0, 3.0, -30.0)),
+        differentiable=(0, 1, 2),
+        domain={1: (0.0, np.inf)},
+        hard=hard_dispersed_counts,
+        terms=_terms_of_negative_binomial,
+        why="the mean is rounded, and then less the count; so are the logarithms; slopes of both signs",
+    ),
+    Case(
+        "tweedie_deviance",
+        log_means_and_amounts,
+        tweedie_deviance,
+        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}),
+        corners=((0.0, 1.0), (0.0, 0.0), (-3.0, 0.0), (5.0, 1e-20)),
+        domain={1: (0.0, np.inf)},
+        hard=hard_amounts,
+        terms=_terms_of_tweedie,
+        option_terms={"power": _slope_terms_of_power},
+        why="the mean is rounded, and then less the outcome",
+    ),
+    Case(
+        "gamma_nll",
+        log_means_outcomes_and_log_shapes,
+        gamma_nll,
+        corners=((0.0, 1.0, 0.0), (-3.0, 1e-20, 2.0), (1.0, 0.0, 0.0)),
+        differentiable=(0, 1, 2),
+        domain={1: (0.0, np.inf)},
+        hard=hard_outcomes,
+        terms=_terms_of_gamma,
+        why="logarithms of both signs, and a mean that is rounded before 1 is subtracted",
+    ),
+    Case(
+        "crps_gaussian",
+        errors_and_log_scale,
+        crps_gaussian,
+        corners=_ERRORS,
+        differentiable=(0, 1, 2),
+        hard=hard_errors_but_the_smallest,
+        terms=_terms_of_crps,
+        why="the slope in the scale is the difference of two terms",
+    ),
+    Case(
+        "brier",
+        distribution_and_label,
+        brier,
+        corners=(
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 0),
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 1),
+            ([NEAR_ONE, 1e-30, 0.0, 0.0, 0.0], 0),
+        ),
+        differentiable=(0,),
+        domain={0: PROBABILITY},
+        hard=lambda ulp: itertools.product(hard_distributions(ulp), (0, 1, 4)),
+    ),
+    Case(
+        "crps_ensemble",
+        ensembles,
+        crps_ensemble,
+        corners=(([1.0] * 5, 1.0), ([1.0] * 5, 2.0), ([0.0, 1.0, 2.0, 3.0, 4.0], 2.0)),
+        hard=hard_ensembles,
+    ),
+    Case(
+        "energy_score",
+        vector_ensembles,
+        energy_score,
+        corners=(([[1.0, 2.0]] * 3, [1.0, 2.0]), ([[1.0, 2.0]] * 3, [0.0, 0.0])),
+        hard=hard_vector_ensembles,
+        terms=_terms_of_energy,
+        why="the distances to the outcome and those among the members cancel, and so do their directions",
+    ),
+)
