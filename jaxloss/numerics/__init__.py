@@ -29,6 +29,12 @@ from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
+from jaxloss.numerics.labels import expected_complement as expected_complement
+from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
+from jaxloss.numerics.labels import label_complement as label_complement
+from jaxloss.numerics.labels import label_power as label_power
+from jaxloss.numerics.labels import label_surprisal as label_surprisal
+from jaxloss.numerics.labels import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
