@@ -11,10 +11,13 @@ from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
+from jaxloss.losses.classification.imbalanced import ldam as ldam
+from jaxloss.losses.classification.imbalanced import logit_adjusted_cross_entropy as logit_adjusted_cross_entropy
 from jaxloss.losses.classification.imbalanced import poly_cross_entropy as poly_cross_entropy
 from jaxloss.losses.classification.imbalanced import softmax_focal as softmax_focal
 from jaxloss.losses.classification.noisy import generalized_cross_entropy as generalized_cross_entropy
 from jaxloss.losses.classification.noisy import symmetric_cross_entropy as symmetric_cross_entropy
+from jaxloss.losses.classification.ordinal import ordinal_cross_entropy as ordinal_cross_entropy
 from jaxloss.losses.classification.softmax import categorical_cross_entropy as categorical_cross_entropy
 from jaxloss.losses.classification.softmax import softmax_cross_entropy as softmax_cross_entropy
 from jaxloss.losses.classification.softmax import (

@@ -324,7 +324,7 @@ def test_no_nan_is_swallowed(name):
     arrays = [_rounded(array, np.float32) for array in case.draw(np.random.default_rng(0), 1)]
     # A formula with a label may look at the entry of the label alone.
     labels = [array[0] for array in arrays if array.dtype.kind == "i"]
-    place = labels[0] if labels else -1
+    place = labels[0] if labels and arrays[0].ndim == 2 else -1
     for position in case.differentiable:
         poisoned = [array.copy() for array in arrays]
         np.ravel(poisoned[position])[place] = np.nan

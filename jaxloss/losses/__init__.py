@@ -5,9 +5,9 @@ from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, divergence, embedding, regression
-from jaxloss.losses.classification import binary, imbalanced, noisy, softmax
+from jaxloss.losses.classification import binary, imbalanced, noisy, ordinal, softmax
 
-_FAMILIES = (regression, binary, softmax, imbalanced, noisy, divergence, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, imbalanced, noisy, ordinal, divergence, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

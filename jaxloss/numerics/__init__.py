@@ -9,6 +9,9 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
+from jaxloss.numerics.adjusted import adjusted_surprisal as adjusted_surprisal
+from jaxloss.numerics.adjusted import label_margin as label_margin
+from jaxloss.numerics.adjusted import margin_surprisal as margin_surprisal
 from jaxloss.numerics.distances import cosine_distance as cosine_distance
 from jaxloss.numerics.distances import distance_difference as distance_difference
 from jaxloss.numerics.distances import euclidean_distance as euclidean_distance
@@ -41,6 +44,8 @@ from jaxloss.numerics.logits import logsumexp as logsumexp
 from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.ordinal import interval_of as interval_of
+from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr

@@ -39,7 +39,7 @@ def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
     p, others = softmax(logits, correction)
     known = ((label >= 0) & (label < logits.shape[-1]))[..., None]
-    slope = jnp.where(known, jnp.where(_is_label(logits, label), -others, p), jnp.nan)
+    slope = jnp.where(known, jnp.where(is_label(logits, label), -others, p), jnp.nan)
     return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
 
 
@@ -83,6 +83,7 @@ def label_power(logits: Array, label: Array, exponent: Array) -> Array:
     gap, error = pick(gap, label), pick(error, label)
     far = gap >= jnp.finfo(gap.dtype).max / 2
     near = jnp.where(far, 0, gap)
+    exponent = exponent.astype(gap.dtype)
     (exponent_high, exponent_low), (near_high, near_low) = halves(exponent), halves(near)
     # Exact beside what is small, so that nothing is rounded that an exponential would magnify.
     large = exponent_high * near_high
@@ -207,7 +208,8 @@ def _(primals: Any, tangents: Any) -> Any:
     return expected_complement(targets, logits), jnp.sum(slope * dx + slope_t * dt, axis=-1)
 
 
-def _is_label(logits: Array, label: Array) -> Array:
+def is_label(logits: Array, label: Array) -> Array:
+    """Where along the last axis the label is."""
     return jax.lax.broadcasted_iota(label.dtype, logits.shape, logits.ndim - 1) == label[..., None]
 
 
