@@ -15,11 +15,18 @@ from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy
 from jaxloss.losses.classification.binary import sigmoid_focal as sigmoid_focal
 from jaxloss.losses.classification.fenchel_young import fenchel_young as fenchel_young
+from jaxloss.losses.classification.imbalanced import ldam as ldam
+from jaxloss.losses.classification.imbalanced import logit_adjusted_cross_entropy as logit_adjusted_cross_entropy
+from jaxloss.losses.classification.imbalanced import poly_cross_entropy as poly_cross_entropy
+from jaxloss.losses.classification.imbalanced import softmax_focal as softmax_focal
 from jaxloss.losses.classification.margin import hinge as hinge
 from jaxloss.losses.classification.margin import multiclass_hinge as multiclass_hinge
 from jaxloss.losses.classification.margin import multiclass_perceptron as multiclass_perceptron
 from jaxloss.losses.classification.margin import perceptron as perceptron
 from jaxloss.losses.classification.margin import squared_hinge as squared_hinge
+from jaxloss.losses.classification.noisy import generalized_cross_entropy as generalized_cross_entropy
+from jaxloss.losses.classification.noisy import symmetric_cross_entropy as symmetric_cross_entropy
+from jaxloss.losses.classification.ordinal import ordinal_cross_entropy as ordinal_cross_entropy
 from jaxloss.losses.classification.softmax import categorical_cross_entropy as categorical_cross_entropy
 from jaxloss.losses.classification.softmax import softmax_cross_entropy as softmax_cross_entropy
 from jaxloss.losses.classification.softmax import (

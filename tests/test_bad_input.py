@@ -77,7 +77,8 @@ def arrays_of(loss, leading=(LEADING,), size=CLASSES):
     ]
 
 
-WITH_LABELS = [name for name in SIGNED if "labels" in array_names(catalogue[name])]
+# The class axis is the one that all logits have.
+WITH_LABELS = [name for name in SIGNED if "labels" in array_names(catalogue[name]) and cores(catalogue[name])[0]]
 WITH_TARGETS = [name for name in SIGNED if "targets" in array_names(catalogue[name])]
 
 

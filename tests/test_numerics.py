@@ -80,6 +80,21 @@ CLOSE_LOGITS = [
 ]
 PROBABILITIES = [(p, y) for p in (1e-30, 0.01, 0.3, 0.499, 0.501, 0.8, 0.9999) for y in (0.0, 0.25, 1.0)]
 
+OF_LABEL = (
+    *("label_surprisal", "label_complement", "label_power", "generalized_surprisal", "modulated_label_surprisal"),
+    *("adjusted_surprisal", "label_margin", "margin_surprisal"),
+)
+
+
+def of_label(name):
+    """Of the label 1, in every row."""
+    return lambda x, *options: getattr(numerics, name)(x, jnp.ones(x.shape[:-1], jnp.int32), *options)
+
+
+def of_p(formula):
+    return lambda x, *options: formula(mp.exp(x[1] - log_partition(x)), *options)
+
+
 # A complement that is passed beside its argument moves with it.
 COMPOSED = {
     "modulated_log": lambda p, gamma: numerics.modulated_log(p, 1 - p, gamma),
@@ -88,6 +103,10 @@ COMPOSED = {
     "shortfall": lambda x, margin: numerics.shortfall(x, jnp.ones(margin.shape, jnp.int32), margin),
     "sparsemax_surprisal": lambda x: numerics.sparsemax_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
     "entmax15_surprisal": lambda x: numerics.entmax15_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
+    **{name: of_label(name) for name in OF_LABEL},
+    # What the rounding of a margin took has no gradient: that of the margin is the whole one.
+    "label_margin": lambda counts, largest: of_label("label_margin")(counts, largest)[0],
+    "margin_surprisal": lambda x, margin, scale: of_label("margin_surprisal")(x, margin, jnp.zeros_like(margin), scale),
 }
 FORMULAS = {
     "sum_of_three": Formula(
@@ -161,6 +180,35 @@ FORMULAS = {
     "sparsemax_surprisal": Formula(lambda x: sparsemax.multiclass_sparsemax(x, 1), CLOSE_LOGITS),
     "entmax15_probabilities": Formula(sparsemax.entmax15_distribution, CLOSE_LOGITS),
     "entmax15_surprisal": Formula(lambda x: sparsemax.entmax15(x, 1), [*CLOSE_LOGITS, ([0.3, 2.2999, -1.0],)]),
+    "label_surprisal": Formula(of_p(lambda p: -mp.log(p)), LOGITS),
+    "label_complement": Formula(of_p(lambda p: 1 - p), [*LOGITS, ([0.1, 20.3, -1.0],), ([0.1, 80.7, -1.0],)]),
+    "label_power": Formula(of_p(lambda p, q: p**q), [(*x, q) for x in LOGITS for q in (0.7, 1.0)]),
+    "generalized_surprisal": Formula(
+        of_p(lambda p, q: (1 - p**q) / q), [(*x, q) for x in LOGITS for q in (0.7, 1.0, 1e-6)]
+    ),
+    "modulated_label_surprisal": Formula(
+        of_p(lambda p, gamma: -((1 - p) ** gamma) * mp.log(p)), [(*x, gamma) for x in LOGITS for gamma in (0.5, 2.0)]
+    ),
+    "adjusted_surprisal": Formula(
+        lambda x, w, b: log_partition([xj + w * bj for xj, bj in zip(x, b, strict=True)]) - x[1] - w * b[1],
+        [(*x, 0.7, [-3.3, -0.1, -7.7]) for x in LOGITS],
+    ),
+    "margin_surprisal": Formula(
+        lambda x, m, s: log_partition([s * (xj - m * (j == 1)) for j, xj in enumerate(x)]) - s * (x[1] - m),
+        [(*x, 0.3, s) for x in LOGITS[:5] for s in (0.7, 4.3)],
+    ),
+    "label_margin": Formula(
+        lambda n, largest: largest * (min(n) / n[1]) ** mpf("0.25"),
+        [([300.0, 7e5, 11.0], 0.5), ([30.0, 17.0, 11.0], 3.0)],
+    ),
+    "interval_surprisal": Formula(
+        lambda x, low, high: -mp.log(1 / (1 + mp.exp(x - high)) - 1 / (1 + mp.exp(x - low))),
+        [(x, low, low + w) for x, low, w in itertools.product((0.3, 20.3, -50.1), (-1.0, 0.7), (1e-4, 2.0, 30.0))],
+    ),
+    "expected_complement": Formula(
+        lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
+        [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
+    ),
     "euclidean_distance": Formula(euclidean, VECTORS),
     "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
     "squared_distance_difference": Formula(
@@ -292,6 +340,7 @@ VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one ou
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
     assert public == set(FORMULAS) | {"one_hot", "pick", "energy"}
+    assert public == set(FORMULAS) | {"one_hot", "pick", "interval_of"}
 
 
 def function_named(name):
@@ -664,6 +713,55 @@ CORNERS = {
         (([1.0, 0.0], [LARGEST, -LARGEST]), 0, (ZEROS, ZEROS)),
         (([1.0, 0.0], [-INF, -INF]), INF, ([LARGEST, 0], [-1, 0])),
     ],
+    "label_surprisal": [
+        (([0.0, -INF],), INF, ([1, -1],)),
+        (([0.0, INF],), 0, (ZEROS,)),
+        (([-INF, -INF],), INF, ([0, -1],)),
+    ],
+    "label_complement": [
+        (([0.0, -INF],), 1, (ZEROS,)),
+        (([-INF, 0.0],), 0, (ZEROS,)),
+    ],
+    "label_power": [
+        (([0.0, -INF], 0.7), 0, (ZEROS, 0)),
+        (([0.0, -INF], 0.0), 1, (ZEROS, -LARGEST)),
+        (([LARGEST, -LARGEST], 1.0), 0, (ZEROS, 0)),
+        (([-INF, 0.0], 0.7), 1, (ZEROS, 0)),
+    ],
+    "generalized_surprisal": [
+        (([0.0, -INF], 0.5), 2, (ZEROS, -4)),
+        (([0.0, -INF], 0.0), INF, ([1, -1], -LARGEST)),
+        (([-INF, 0.0], 0.5), 0, (ZEROS, 0)),
+    ],
+    "modulated_label_surprisal": [
+        (([0.0, -INF], 2.0), INF, ([1, -1], 0)),
+        (([-INF, 0.0], 2.0), 0, (ZEROS, 0)),
+        (([-INF, 0.0], 0.0), 0, (ZEROS, 0)),
+    ],
+    "adjusted_surprisal": [
+        (([-INF, 0.0], 1.0, ZEROS), 0, (ZEROS, 0, ZEROS)),
+        (([0.0, 0.0], 1.0, [0.0, -INF]), INF, ([1, -1], 0, [1, -1])),
+        (([0.0, 0.0], 0.0, [0.0, -INF]), LOG2, ([0.5, -0.5], 0, ZEROS)),
+    ],
+    "margin_surprisal": [
+        (([-INF, 0.0], 1.0, 2.0), 0, (ZEROS, 0, 0)),
+        (([0.0, -INF], 1.0, 2.0), INF, ([2, -2], 2, 0)),
+        (([1e30, 1e30], 0.0, 1.0), LOG2, ([0.5, -0.5], 0.5, 0)),
+    ],
+    "label_margin": [
+        (([1.0, 1.0], 0.5), 0.5, ([0.0625, -0.0625], 1)),
+    ],
+    "interval_surprisal": [
+        ((0.0, -INF, 0.0), LOG2, (0.5, 0, -0.5)),
+        ((0.0, 0.0, INF), LOG2, (-0.5, 0.5, 0)),
+        ((INF, 0.0, INF), 0, (0, 0, 0)),
+        ((0.0, 1.0, 1.0), INF, (1 - 2 / (1 + np.exp(-1)), LARGEST, -LARGEST)),
+        ((0.0, -INF, INF), 0, (0, 0, 0)),
+    ],
+    "expected_complement": [
+        (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),
+        (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
+    ],
     "euclidean_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
     ],
@@ -703,6 +801,8 @@ def test_corners(name):
     arrays = list(map(jnp.asarray, columns))
     # Every operation by itself, so that no NaN can come and go inside a compiled function.
     with jax.debug_nans(name not in WITH_A_NAN), jax.disable_jit():
+    # A label that is no class has a NaN ready.
+    with jax.debug_nans(name not in OF_LABEL), jax.disable_jit():
         one_by_one = jax.vmap(functools.partial(derivatives, name, BOTH[:1]))(*arrays)
     compiled = jax.jit(jax.vmap(functools.partial(derivatives, name, BOTH)))(*arrays)
     for found, jacobians in (one_by_one, compiled):
@@ -746,6 +846,10 @@ def test_corners(name):
         ("project_to_simplex", ([INF, NAN, 0.0],)),
         ("sparsemax_surprisal", ([0.0, 9.0, NAN],)),
         ("entmax15_surprisal", ([0.0, 9.0, NAN],)),
+        ("label_surprisal", ([NAN, 1.0],)),
+        ("label_power", ([NAN, 1.0], 0.0)),
+        ("interval_surprisal", (NAN, 0.0, INF)),
+        ("interval_surprisal", (0.0, 1.0, -1.0)),
         ("cosine_distance", ([NAN, 1.0], [1.0, 1.0])),
         ("distance_difference", ([NAN, 1.0], [1.0, 1.0], [1.0, 1.0])),
     ],

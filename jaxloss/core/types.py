@@ -29,6 +29,7 @@ class Interval:
     le: float | None = None
 
 
+Negative: TypeAlias = Annotated[Number, Interval(lt=0)]
 Positive: TypeAlias = Annotated[Number, Interval(gt=0)]
 NonNegative: TypeAlias = Annotated[Number, Interval(ge=0)]
 UnitInterval: TypeAlias = Annotated[Number, Interval(ge=0, le=1)]

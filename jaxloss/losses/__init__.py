@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, divergence, embedding, regression
-from jaxloss.losses.classification import binary, margin, softmax, sparsemax
+from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.likelihood import continuous, counts, scores
 
 _FAMILIES = (
@@ -15,6 +15,9 @@ _FAMILIES = (
     scores,
     binary,
     softmax,
+    noisy,
+    imbalanced,
+    ordinal,
     margin,
     sparsemax,
     divergence,

@@ -9,6 +9,9 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
+from jaxloss.numerics.adjusted import adjusted_surprisal as adjusted_surprisal
+from jaxloss.numerics.adjusted import label_margin as label_margin
+from jaxloss.numerics.adjusted import margin_surprisal as margin_surprisal
 from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
 from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
 from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
@@ -47,6 +50,12 @@ from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
+from jaxloss.numerics.labels import expected_complement as expected_complement
+from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
+from jaxloss.numerics.labels import label_complement as label_complement
+from jaxloss.numerics.labels import label_power as label_power
+from jaxloss.numerics.labels import label_surprisal as label_surprisal
+from jaxloss.numerics.labels import modulated_label_surprisal as modulated_label_surprisal
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
@@ -55,6 +64,8 @@ from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import surprisal as surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_margin as signed_margin
+from jaxloss.numerics.ordinal import interval_of as interval_of
+from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr

@@ -50,16 +50,18 @@ def exact_sum(x: Array) -> Array:
     return jnp.sum(high, axis=-1) + jnp.sum(x - high, axis=-1)
 
 
+def halves(x: Array) -> tuple[Array, Array]:
+    """A number as the sum of two of so few digits that products of halves are exact (Dekker)."""
+    info = jnp.finfo(x.dtype)
+    high = jax.lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2)
+    return high, x - high
+
+
 @jax.custom_jvp
 @jax.jit
 def residual(b: Array, factor: Array, a: Array) -> Array:
-    """The difference b - factor * a, true to the last digit however near the two are.
-
-    Each factor is split in two halves, of so few digits that their products are exact (Dekker).
-    """
-    info = jnp.finfo(a.dtype)
-    factor_high, a_high = (jax.lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2) for x in (factor, a))
-    factor_low, a_low = factor - factor_high, a - a_high
+    """The difference b - factor * a, true to the last digit however near the two are."""
+    (factor_high, factor_low), (a_high, a_low) = halves(factor), halves(a)
     return (((b - factor_high * a_high) - factor_high * a_low) - factor_low * a_high) - factor_low * a_low
 
 

@@ -102,14 +102,14 @@ def logsumexp(logits: Array) -> Array:
     0.6931 [0. 0.]
     """
     largest = jnp.max(logits, axis=-1)
-    return largest + jnp.log1p(jnp.squeeze(_relative(logits)[2], -1))
+    return largest + jnp.log1p(jnp.squeeze(relative(logits, None)[3], -1))
 
 
 @logsumexp.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    return logsumexp(logits), jnp.sum(_softmax(logits)[0] * dx, axis=-1)
+    return logsumexp(logits), jnp.sum(softmax(logits, None)[0] * dx, axis=-1)
 
 
 @jax.custom_jvp
@@ -127,7 +127,7 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    gap, _, others = _relative(logits)
+    gap, _, _, others = relative(logits, None)
     return gap + jnp.log1p(others)
 
 
@@ -136,7 +136,7 @@ def surprisal(logits: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
     dx = _against_largest(logits, dx)
-    expected = jnp.sum(_softmax(logits)[0] * dx, axis=-1, keepdims=True)
+    expected = jnp.sum(softmax(logits, None)[0] * dx, axis=-1, keepdims=True)
     return surprisal(logits), expected - dx
 
 
@@ -162,8 +162,8 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    p, others = _softmax(logits)
-    slope_x = p * _sum_of_others(targets) - targets * others
+    p, others = softmax(logits, None)
+    slope_x = p * sum_of_others(targets) - targets * others
     cost = surprisal(logits)
     slope_t = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
     return expected_surprisal(targets, logits), jnp.sum(slope_x * dx + slope_t * dt, axis=-1)
@@ -171,19 +171,19 @@ def _(primals: Any, tangents: Any) -> Any:
 
 @jax.custom_jvp
 @jax.jit
-def _softmax(logits: Array) -> tuple[Array, Array]:
+def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
-    gap, weight, others = _relative(logits)
+    gap, _, weight, others = relative(logits, correction)
     total = 1 + others
     complement = jnp.where(gap == 0, others, total - weight)
     return weight / total, complement / total
 
 
-@_softmax.defjvp
+@softmax.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (logits,), (dx,) = primals, tangents
-    p, others = _softmax(logits)
+    (logits, correction), (dx, _) = primals, tangents
+    p, others = softmax(logits, correction)
     dx = _against_largest(logits, dx)
     dp = p * (dx - jnp.sum(p * dx, axis=-1, keepdims=True))
     return (p, others), (dp, -dp)
@@ -200,7 +200,7 @@ def _against_largest(logits: Array, dx: Array) -> Array:
     return dx - jnp.sum(dx * ratio(is_largest, jnp.sum(is_largest, axis=-1, keepdims=True)), axis=-1, keepdims=True)
 
 
-def _sum_of_others(x: Array) -> Array:
+def sum_of_others(x: Array) -> Array:
     """Beside each of the entries >= 0 the sum of the others, never by subtraction from a sum that it dominates."""
     largest = jnp.max(x, axis=-1, keepdims=True)
     is_largest = x == largest
@@ -210,11 +210,12 @@ def _sum_of_others(x: Array) -> Array:
 
 
 @jax.jit
-def _relative(logits: Array) -> tuple[Array, Array, Array]:
-    """Logits against the largest, m: the gaps m - x, the weights exp(x - m), and the sum of all weights but one of m's.
+def relative(logits: Array, correction: Array | None) -> tuple[Array, Array, Array, Array]:
+    """Logits against the largest, m: the gaps m - x, what rounding took from x - m, the weights exp(x - m), and the sum
+    of all weights but one of m's.
 
     The rounding error of the gap is carried into its exponential: a gap of 80 is off by up to 4e-6, and so would be
-    the weight, 50 ulp.
+    the weight, 50 ulp. A correction is what an earlier rounding has already taken from the logits.
     """
     largest = jnp.max(logits, axis=-1, keepdims=True)
     finite = jnp.where(jnp.isfinite(largest), largest, 0)
@@ -222,11 +223,15 @@ def _relative(logits: Array) -> tuple[Array, Array, Array]:
     difference, error = two_sum(jnp.where(ordinary, logits, finite), -finite)
 
     is_largest = (logits == largest) & (largest > -jnp.inf)
+    if correction is not None:
+        correction = jnp.where(ordinary, jax.lax.stop_gradient(correction), 0)
+        error = error + correction - jnp.max(jnp.where(is_largest, correction, -jnp.inf), axis=-1, keepdims=True)
+        error = jnp.where(ordinary & jnp.isfinite(error), error, 0)
     # Where m is inf, all else is infinitely far; a NaN stays one.
     far = jnp.where(jnp.isnan(logits), logits, jnp.where(jnp.isnan(largest), largest, jnp.inf))
     gap = jnp.where(is_largest, 0, jnp.where(ordinary, -difference, far))
     decay = jnp.exp(-gap)
-    weight = jnp.where(is_largest, 1, decay + decay * error)
-    runners_up = jnp.sum(jnp.where(is_largest, 0, weight), axis=-1, keepdims=True)
+    weight = jnp.where(is_largest, 1 + error, decay + decay * error)
+    runners_up = jnp.sum(jnp.where(is_largest, error, weight), axis=-1, keepdims=True)
     ties = jnp.sum(is_largest, axis=-1, keepdims=True) - 1
-    return gap, weight, runners_up + jnp.maximum(ties, 0).astype(logits.dtype)
+    return gap, error, weight, runners_up + jnp.maximum(ties, 0).astype(logits.dtype)

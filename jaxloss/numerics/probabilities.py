@@ -109,14 +109,14 @@ def modulated_log(p: Array, complement: Array, gamma: Array) -> Array:
     >>> print(f"{modulated_log(jnp.array(0.9), jnp.array(0.1), jnp.array(2.0)):.5f}")
     -0.00105
     """
-    return power(complement, gamma) * _log_probability(p, complement)
+    return power(complement, gamma) * log_probability(p, complement)
 
 
 @modulated_log.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (p, complement, gamma), (dp, _, dgamma) = primals, tangents
-    log_p = _log_probability(p, complement)
+    log_p = log_probability(p, complement)
     # -log p / (1 - p) tends to 1 at p = 1, so that no power below zero of 1 - p is ever formed.
     steepness = jnp.where(complement == 0, 1, -ratio(jnp.where(p == 0, 0, log_p), complement))
     inner = power(complement, gamma) * (ratio(jnp.ones_like(p), p) + gamma * steepness)
@@ -124,11 +124,12 @@ def _(primals: Any, tangents: Any) -> Any:
     value = modulated_log(p, complement, gamma)
     # log(1 - p) is 0 where log p is infinite, and the other way round.
     inside = (p > 0) & (complement > 0)
-    log_complement = _log_probability(jnp.where(inside, complement, 1), jnp.where(inside, p, 0))
+    log_complement = log_probability(jnp.where(inside, complement, 1), jnp.where(inside, p, 0))
     return value, dp * slope + dgamma * (jnp.where(inside, value, 0) * log_complement)
 
 
-def _log_probability(p: Array, complement: Array) -> Array:
+def log_probability(p: Array, complement: Array) -> Array:
+    """The logarithm of a probability, of whichever of p and 1 - p is small."""
     low = p < 0.5
     return jnp.where(low, safe_log(jnp.where(low, p, 1)), safe_log1p(-jnp.where(low, 0, complement)))
 

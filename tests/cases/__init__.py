@@ -3,10 +3,36 @@
 A row says how to draw items of a loss, what its formula says of one, and where its corners and its hard items are.
 """
 
-from cases import adversarial, binary, divergence, embedding, likelihood, margin, regression, softmax, sparsemax
+from cases import (
+    adversarial,
+    binary,
+    divergence,
+    embedding,
+    imbalanced,
+    likelihood,
+    margin,
+    noisy,
+    ordinal,
+    regression,
+    softmax,
+    sparsemax,
+)
 from cases.table import Case as Case
 from cases.table import K as K
 
-_FAMILIES = (regression, likelihood, binary, softmax, margin, sparsemax, divergence, adversarial, embedding)
+_FAMILIES = (
+    regression,
+    likelihood,
+    binary,
+    softmax,
+    noisy,
+    imbalanced,
+    ordinal,
+    margin,
+    sparsemax,
+    divergence,
+    adversarial,
+    embedding,
+)
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

@@ -78,7 +78,7 @@ def _spread(x):
     return max(finite) - min(finite) + log(sum(exp(xj - max(finite)) for xj in finite))
 
 
-_LOGITS = (
+LOGITS = (
     [1e4, -1e4, 0.0, 0.0, 0.0],
     [20.0, 0.0, 0.0, 0.0, 0.0],
     [80.0, 0.0, -5.0, 0.0, 0.0],
@@ -121,8 +121,8 @@ CASES = (
         softmax_cross_entropy,
         options=_SMOOTHED,
         corners=(
-            *((x, [0.0, 0.0, 0.0, 0.0, 1.0]) for x in _LOGITS),
-            *((x, [1.0, 0.0, 0.0, 0.0, 0.0]) for x in _LOGITS[:3]),
+            *((x, [0.0, 0.0, 0.0, 0.0, 1.0]) for x in LOGITS),
+            *((x, [1.0, 0.0, 0.0, 0.0, 0.0]) for x in LOGITS[:3]),
         ),
         hard=lambda ulp: itertools.product(hard_rows(ulp), hard_targets(ulp)),
         terms=_terms_of_softmax,
@@ -144,7 +144,7 @@ CASES = (
         logits_and_label,
         softmax_cross_entropy_with_integer_labels,
         options=_SMOOTHED,
-        corners=tuple((x, 4) for x in _LOGITS) + tuple((x, 0) for x in _LOGITS[:3]),
+        corners=tuple((x, 4) for x in LOGITS) + tuple((x, 0) for x in LOGITS[:3]),
         differentiable=(0,),
         hard=lambda ulp: itertools.product(hard_rows(ulp), (0, 2, 4)),
         terms=_terms_of_softmax,

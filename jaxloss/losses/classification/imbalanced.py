@@ -1,0 +1,136 @@
+"""Many classes, some rare or hard: softmax cross entropies that weigh the easy down or move the line for the rare."""
+
+import jax.numpy as jnp
+
+from jaxloss.core.loss import custom_loss
+from jaxloss.core.types import Array, Input, NonNegative, Number, Positive
+from jaxloss.numerics import (
+    adjusted_surprisal,
+    expected_complement,
+    expected_surprisal,
+    label_margin,
+    label_surprisal,
+    margin_surprisal,
+    modulated_label_surprisal,
+)
+
+
+@custom_loss(signature="(k),()->()")
+def softmax_focal(logits: Input, labels: Input, *, gamma: NonNegative = 2.0) -> Array:
+    r"""The softmax cross entropy, weighed down where it is already right.
+
+    $$ -(1 - p_y)^\gamma \log p_y, \qquad p = \operatorname{softmax}(x) $$
+
+    Args:
+        logits: `[..., k]`, unnormalised log-probabilities.
+        labels: `[...]`, integers from 0 to k - 1.
+        gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy.
+
+    Corners: exact for a confident row, where 1 - p is the sum of the others. A label outside 0 to k - 1 gives NaN. A
+    label of logit -inf costs inf, and the gradient is finite.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: An option is out of range.
+
+    Source: Lin et al. (2017), Focal loss for dense object detection, equation 4, at the softmax.
+
+    >>> print(f"{softmax_focal(jnp.array([2.0, 0.0, 0.0]), 0, gamma=2.0):.5f}")
+    0.01087
+    """
+    return modulated_label_surprisal(logits, labels, gamma)
+
+
+@custom_loss(signature="(k),(k)->()")
+def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) -> Array:
+    r"""The softmax cross entropy with another weight on the first term of its expansion in 1 - p.
+
+    $$ \sum_j t_j \left[ -\log p_j + \epsilon\,(1 - p_j) \right], \qquad p = \operatorname{softmax}(x) $$
+
+    Args:
+        logits: `[..., k]`, unnormalised log-probabilities.
+        targets: `[..., k]`, one-hot or any distribution.
+        epsilon: What the first term counts beyond 1; 0 leaves the cross entropy. Below -1 a confident row gains by
+            being less so.
+
+    Corners: exact for a confident row. A class of logit -inf with no target costs nothing; with a target it costs inf,
+    and the gradient is finite.
+
+    Raises:
+        TypeError: An argument is unknown.
+
+    Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions,
+    equation 4.
+
+    >>> print(f"{poly_cross_entropy(jnp.array([2.0, 0.0, 0.0]), jnp.array([1, 0, 0]), epsilon=2.0):.4f}")
+    0.6656
+    """
+    return expected_surprisal(targets, logits) + epsilon * expected_complement(targets, logits)
+
+
+@custom_loss(signature="(k),()->()")
+def logit_adjusted_cross_entropy(
+    logits: Input, labels: Input, *, log_prior: Input = None, temperature: NonNegative = 1.0
+) -> Array:
+    r"""The softmax cross entropy of logits to which the log-frequencies of the classes are added in training.
+
+    $$ -\log \operatorname{softmax}(x + \tau \log \pi)_y $$
+
+    The logits alone, without the prior, then rank the classes as if all were equally frequent.
+
+    Args:
+        logits: `[..., k]`, unnormalised log-probabilities.
+        labels: `[...]`, integers from 0 to k - 1.
+        log_prior: `[k]`, log pi, the log-frequencies of the classes, up to a constant. None: all alike, which is the
+            plain cross entropy.
+        temperature: tau, >= 0.
+
+    Corners: exact also where the sum of logit and prior is rounded. A class of log-prior -inf has no probability: as a
+    label it costs inf, and the gradient is finite. A label outside 0 to k - 1 gives NaN.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: An option is out of range.
+
+    Source: Menon et al. (2021), Long-tail learning via logit adjustment, equation 10.
+
+    >>> log_prior = jnp.log(jnp.array([0.75, 0.25]))
+    >>> print(f"{logit_adjusted_cross_entropy(jnp.array([0.0, 0.0]), 1, log_prior=log_prior):.4f}")
+    1.3863
+    """
+    if log_prior is None:
+        return label_surprisal(logits, labels)
+    return adjusted_surprisal(logits, labels, temperature, jnp.asarray(log_prior, logits.dtype))
+
+
+@custom_loss(signature="(k),()->()")
+def ldam(
+    logits: Input, labels: Input, *, class_counts: Input = None, max_margin: NonNegative = 0.5, scale: Positive = 30.0
+) -> Array:
+    r"""The softmax cross entropy of scaled logits, after that of the label has paid a margin, the rarer the larger.
+
+    $$ -\log \operatorname{softmax}(s\,(x - \Delta_y e_y))_y, \qquad
+       \Delta_y = \Delta_{\max} \left( \frac{\min_j n_j}{n_y} \right)^{1/4} $$
+
+    Args:
+        logits: `[..., k]`, by the paper cosines: of normalised features with normalised weights.
+        labels: `[...]`, integers from 0 to k - 1.
+        class_counts: `[k]`, n, how often each class is in the training data, > 0. None: all alike.
+        max_margin: The margin of the rarest class, in units of the logits, >= 0.
+        scale: s, > 0; 1 without a margin leaves the cross entropy.
+
+    Corners: exact for a confident row, whatever the scale. A label of logit -inf costs inf, and the gradient is finite.
+    A label outside 0 to k - 1 gives NaN.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: An option is out of range.
+
+    Source: Cao et al. (2019), Learning imbalanced datasets with label-distribution-aware margin loss, equation 13.
+
+    >>> print(f"{ldam(jnp.array([0.5, 0.4]), 1, class_counts=jnp.array([1000, 10]), scale=10.0):.4f}")
+    6.0025
+    """
+    counts = jnp.ones_like(logits) if class_counts is None else jnp.asarray(class_counts, logits.dtype)
+    margin, lost = label_margin(counts, labels, max_margin)
+    return margin_surprisal(logits, labels, margin, lost, scale)
