@@ -8,6 +8,17 @@ from jaxloss.core.reduce import reduce as reduce
 from jaxloss.core.tally import Tally as Tally
 from jaxloss.losses import catalogue as catalogue
 from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
+from jaxloss.losses.adversarial import gan_discriminator_with_logits as gan_discriminator_with_logits
+from jaxloss.losses.adversarial import gan_generator_with_logits as gan_generator_with_logits
+from jaxloss.losses.adversarial import gan_nonsaturating_generator as gan_nonsaturating_generator
+from jaxloss.losses.adversarial import hinge_gan_discriminator as hinge_gan_discriminator
+from jaxloss.losses.adversarial import hinge_gan_generator as hinge_gan_generator
+from jaxloss.losses.adversarial import lsgan_discriminator as lsgan_discriminator
+from jaxloss.losses.adversarial import lsgan_generator as lsgan_generator
+from jaxloss.losses.adversarial import relativistic_gan_discriminator as relativistic_gan_discriminator
+from jaxloss.losses.adversarial import relativistic_gan_generator as relativistic_gan_generator
+from jaxloss.losses.adversarial import wgan_critic as wgan_critic
+from jaxloss.losses.adversarial import wgan_generator as wgan_generator
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
 from jaxloss.losses.classification.binary import sigmoid_binary_cross_entropy as sigmoid_binary_cross_entropy

@@ -124,6 +124,10 @@ FORMULAS = {
         [(x, y, w) for x in (0.3, -1.0, 20.0, -20.0, 80.0) for y, w in ((1.0, 1.0), (0.0, 1.0), (0.25, 3.0))]
         + [(1e-6, 0.5, 1.0), (-1e-20, 0.5, 1.0)],
     ),
+    "softplus_difference": Formula(
+        lambda a, b: softplus(a - b),
+        [(0.3, 1.0), (-40.1, 39.9), (10000.5, 10000.25), (-10.3, 7.7), (80.7, 0.1), (1e-10, 1.0), (1e4, -1e4)],
+    ),
     "logsumexp": Formula(log_partition, LOGITS),
     "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
     "expected_surprisal": Formula(
@@ -409,6 +413,11 @@ CORNERS = {
         ((INF, 0.0, 1.0), INF, (1, -LARGEST, 0)),
         ((-INF, 1.0, 3.0), INF, (-3, LARGEST, LARGEST)),
         ((0.0, 0.5, 1.0), LOG2, (0, 0, LOG2 / 2)),
+    ],
+    "softplus_difference": [
+        ((0.0, INF), 0, (0, 0)),
+        ((INF, 0.0), INF, (1, -1)),
+        ((LARGEST, -LARGEST), INF, (1, -1)),
     ],
     "logsumexp": [
         (([-INF, -INF],), -INF, (ZEROS,)),
