@@ -28,7 +28,11 @@ from jaxloss.losses.classification.softmax import (
     softmax_cross_entropy_with_integer_labels as softmax_cross_entropy_with_integer_labels,
 )
 from jaxloss.losses.classification.softmax import sparse_categorical_cross_entropy as sparse_categorical_cross_entropy
-from jaxloss.losses.divergence import kl_divergence as kl_divergence
+from jaxloss.losses.divergence.discrete import generalized_kl_divergence as generalized_kl_divergence
+from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_distance
+from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
+from jaxloss.losses.divergence.discrete import kl_divergence as kl_divergence
+from jaxloss.losses.divergence.discrete import total_variation_distance as total_variation_distance
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.regression import absolute_error as absolute_error

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, divergence, embedding, regression
+from jaxloss.losses import adversarial, embedding, regression
 from jaxloss.losses.classification import binary, softmax
+from jaxloss.losses.divergence import discrete
 
-_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, discrete, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

@@ -16,6 +16,9 @@ from jaxloss.numerics.distances import safe_norm as safe_norm
 from jaxloss.numerics.distances import squared_distance_difference as squared_distance_difference
 from jaxloss.numerics.distances import squared_euclidean_distance as squared_euclidean_distance
 from jaxloss.numerics.distances import unit_vector as unit_vector
+from jaxloss.numerics.divergences import hellinger as hellinger
+from jaxloss.numerics.divergences import jensen_shannon as jensen_shannon
+from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.elementary import absolute as absolute
 from jaxloss.numerics.elementary import log1mexp as log1mexp
 from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
