@@ -33,6 +33,8 @@ from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_d
 from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
 from jaxloss.losses.divergence.discrete import kl_divergence as kl_divergence
 from jaxloss.losses.divergence.discrete import total_variation_distance as total_variation_distance
+from jaxloss.losses.divergence.gaussian import gaussian_kl_divergence as gaussian_kl_divergence
+from jaxloss.losses.divergence.gaussian import standard_normal_kl_divergence as standard_normal_kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.regression import absolute_error as absolute_error

@@ -6,9 +6,9 @@ from types import MappingProxyType
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, embedding, regression
 from jaxloss.losses.classification import binary, softmax
-from jaxloss.losses.divergence import discrete
+from jaxloss.losses.divergence import discrete, gaussian
 
-_FAMILIES = (regression, binary, softmax, discrete, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, discrete, gaussian, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

@@ -32,6 +32,7 @@ from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
+from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
