@@ -35,6 +35,10 @@ from jaxloss.losses.divergence.discrete import kl_divergence as kl_divergence
 from jaxloss.losses.divergence.discrete import total_variation_distance as total_variation_distance
 from jaxloss.losses.divergence.gaussian import gaussian_kl_divergence as gaussian_kl_divergence
 from jaxloss.losses.divergence.gaussian import standard_normal_kl_divergence as standard_normal_kl_divergence
+from jaxloss.losses.divergence.logits import (
+    jensen_shannon_divergence_with_logits as jensen_shannon_divergence_with_logits,
+)
+from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_divergence_with_logits
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.regression import absolute_error as absolute_error

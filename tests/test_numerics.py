@@ -41,6 +41,15 @@ def kl(p, q):
     return mp.fsum(pj * mp.log(pj / qj) for pj, qj in zip(p, q, strict=True))
 
 
+def softmax(x, temperature):
+    return [mp.exp(xj / temperature - log_partition([xi / temperature for xi in x])) for xj in x]
+
+
+def jensen_shannon_of(p, q):
+    mean = [(pj + qj) / 2 for pj, qj in zip(p, q, strict=True)]
+    return (kl(p, mean) + kl(q, mean)) / 2
+
+
 def from_far(u, v, w):
     return euclidean(u, v) - euclidean(u, w)
 
@@ -153,6 +162,26 @@ FORMULAS = {
     "expected_surprisal": Formula(
         lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
+    ),
+    "softmax_relative_entropy": Formula(
+        lambda x, z, t: kl(softmax(x, t), softmax(z, t)),
+        [
+            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5], 3.0),
+            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001], 0.7),
+            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1], 1.0),
+            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0], 1.0),
+            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0], 1.0),
+        ],
+    ),
+    "softmax_jensen_shannon": Formula(
+        lambda x, z: jensen_shannon_of(softmax(x, 1), softmax(z, 1)),
+        [
+            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5]),
+            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001]),
+            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1]),
+            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0]),
+            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0]),
+        ],
     ),
     "euclidean_distance": Formula(euclidean, VECTORS),
     "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
@@ -479,6 +508,18 @@ CORNERS = {
         (([1.0, 0.0], [LARGEST, -LARGEST]), 0, (ZEROS, ZEROS)),
         (([1.0, 0.0], [-INF, -INF]), INF, ([LARGEST, 0], [-1, 0])),
     ],
+    "softmax_relative_entropy": [
+        (([-INF, 0.0], [-INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
+        (([-INF, 0.0], [0.0, 0.0], 1.0), LOG2, (ZEROS, [0.5, -0.5], 0)),
+        (([0.0, 0.0], [-INF, 0.0], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
+        (([1e4, -1e4], [1e4, -1e4], 2.0), 0, (ZEROS, ZEROS, 0)),
+        (([1e4, -1e4], [-1e4, 1e4], 2.0), 1e4, (ZEROS, [-0.5, 0.5], -5e3)),
+    ],
+    "softmax_jensen_shannon": [
+        (([-INF, 0.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
+        (([1e4, -1e4], [-1e4, 1e4]), LOG2, (ZEROS, ZEROS)),
+        (([-INF, 0.0], [0.0, -INF]), LOG2, (ZEROS, ZEROS)),
+    ],
     "euclidean_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
     ],
@@ -550,6 +591,9 @@ def test_corners(name):
         ("logistic_surprisal", (NAN, 1.0, 1.0)),
         ("logsumexp", ([NAN, INF],)),
         ("logsumexp", ([NAN, -INF],)),
+        ("softmax_relative_entropy", ([0.0, 1.0], [NAN, 1.0], 1.0)),
+        ("softmax_relative_entropy", ([NAN, -INF], [0.0, 1.0], 1.0)),
+        ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
         ("cosine_distance", ([NAN, 1.0], [1.0, 1.0])),

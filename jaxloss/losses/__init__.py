@@ -6,9 +6,9 @@ from types import MappingProxyType
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, embedding, regression
 from jaxloss.losses.classification import binary, softmax
-from jaxloss.losses.divergence import discrete, gaussian
+from jaxloss.losses.divergence import discrete, gaussian, logits
 
-_FAMILIES = (regression, binary, softmax, discrete, gaussian, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, discrete, logits, gaussian, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

@@ -58,15 +58,7 @@ def jensen_shannon(p: Array, q: Array) -> Array:
     >>> print(jensen_shannon(jnp.array([0.0, 1.0, 1.0]), jnp.array([0.0, 1.0, 0.0])))
     [0.        0.        0.3465736]
     """
-    total = p + q
-    half = ratio(p - q, total)
-    near = jnp.abs(half) <= 0.5
-    square = jnp.square(jnp.where(near, half, 0))
-    series = jnp.zeros_like(p)
-    for order in range(2 * (jnp.finfo(p.dtype).nmant // 2) + 2, 0, -2):
-        series = series * square + 1 / (order * (order - 1))
-    apart = multiply_no_nan(p, log_to_mean(p, q)) + multiply_no_nan(q, log_to_mean(q, p))
-    return 0.5 * jnp.where(near, total * (square * series), apart)
+    return jensen_shannon_at(p, q, ratio(p - q, p + q))
 
 
 @jensen_shannon.defjvp
@@ -74,17 +66,27 @@ def jensen_shannon(p: Array, q: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (p, q), (dp, dq) = primals, tangents
     slope_p, slope_q = (
-        0.5 * jnp.where(a == 0, jnp.where(b == 0, _LOG_2, 0), log_to_mean(a, b)) for a, b in ((p, q), (q, p))
+        0.5 * jnp.where(a == 0, jnp.where(b == 0, _LOG_2, 0), log_to_mean(a, b, ratio(a - b, a + b)))
+        for a, b in ((p, q), (q, p))
     )
     return jensen_shannon(p, q), dp * slope_p + dq * slope_q
 
 
-def log_to_mean(p: Array, q: Array) -> Array:
+def jensen_shannon_at(p: Array, q: Array, half: Array) -> Array:
+    """The same with h beside p and q, which may be known better than they show."""
+    near = jnp.abs(half) <= 0.5
+    square = jnp.square(jnp.where(near, half, 0))
+    series = jnp.zeros_like(p)
+    for order in range(2 * (jnp.finfo(p.dtype).nmant // 2) + 2, 0, -2):
+        series = series * square + 1 / (order * (order - 1))
+    apart = multiply_no_nan(p, log_to_mean(p, q, half)) + multiply_no_nan(q, log_to_mean(q, p, -half))
+    return 0.5 * jnp.where(near, (p + q) * (square * series), apart)
+
+
+def log_to_mean(p: Array, q: Array, half: Array) -> Array:
     """The logarithm of p over the mean of p and q; -inf where p alone is 0."""
-    total = p + q
-    half = ratio(p - q, total)
     near = jnp.abs(half) < 0.5
-    safe_p, safe_total = jnp.where(near, 1, p), jnp.where(near, 2, total)
+    safe_p, safe_total = jnp.where(near, 1, p), jnp.where(near, 2, p + q)
     share = ratio(safe_p, safe_total)
     in_range = (share > jnp.finfo(p.dtype).tiny) | (safe_p == 0)
     quotient = safe_log(jnp.where(in_range, 2 * share, 1))

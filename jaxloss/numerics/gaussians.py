@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope
 from jaxloss.numerics.exact import two_sum
+from jaxloss.numerics.exponentials import exp_remainder, expm1
 
 
 @jax.custom_jvp
@@ -68,44 +69,6 @@ def _(primals: Any, tangents: Any) -> Any:
     (a, b), (da, db) = primals, tangents
     remainder, growth = _half_remainder(a, b)
     return (remainder, growth), (finite_slope(growth) * (da - db), finite_slope(growth + 0.5) * (da - db))
-
-
-@jax.custom_jvp
-def exp_remainder(x: Array) -> Array:
-    """exp(x) - 1 - x, which is at least 0: between -1 and 2 by its series x^2 / 2 + x^3 / 6 + ..."""
-    near = (x > -1) & (x < 2)
-    inside = jnp.where(near, x, 0)
-    power = jnp.exp(x)
-    far = power - (1 + jnp.where(jnp.isinf(power), 0, x))
-    return jnp.where(near, inside * inside * _series(inside), far)
-
-
-@exp_remainder.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    (x,), (dx,) = primals, tangents
-    return exp_remainder(x), dx * finite_slope(expm1(x))
-
-
-def _series(x: Array) -> Array:
-    """(exp(x) - 1 - x) / x^2, for x between -1 and 2."""
-    series = jnp.zeros_like(x)
-    for order in range(15 if jnp.finfo(x.dtype).nmant < 30 else 28, 2, -1):
-        series = (series + 1) * x / order
-    return 0.5 * (series + 1)
-
-
-@jax.custom_jvp
-def expm1(x: Array) -> Array:
-    """exp(x) - 1, where that of XLA:CPU is 3 ulp off; its slope exp(x) is not formed as expm1(x) + 1."""
-    near = (x > -1) & (x < 1)
-    inside = jnp.where(near, x, 0)
-    return jnp.where(near, inside + inside * inside * _series(inside), jnp.exp(x) - 1)
-
-
-@expm1.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    (x,), (dx,) = primals, tangents
-    return expm1(x), dx * finite_slope(jnp.exp(x))
 
 
 @jax.custom_jvp

@@ -2,9 +2,10 @@
 
 import itertools
 
+import numpy as np
 from mpmath import exp, expm1, inf, log, mpf, sqrt
 
-from cases.table import PROBABILITY, Case, hard_distributions, rel_entr, two_distributions
+from cases.table import PROBABILITY, Case, K, hard_distributions, hard_rows, rel_entr, two_distributions
 
 
 def kl_divergence(p, q):
@@ -28,6 +29,25 @@ def total_variation_distance(p, q):
     return sum(abs(mpf(pj) - mpf(qj)) for pj, qj in zip(p, q, strict=True)) / 2
 
 
+def _log_softmax(x, temperature=1.0):
+    x = [mpf(xj) / mpf(temperature) for xj in x]
+    log_z = max(x) + log(sum(exp(xj - max(x)) for xj in x))
+    return [xj - log_z for xj in x]
+
+
+def kl_divergence_with_logits(x, z, temperature=1.0):
+    log_p, log_q = _log_softmax(x, temperature), _log_softmax(z, temperature)
+    return sum(exp(a) * (a - b) for a, b in zip(log_p, log_q, strict=True) if a > -inf)
+
+
+def jensen_shannon_divergence_with_logits(x, z):
+    return jensen_shannon_divergence([exp(a) for a in _log_softmax(x)], [exp(b) for b in _log_softmax(z)])
+
+
+def two_rows_of_logits(rng, n):
+    return rng.normal(size=(n, K)) * 3, rng.normal(size=(n, K)) * 3
+
+
 def gaussian_kl_divergence(p_mean, p_log_variance, q_mean, q_log_variance):
     a, b, difference = mpf(p_log_variance), mpf(q_log_variance), mpf(p_mean) - mpf(q_mean)
     return (expm1(a - b) - (a - b) + difference**2 * exp(-b)) / 2
@@ -45,7 +65,16 @@ def one_gaussian(rng, n):
     return rng.normal(size=n), rng.normal(size=n)
 
 
-def _terms_of_gaussian_kl(p_mean, p_log_variance, q_mean, q_log_variance):
+def _terms_of_js_with_logits(x, z):
+    p, q = ([exp(a) for a in _log_softmax(row)] for row in (x, z))
+    pairs = list(zip(p, q, strict=True))
+    of_p, of_q = (
+        [abs(a * log(2 * a / (a + b))) / 2 for a, b in both if a] for both in (pairs, [(b, a) for a, b in pairs])
+    )
+    return 0, (max(of_p), max(of_q))
+
+
+def _terms_of_gaussian_kl(p_mean, _, q_mean, q_log_variance):
     squared = (mpf(p_mean) - mpf(q_mean)) ** 2 / exp(mpf(q_log_variance))
     return 0, (0, 0, 0, squared / 2)
 
@@ -65,6 +94,22 @@ def _amounts(ulp):
     some = [3.0, 1e4, 1e-20, 0.0, 1e18]
     yield from ((some, [x * factor for x in some]) for factor in (1 - ulp, 1.0001, 1.9, 2.9, 3.1, 0.4, 1e-10, 1e10))
     yield some, [0.0, 1.0, 2.0, 3.0, 1e-18]
+
+
+def _pairs_of_rows(ulp):
+    rows = list(hard_rows(ulp))
+    some = [rows[k] for k in (0, 1, 2, 5, 7, 10, 11, 12, 16, 17)]
+    yield from itertools.product(some, repeat=2)
+    base = [1.3, -0.4, 9.7, 0.2, 5.1]
+    for apart in (ulp, 1e-6, 1e-4, 1e-2, 0.3):
+        beside = [x * (1 + 2 * k * apart) for k, x in enumerate(base, 1)]
+        yield base, beside
+        yield [x + 0.1 for x in base], beside
+        yield [x - 80.3 for x in base], beside
+        yield [*beside[:2], *base[2:]], base
+        yield [0.5, 0.3 + apart, 0.1, -50.3, -np.inf], [0.5, 0.3, 0.1, -45.1, -np.inf]
+    yield [0.5, 0.3, 0.1, -3.0, -np.inf], [0.5, 0.3, 0.1, -np.inf, -3.0]
+    yield [0.0, 0.1, -20.3, -30.1, -40.7], [0.0, 0.1, -13.3, -50.1, -3.0]
 
 
 def _pairs_of_gaussians(ulp):
@@ -90,6 +135,13 @@ _CORNERS = (
     ([0.2] * 5, [0.2] * 5),
     ([0.5, 0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]),
     ([1e-30, 1.0, 0.0, 0.0, 0.0], [1.0, 1e-30, 0.0, 0.0, 0.0]),
+)
+_LOGITS = (
+    ([0.0] * 5, [0.0] * 5),
+    ([1e4, -1e4, 0.0, 0.0, 0.0], [1e4, -1e4, 0.0, 0.0, 0.0]),
+    ([1e4, -1e4, 0.0, 0.0, 0.0], [-1e4, 1e4, 0.0, 0.0, 0.0]),
+    ([-np.inf, 0.0, 0.0, -np.inf, 1.0], [-np.inf, 0.5, 0.0, -2.0, 1.0]),
+    ([-np.inf, 0.0, 0.0, 3.0, 1.0], [-np.inf, 0.5, 0.0, -np.inf, 1.0]),
 )
 _PROBABILITIES = {0: PROBABILITY, 1: PROBABILITY}
 _AMOUNTS = {0: (0.0, inf), 1: (0.0, inf)}
@@ -135,6 +187,23 @@ CASES = (
         total_variation_distance,
         corners=_CORNERS,
         hard=_pairs,
+    ),
+    Case(
+        "kl_divergence_with_logits",
+        two_rows_of_logits,
+        kl_divergence_with_logits,
+        options=({}, {"temperature": 3.0}, {"temperature": 0.3}),
+        corners=_LOGITS,
+        hard=_pairs_of_rows,
+    ),
+    Case(
+        "jensen_shannon_divergence_with_logits",
+        two_rows_of_logits,
+        jensen_shannon_divergence_with_logits,
+        corners=_LOGITS,
+        hard=_pairs_of_rows,
+        terms=_terms_of_js_with_logits,
+        why="a slope is what a class costs minus the mean cost, which are nearly equal where one ratio p / q rules",
     ),
     Case(
         "gaussian_kl_divergence",

@@ -50,7 +50,7 @@ def standard_normal_kl_divergence(mean: Input, log_variance: Input) -> Array:
 
     Corners: 0 with gradient 0 at the standard normal, and true to the last digits near it.
 
-    Source: Kingma and Welling (2014), Auto-encoding variational Bayes, equation 10 and appendix B, with the sign turned.
+    Source: Kingma and Welling (2014), Auto-encoding variational Bayes, appendix B, with the sign turned.
 
     >>> print(f"{standard_normal_kl_divergence(1.0, 0.0):.2f} {standard_normal_kl_divergence(0.0, 1.0):.4f}")
     0.50 0.3591
