@@ -41,6 +41,10 @@ from jaxloss.losses.divergence.logits import (
 from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_divergence_with_logits
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
+from jaxloss.losses.penalties import r1_penalty as r1_penalty
+from jaxloss.losses.penalties import r2_penalty as r2_penalty
+from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
 from jaxloss.losses.regression import absolute_error as absolute_error
 from jaxloss.losses.regression import huber as huber
 from jaxloss.losses.regression import squared_error as squared_error

@@ -58,17 +58,22 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _slope_in_temperature(pair: _Pair, value: Array) -> Array:
-    """The slope in the logarithm of the temperature, the logits' slopes times how far these are below the largest.
+    """The slope in the logarithm of the temperature: of each class its slopes times how far its logits are below those
+    of the most probable.
 
-    Where the distributions are near, slopes of the size of their difference make one of the size of its square. With
-    p_gap = q_gap - log(p / q) + constant, it is gathered in terms of that size.
+    Where p is near q these are of the size of their difference, and sum to one of the size of its square. By p_below =
+    q_below - relative, their two terms are gathered in two of that size.
     """
-    far = jnp.sum(pair.p * pair.centred * pair.p_gap + (pair.q - pair.p) * pair.q_gap, axis=-1)
-    close = jnp.all((jnp.abs(pair.log_ratio) < 1) | (pair.p + pair.q == 0), axis=-1)
-    excess = jnp.where(_beside_a_row(close), _excess(pair), 0)
-    weighed = (excess - pair.p * _beside_a_row(jnp.where(close, value, 0))) * pair.q_gap
-    centred = jnp.where(_beside_a_row(close), pair.centred, 0)
-    return jnp.where(close, jnp.sum(weighed - pair.p * centred * centred, axis=-1), far)
+    p, q, p_below = pair.p, pair.q, pair.p_gap
+    top = (p_below == 0) & (p > 0)
+    mean = _at(top, pair.centred)
+    relative = pair.centred - mean
+    q_below = pair.q_gap - _at(top & (pair.centred == mean), pair.q_gap)
+    value = _beside_a_row(value)
+    near = (jnp.abs(pair.log_ratio) < 1) & (p > 0) & (value < 1)
+    value = jnp.where(near, value, 0)
+    gathered = (jnp.where(near, _excess(pair), 0) - p * value) * q_below - p * pair.centred * relative
+    return jnp.sum(jnp.where(near, gathered, p * pair.centred * p_below + (q - p) * q_below), axis=-1)
 
 
 def _excess(pair: _Pair) -> Array:
