@@ -32,6 +32,7 @@ from jaxloss.losses.divergence.discrete import generalized_kl_divergence as gene
 from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_distance
 from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
 from jaxloss.losses.divergence.discrete import kl_divergence as kl_divergence
+from jaxloss.losses.divergence.discrete import renyi_divergence as renyi_divergence
 from jaxloss.losses.divergence.discrete import total_variation_distance as total_variation_distance
 from jaxloss.losses.divergence.gaussian import gaussian_kl_divergence as gaussian_kl_divergence
 from jaxloss.losses.divergence.gaussian import standard_normal_kl_divergence as standard_normal_kl_divergence

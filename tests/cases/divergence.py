@@ -21,6 +21,17 @@ def jensen_shannon_divergence(p, q):
     return (kl_divergence(p, m) + kl_divergence(q, m)) / 2
 
 
+def renyi_divergence(p, q, alpha):
+    alpha = mpf(alpha)
+    if alpha == 1:
+        return kl_divergence(p, q)
+    pairs = [(mpf(pj), mpf(qj)) for pj, qj in zip(p, q, strict=True) if pj]
+    if alpha > 1 and any(qj == 0 for _, qj in pairs):
+        return inf
+    total = sum(pj**alpha * qj ** (1 - alpha) for pj, qj in pairs if qj)
+    return log(total) / (alpha - 1) if total else inf
+
+
 def hellinger_distance(p, q):
     return sqrt(sum((sqrt(mpf(pj)) - sqrt(mpf(qj))) ** 2 for pj, qj in zip(p, q, strict=True)) / 2)
 
@@ -63,6 +74,44 @@ def two_gaussians(rng, n):
 
 def one_gaussian(rng, n):
     return rng.normal(size=n), rng.normal(size=n)
+
+
+def _terms_of_temperature(x, z):
+    """What the slope in the temperature adds up, at temperature 1."""
+    log_p, log_q = _log_softmax(x), _log_softmax(z)
+    p, q = [exp(a) for a in log_p], [exp(b) for b in log_q]
+    value = kl_divergence_with_logits(x, z)
+    parts = [mpf(0)]
+    for xj, zj, a, b, pj, qj in zip(x, z, log_p, log_q, p, q, strict=True):
+        if pj and qj and abs(a - b) < 1 and value < 1:
+            parts.append((pj * (a - b - 1) + qj - pj * value) * (max(z) - zj))
+        elif xj > -inf and zj > -inf:
+            parts += [pj * (a - b - value) * (max(x) - xj), (qj - pj) * (max(z) - zj)]
+    return max(map(abs, parts))
+
+
+def _terms_of_renyi(p, q, alpha):
+    """Classes where p and q are far apart, under the distribution that the order weighs them by."""
+    p, q, alpha = [mpf(pj) for pj in p], [mpf(qj) for qj in q], mpf(alpha)
+    # What p misses of a sum of 1 is known to the square of the rounding.
+    off = max(abs(sum(p) - sum(q)), max(abs(sum(p) - 1), mpf(2) ** -46) / abs(alpha - 1) if alpha != 1 else 0)
+    pairs = [(pj, qj) for pj, qj in zip(p, q, strict=True) if pj and qj]
+    total = sum(pj**alpha * qj ** (1 - alpha) for pj, qj in pairs)
+    far = [(pj, pj**alpha * qj ** (1 - alpha), abs(log(pj / qj))) for pj, qj in pairs if abs(log(pj / qj)) > 0.69]
+    weighed = (power / total * size for _, power, size in far)
+    # Of S - 1, which serves where S is near 1.
+    added = (abs(power - pj) / abs(alpha - 1) for pj, power, _ in far if alpha != 1 and abs(total - 1) < 0.5)
+    return max(off, *weighed, *added, 0), (0, 0)
+
+
+def _terms_of_order(p, q):
+    """Of the mean log ratio under the distribution between p and q, which the divergence is taken from, at order 1/2.
+
+    What p misses of a sum of 1 is known to the square of the rounding.
+    """
+    pairs = [(mpf(pj), mpf(qj)) for pj, qj in zip(p, q, strict=True) if pj and qj]
+    total = sum(sqrt(pj * qj) for pj, qj in pairs)
+    return 2 * max((sqrt(pj * qj) / total * abs(log(pj / qj)) for pj, qj in pairs), default=0) + mpf(2) ** -44
 
 
 def _terms_of_js_with_logits(x, z):
@@ -174,6 +223,18 @@ CASES = (
         hard=_pairs,
     ),
     Case(
+        "renyi_divergence",
+        two_distributions,
+        renyi_divergence,
+        options=({"alpha": 0.5}, {"alpha": 1.0}, {"alpha": 2.0}, {"alpha": 1.001}, {"alpha": 0.0}, {"alpha": 30.0}),
+        corners=_CORNERS,
+        domain=_PROBABILITIES,
+        hard=_pairs,
+        terms=_terms_of_renyi,
+        option_terms={"alpha": _terms_of_order},
+        why="terms of both signs where p and q are apart; sums that are not 1",
+    ),
+    Case(
         "hellinger_distance",
         two_distributions,
         hellinger_distance,
@@ -195,6 +256,8 @@ CASES = (
         options=({}, {"temperature": 3.0}, {"temperature": 0.3}),
         corners=_LOGITS,
         hard=_pairs_of_rows,
+        option_terms={"temperature": _terms_of_temperature},
+        why="the slope in the temperature has terms of both signs",
     ),
     Case(
         "jensen_shannon_divergence_with_logits",
