@@ -9,6 +9,17 @@ from jaxloss.core.reduce import reduce as reduce
 from jaxloss.core.tally import Tally as Tally
 from jaxloss.losses import catalogue as catalogue
 from jaxloss.losses.adversarial import gan_discriminator as gan_discriminator
+from jaxloss.losses.adversarial import gan_discriminator_with_logits as gan_discriminator_with_logits
+from jaxloss.losses.adversarial import gan_generator_with_logits as gan_generator_with_logits
+from jaxloss.losses.adversarial import gan_nonsaturating_generator as gan_nonsaturating_generator
+from jaxloss.losses.adversarial import hinge_gan_discriminator as hinge_gan_discriminator
+from jaxloss.losses.adversarial import hinge_gan_generator as hinge_gan_generator
+from jaxloss.losses.adversarial import lsgan_discriminator as lsgan_discriminator
+from jaxloss.losses.adversarial import lsgan_generator as lsgan_generator
+from jaxloss.losses.adversarial import relativistic_gan_discriminator as relativistic_gan_discriminator
+from jaxloss.losses.adversarial import relativistic_gan_generator as relativistic_gan_generator
+from jaxloss.losses.adversarial import wgan_critic as wgan_critic
+from jaxloss.losses.adversarial import wgan_generator as wgan_generator
 from jaxloss.losses.classification.binary import asymmetric as asymmetric
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
@@ -36,7 +47,18 @@ from jaxloss.losses.classification.softmax import sparse_categorical_cross_entro
 from jaxloss.losses.classification.sparsemax import entmax15 as entmax15
 from jaxloss.losses.classification.sparsemax import multiclass_sparsemax as multiclass_sparsemax
 from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
-from jaxloss.losses.divergence import kl_divergence as kl_divergence
+from jaxloss.losses.divergence.discrete import generalized_kl_divergence as generalized_kl_divergence
+from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_distance
+from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
+from jaxloss.losses.divergence.discrete import kl_divergence as kl_divergence
+from jaxloss.losses.divergence.discrete import renyi_divergence as renyi_divergence
+from jaxloss.losses.divergence.discrete import total_variation_distance as total_variation_distance
+from jaxloss.losses.divergence.gaussian import gaussian_kl_divergence as gaussian_kl_divergence
+from jaxloss.losses.divergence.gaussian import standard_normal_kl_divergence as standard_normal_kl_divergence
+from jaxloss.losses.divergence.logits import (
+    jensen_shannon_divergence_with_logits as jensen_shannon_divergence_with_logits,
+)
+from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_divergence_with_logits
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.likelihood.continuous import gamma_nll as gamma_nll
@@ -50,6 +72,10 @@ from jaxloss.losses.likelihood.scores import brier as brier
 from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
 from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian
 from jaxloss.losses.likelihood.scores import energy_score as energy_score
+from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
+from jaxloss.losses.penalties import r1_penalty as r1_penalty
+from jaxloss.losses.penalties import r2_penalty as r2_penalty
+from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
 from jaxloss.losses.regression import absolute_error as absolute_error
 from jaxloss.losses.regression import absolute_percentage_error as absolute_percentage_error
 from jaxloss.losses.regression import cosine_distance as cosine_distance

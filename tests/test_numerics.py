@@ -42,6 +42,15 @@ def kl(p, q):
     return mp.fsum(pj * mp.log(pj / qj) for pj, qj in zip(p, q, strict=True))
 
 
+def softmax(x, temperature):
+    return [mp.exp(xj / temperature - log_partition([xi / temperature for xi in x])) for xj in x]
+
+
+def jensen_shannon_of(p, q):
+    mean = [(pj + qj) / 2 for pj, qj in zip(p, q, strict=True)]
+    return (kl(p, mean) + kl(q, mean)) / 2
+
+
 def from_far(u, v, w):
     return euclidean(u, v) - euclidean(u, w)
 
@@ -138,6 +147,35 @@ FORMULAS = {
             ([0.02, 0.9, 0.08], [1e-20, 0.5, 0.5]),
         ],
     ),
+    "kl_div": Formula(
+        lambda p, q: p * mp.log(p / q) - p + q,
+        [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (0.3, 0.91), (1e-30, 3e-30), (1e4, 1e-20)],
+    ),
+    "jensen_shannon": Formula(
+        lambda p, q: (p * mp.log(2 * p / (p + q)) + q * mp.log(2 * q / (p + q))) / 2,
+        [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (0.9, 0.01), (1e-30, 3e-30), (1.0, 1e-20)],
+    ),
+    "renyi": Formula(
+        lambda p, q, a: mp.log(mp.fsum(x**a * y ** (1 - a) for x, y in zip(p, q, strict=True))) / (a - 1),
+        [
+            ([0.25, 0.25, 0.5], [0.6, 0.3, 0.1], 0.5),
+            ([0.25, 0.5, 0.25], [0.2, 0.3, 0.5], 2.5),
+            ([0.25, 0.25, 0.5], [0.2501, 0.25, 0.4999], 0.75),
+            ([0.25, 0.5, 0.25], [0.05, 0.5, 0.45], 3.0),
+        ],
+    ),
+    "hellinger": Formula(
+        lambda p, q: euclidean(map(mp.sqrt, p), map(mp.sqrt, q)) / mp.sqrt(2),
+        [
+            ([0.2, 0.3, 0.5], [0.6, 0.3, 0.1]),
+            ([0.2001, 0.3, 0.4999], [0.2, 0.3, 0.5]),
+            ([0.02, 0.9, 0.08], [1e-20, 0.5, 0.5]),
+        ],
+    ),
+    "gaussian_relative_entropy": Formula(
+        lambda m, a, n, b: (b - a + (mp.exp(a) + (m - n) ** 2) / mp.exp(b) - 1) / 2,
+        [(0.3, 1.0, -0.7, 0.4), (0.3, 1.0, 0.31, 1.01), (1e-4, -20.3, 0.0, 60.1), (1e-20, -60.1, 0.0, -60.2)],
+    ),
     "log1mexp": Formula(
         lambda x: mp.log(-mp.expm1(-x)), [(1e-20,), (1e-3,), (0.3,), (0.693,), (0.6932,), (2.0,), (50.0,)]
     ),
@@ -163,6 +201,10 @@ FORMULAS = {
         lambda x, y, w: w * y * softplus(-x) + (1 - y) * softplus(x),
         [(x, y, w) for x in (0.3, -1.0, 20.0, -20.0, 80.0) for y, w in ((1.0, 1.0), (0.0, 1.0), (0.25, 3.0))]
         + [(1e-6, 0.5, 1.0), (-1e-20, 0.5, 1.0)],
+    ),
+    "softplus_difference": Formula(
+        lambda a, b: softplus(a - b),
+        [(0.3, 1.0), (-40.1, 39.9), (10000.5, 10000.25), (-10.3, 7.7), (80.7, 0.1), (1e-10, 1.0), (1e4, -1e4)],
     ),
     "logsumexp": Formula(log_partition, LOGITS),
     "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
@@ -208,6 +250,26 @@ FORMULAS = {
     "expected_complement": Formula(
         lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
+    ),
+    "softmax_relative_entropy": Formula(
+        lambda x, z, t: kl(softmax(x, t), softmax(z, t)),
+        [
+            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5], 3.0),
+            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001], 0.7),
+            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1], 1.0),
+            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0], 1.0),
+            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0], 1.0),
+        ],
+    ),
+    "softmax_jensen_shannon": Formula(
+        lambda x, z: jensen_shannon_of(softmax(x, 1), softmax(z, 1)),
+        [
+            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5]),
+            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001]),
+            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1]),
+            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0]),
+            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0]),
+        ],
     ),
     "euclidean_distance": Formula(euclidean, VECTORS),
     "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
@@ -659,6 +721,34 @@ CORNERS = {
         (([0.0, 1.0], [0.5, 0.5]), LOG2, ([0, LOG2 + 1], [0, -2])),
         (([0.5, 0.5], [0.0, 1.0]), INF, ([LARGEST, 1 - LOG2], [-LARGEST, -0.5])),
     ],
+    "kl_div": [
+        ((0.0, 0.0), 0, (0, 1)),
+        ((0.0, 0.5), 0.5, (0, 1)),
+        ((1.0, 1.0), 0, (0, 0)),
+        ((0.5, 0.0), INF, (LARGEST, -LARGEST)),
+    ],
+    "jensen_shannon": [
+        ((0.0, 0.0), 0, (LOG2 / 2, LOG2 / 2)),
+        ((0.0, 0.5), LOG2 / 4, (0, LOG2 / 2)),
+        ((1.0, 1.0), 0, (0, 0)),
+        ((1.0, 1e-37), LOG2 / 2, (LOG2 / 2, 0.5 * float(mp.log(2e-37)))),
+    ],
+    "renyi": [
+        (([0.0, 1.0], [0.0, 1.0], 2.0), 0, ([0, 2], [0, -1], 0)),
+        (([0.0, 1.0], [0.5, 0.5], 1.0), LOG2, ([0, LOG2 + 1], [0, -2], 0)),
+        (([0.5, 0.5], [0.0, 1.0], 0.5), LOG2, ([0, -2], [0, -1], 4 * LOG2)),
+        (([0.5, 0.5], [0.0, 1.0], 0.0), 0, (ZEROS, [-1, -1], LOG2)),
+    ],
+    "hellinger": [
+        (([0.0, 1.0], [0.0, 1.0]), 0, (ZEROS, ZEROS)),
+        (([0.0, 1.0], [0.0, 0.0]), 0.5**0.5, ([0.125**0.5, 0.125**0.5], [0.125**0.5, 0])),
+        (([0.0, 1.0], [1.0, 0.0]), 1, ([0, 0.25], [0.25, 0])),
+    ],
+    "gaussian_relative_entropy": [
+        ((1.0, -1e4, 1.0, -1e4), 0, (0, 0, 0, 0)),
+        ((1.0, 1e4, 1.0, -1e4), INF, (0, LARGEST, 0, -LARGEST)),
+        ((1.0, 0.0, 0.0, -1e4), INF, (LARGEST, LARGEST, -LARGEST, -LARGEST)),
+    ],
     "log1mexp": [
         ((0.0,), -INF, (LARGEST,)),
         ((INF,), 0, (0,)),
@@ -694,6 +784,11 @@ CORNERS = {
         ((INF, 0.0, 1.0), INF, (1, -LARGEST, 0)),
         ((-INF, 1.0, 3.0), INF, (-3, LARGEST, LARGEST)),
         ((0.0, 0.5, 1.0), LOG2, (0, 0, LOG2 / 2)),
+    ],
+    "softplus_difference": [
+        ((0.0, INF), 0, (0, 0)),
+        ((INF, 0.0), INF, (1, -1)),
+        ((LARGEST, -LARGEST), INF, (1, -1)),
     ],
     "logsumexp": [
         (([-INF, -INF],), -INF, (ZEROS,)),
@@ -762,6 +857,18 @@ CORNERS = {
         (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),
         (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
     ],
+    "softmax_relative_entropy": [
+        (([-INF, 0.0], [-INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
+        (([-INF, 0.0], [0.0, 0.0], 1.0), LOG2, (ZEROS, [0.5, -0.5], 0)),
+        (([0.0, 0.0], [-INF, 0.0], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
+        (([1e4, -1e4], [1e4, -1e4], 2.0), 0, (ZEROS, ZEROS, 0)),
+        (([1e4, -1e4], [-1e4, 1e4], 2.0), 1e4, (ZEROS, [-0.5, 0.5], -5e3)),
+    ],
+    "softmax_jensen_shannon": [
+        (([-INF, 0.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
+        (([1e4, -1e4], [-1e4, 1e4]), LOG2, (ZEROS, ZEROS)),
+        (([-INF, 0.0], [0.0, -INF]), LOG2, (ZEROS, ZEROS)),
+    ],
     "euclidean_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
     ],
@@ -788,7 +895,7 @@ CORNERS = {
 
 
 # They have one at hand for a label that is no class, and a NaN is refused however it is made.
-WITH_A_NAN = {"signed_margin", "shortfall", "sparsemax_surprisal", "entmax15_surprisal"}
+WITH_A_NAN = {"signed_margin", "shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
@@ -801,8 +908,6 @@ def test_corners(name):
     arrays = list(map(jnp.asarray, columns))
     # Every operation by itself, so that no NaN can come and go inside a compiled function.
     with jax.debug_nans(name not in WITH_A_NAN), jax.disable_jit():
-    # A label that is no class has a NaN ready.
-    with jax.debug_nans(name not in OF_LABEL), jax.disable_jit():
         one_by_one = jax.vmap(functools.partial(derivatives, name, BOTH[:1]))(*arrays)
     compiled = jax.jit(jax.vmap(functools.partial(derivatives, name, BOTH)))(*arrays)
     for found, jacobians in (one_by_one, compiled):
@@ -828,12 +933,22 @@ def test_corners(name):
         ("rel_entr", (0.0, -1.0)),
         ("rel_entr", (-0.1, 0.5)),
         ("relative_entropy", ([0.0, 1.0], [NAN, 1.0])),
+        ("kl_div", (0.0, -1.0)),
+        ("kl_div", (-0.1, 0.5)),
+        ("jensen_shannon", (0.0, NAN)),
+        ("jensen_shannon", (-0.1, 0.5)),
+        ("renyi", ([0.0, 1.0], [NAN, 1.0], 2.0)),
+        ("renyi", ([-0.1, 1.0], [0.5, 0.5], 2.0)),
+        ("hellinger", ([0.0, -0.1], [0.5, 0.5])),
         ("log1mexp", (-1.0,)),
         ("binary_surprisal", (1.5, 1.0)),
         ("binary_surprisal", (-0.5, 0.0)),
         ("logistic_surprisal", (NAN, 1.0, 1.0)),
         ("logsumexp", ([NAN, INF],)),
         ("logsumexp", ([NAN, -INF],)),
+        ("softmax_relative_entropy", ([0.0, 1.0], [NAN, 1.0], 1.0)),
+        ("softmax_relative_entropy", ([NAN, -INF], [0.0, 1.0], 1.0)),
+        ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
         ("signed_margin", (1.0, NAN)),

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, divergence, embedding, regression
+from jaxloss.losses import adversarial, embedding, regression
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
+from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
 
 _FAMILIES = (
@@ -20,7 +21,9 @@ _FAMILIES = (
     ordinal,
     margin,
     sparsemax,
-    divergence,
+    discrete,
+    logits,
+    gaussian,
     adversarial,
     embedding,
 )

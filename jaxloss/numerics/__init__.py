@@ -26,6 +26,9 @@ from jaxloss.numerics.distances import safe_norm as safe_norm
 from jaxloss.numerics.distances import squared_distance_difference as squared_distance_difference
 from jaxloss.numerics.distances import squared_euclidean_distance as squared_euclidean_distance
 from jaxloss.numerics.distances import unit_vector as unit_vector
+from jaxloss.numerics.divergences import hellinger as hellinger
+from jaxloss.numerics.divergences import jensen_shannon as jensen_shannon
+from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.elementary import absolute as absolute
 from jaxloss.numerics.elementary import log1mexp as log1mexp
 from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
@@ -50,6 +53,7 @@ from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
+from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy
 from jaxloss.numerics.labels import expected_complement as expected_complement
 from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
 from jaxloss.numerics.labels import label_complement as label_complement
@@ -61,6 +65,7 @@ from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
 from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
+from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_margin as signed_margin
@@ -76,10 +81,13 @@ from jaxloss.numerics.relative import relative_error as relative_error
 from jaxloss.numerics.relative import second_moment as second_moment
 from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
 from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error
+from jaxloss.numerics.renyi import renyi as renyi
 from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
 from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.simplex import sparse_plus as sparse_plus
 from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
+from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
+from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error
 from jaxloss.numerics.tweedie import power_deviance as power_deviance

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, ratio, softplus
+from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
 
 
@@ -52,6 +52,32 @@ def _(primals: Any, tangents: Any) -> Any:
         for slope in (slope_target, slope_weight)
     )
     return value, slope_logit * dlogit + slope_target * dtarget + slope_weight * dweight
+
+
+@jax.custom_jvp
+@jax.jit
+def softplus_difference(a: Array, b: Array) -> Array:
+    r"""The softplus of the difference of two logits, which is -log sigmoid(b - a).
+
+    $$ \log(1 + e^{a - b}) $$
+
+    What the rounding takes from the difference is carried into its exponential, as for `surprisal`. The gradient in a
+    is sigmoid(a - b), in b minus that.
+
+    >>> print(f"{softplus_difference(jnp.array(-40.1), jnp.array(39.9)):.4e}")
+    1.8049e-35
+    """
+    difference, lost = two_sum(a, -b)
+    return softplus(difference) + sigmoid(difference) * lost
+
+
+@softplus_difference.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (a, b), (da, db) = primals, tangents
+    difference, lost = two_sum(a, -b)
+    slope = sigmoid(difference) * (1 + jax.lax.stop_gradient(lost) * sigmoid(-difference))
+    return softplus_difference(a, b), slope * (da - db)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -35,14 +35,14 @@ def rel_entr(p: Array, q: Array) -> Array:
     >>> print(rel_entr(jnp.array([0.0, 1.0, 0.5]), jnp.array([0.0, 1.0, 0.0])))
     [ 0.  0. inf]
     """
-    return multiply_no_nan(p, _log_ratio(p, q))
+    return multiply_no_nan(p, log_ratio(p, q))
 
 
 @rel_entr.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (p, q), (dp, dq) = primals, tangents
-    slope_p = jnp.where(p == 0, 0, finite_slope(_log_ratio(p, q) + 1))
+    slope_p = jnp.where(p == 0, 0, finite_slope(log_ratio(p, q) + 1))
     # p / q is infinite for q = 0 and may overflow for q > 0.
     slope_q = jnp.where(p == 0, 0, finite_slope(jnp.where(q == 0, jnp.inf, ratio(p, q))))
     return rel_entr(p, q), dp * slope_p - dq * slope_q
@@ -62,15 +62,10 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
     4.768e-07
     """
-    # log(p / q) is 2 atanh of half, so the bracket is difference * half + 2 p (atanh(half) - half).
     difference = p - q
     half = ratio(difference, p + q)
     near = jnp.abs(half) <= 1 / 3  # within a factor of 2, where the difference is exact
-    half, square = jnp.where(near, half, 0), jnp.square(jnp.where(near, half, 0))
-    series = jnp.zeros_like(half)
-    for order in range(2 * (jnp.finfo(p.dtype).nmant // 3) + 3, 1, -2):
-        series = series * square + 1 / order
-    bracket = difference * half + 2 * p * (half * square * series)
+    bracket = log_excess(p, difference, jnp.where(near, half, 0), bits=3)
     inner = jnp.sum(jnp.where(near, bracket, rel_entr(p, q)), axis=-1)
     return inner + exact_sum(jnp.where(near, difference, 0))
 
@@ -81,7 +76,21 @@ def _(primals: Any, tangents: Any) -> Any:
     return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, primals, tangents)[1], axis=-1)
 
 
-def _log_ratio(p: Array, q: Array) -> Array:
+def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
+    """The bracket p log(p / q) - (p - q) of p and q that are near, by half = (p - q) / (p + q).
+
+    The logarithm is 2 atanh(half), so this is difference * half + 2 p (atanh(half) - half), by its series. A term of
+    it is worth `bits`: 3 for |half| up to 1/3, 2 up to 1/2.
+    """
+    square = jnp.square(half)
+    series = jnp.zeros_like(half)
+    for order in range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2):
+        series = series * square + 1 / order
+    return difference * half + 2 * p * (half * square * series)
+
+
+def log_ratio(p: Array, q: Array) -> Array:
+    """The logarithm of p / q, exact where the two are near and where the quotient leaves the range; 0 where p is 0."""
     near = jnp.abs(p - q) < 0.5 * q
     exact = log1p(ratio(jnp.where(near, p - q, 0), jnp.where(near, q, 1)))
     apart = (p != 0) & ~near

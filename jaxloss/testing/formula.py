@@ -233,7 +233,7 @@ def _not_clipped(s: Subject, position: int, end: float) -> None:
     single = np.asarray(jax.jit(values)(*at(end, jnp.float32)), np.float64)
     with jax.enable_x64(True):
         double = np.asarray(jax.jit(values)(*at(end, jnp.float64)))
-        inside = np.asarray(jax.jit(values)(*at(abs(end - 0.01), jnp.float64)))
+        inside, beside = (np.asarray(jax.jit(values)(*at(abs(end - x), jnp.float64))) for x in (0.01, 1e-14))
         slopes = jax.jit(jax.grad(lambda *a: jnp.sum(jnp.where(jnp.isfinite(values(*a)), values(*a), 0)), position))
         slope = np.asarray(slopes(*at(end, jnp.float64)))
     for got, expected in zip(np.ravel(single), np.ravel(double), strict=True):
@@ -242,7 +242,9 @@ def _not_clipped(s: Subject, position: int, end: float) -> None:
                 f"with {name} = {end:g} the value is {got:.6g} in float32 and {expected:.6g} in float64; is it clipped?"
             )
     flat = np.all(slope == 0, axis=tuple(range(double.ndim, slope.ndim)))
-    dead = np.isfinite(double) & (double > 0) & flat & (np.abs(inside - double) > 1e-3 * np.abs(double))
+    # A clipped value stays where it is beside the end; one that moves has an infinite slope there, which is given as 0.
+    stays = (beside == double) & (np.abs(inside - double) > 1e-3 * np.abs(double))
+    dead = np.isfinite(double) & (double > 0) & flat & stays
     if np.any(dead):
         raise Broken(f"with {name} = {end:g} the value is {double[dead][0]:.6g} and the gradient 0; is it clipped?")
 
