@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, divergence, embedding, regression
+from jaxloss.losses import adversarial, divergence, embedding, regression, robust
 from jaxloss.losses.classification import binary, softmax
 
-_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding)
+_FAMILIES = (regression, robust, binary, softmax, divergence, adversarial, embedding)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {
