@@ -77,3 +77,10 @@ def test_the_slope_of_smooth_l1_in_beta_at_0():
         lambda beta: jaxloss.reduce(jaxloss.smooth_l1, "sum")(np.float32([0, 2, -3]), np.zeros(3), beta=beta)
     )
     assert slope(0.0) == -1
+
+
+def test_a_high_power_of_an_error_with_its_last_digits():
+    # The truth, of the inputs as they are rounded, is from mpmath.
+    x, y = np.float32([2.449442148208618]), np.float32([-0.3790985643863678])
+    slope = jax.jit(jax.grad(partial(robust, alpha=-64.1, scale=0.3)))(x, y)
+    np.testing.assert_allclose(slope, 1.84028051e-11, rtol=5e-7)

@@ -100,12 +100,11 @@ def robust_influence(error: Array, lost: Array, alpha: Array, scale: Array) -> A
 def _(primals: Any, tangents: Any) -> Any:
     (error, lost, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
     influence = robust_influence(error, lost, alpha, scale)
-    z, w, b, log_base = _plain(error, alpha, scale)
+    z, w, log_base, _ = _plain(error, alpha, scale)
     zero = error == 0
     weight = jnp.where(zero, 1 / (scale * scale), influence / jnp.where(zero, 1, error))
-    # z / (1 + z / b), without overflow.
-    bounded = jnp.where(z == 0, 0, 1 / (1 / jnp.where(z == 0, 1, z) + 1 / b))
-    curvature = weight * (1 - jnp.sign(2 - alpha) * bounded)
+    finite = jnp.where(jnp.isinf(alpha), 0, alpha)
+    curvature = weight * jnp.where(jnp.isinf(alpha), 1 - z, (1 + (finite - 1) * w) / (1 + w))
     slope_alpha = 0.5 * influence * (log_base - w / (1 + w))
     slope_scale = -(influence + error * curvature) / scale
     return influence, curvature * de + slope_alpha * dalpha + slope_scale * dscale
@@ -193,7 +192,7 @@ def _expm1_ratio(x: Array) -> Array:
 
 
 def _plain(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array, Array, Array]:
-    """z, w, b and the logarithm of 1 + w, to be differentiated as they stand; w is 0 at alpha = 2 and -inf."""
+    """z, w, and the logarithm and the power of 1 + w, differentiated as they stand; w is 0 at alpha = 2 and -inf."""
     largest = 2.0 ** int(0.39 * jnp.finfo(error.dtype).maxexp)
     x = error / scale
     far = jnp.abs(x) > largest
@@ -201,17 +200,17 @@ def _plain(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array, Arra
     b = jnp.abs(alpha - 2)
     usable = (b > 0) & (b < jnp.inf)
     w = jnp.where(usable, z / jnp.where(usable, b, 1), 0)
-    beyond = 2 * jnp.log(jnp.where(far, jnp.abs(x) / largest, 1))
-    return z, w, jnp.where(b == 0, 1, b), log1p(w) + jnp.where(usable, beyond, 0)
+    beyond = jnp.where(far & usable, jnp.abs(x) / largest, 1)
+    finite = jnp.where(jnp.isinf(alpha), 0, alpha)
+    return z, w, log1p(w) + 2 * jnp.log(beyond), (1 + w) ** (0.5 * finite) * beyond**finite
 
 
 def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
     """L^2 / 2 P |X(-q) - X(-L)| with L = log(1 + z / b), q = alpha L / 2, P = exp(q), X(t) = (exp(t) - 1 - t) / t^2."""
-    _, _, _, log_base = _plain(error, alpha, scale)
+    _, _, log_base, power = _plain(error, alpha, scale)
     log_base = jnp.minimum(log_base, jnp.finfo(error.dtype).max)
     finite = jnp.where(jnp.isinf(alpha), 0, alpha)
     q = 0.5 * finite * log_base
-    power = jnp.exp(q)
     terms = jnp.finfo(error.dtype).nmant // 3 + 5
 
     near = (log_base < 1) & (jnp.abs(q) < 1)
