@@ -92,3 +92,10 @@ from jaxloss.losses.regression import squared_epsilon_insensitive as squared_eps
 from jaxloss.losses.regression import squared_error as squared_error
 from jaxloss.losses.regression import squared_log_error as squared_log_error
 from jaxloss.losses.regression import symmetric_absolute_percentage_error as symmetric_absolute_percentage_error
+from jaxloss.losses.robust import cauchy as cauchy
+from jaxloss.losses.robust import charbonnier as charbonnier
+from jaxloss.losses.robust import geman_mcclure as geman_mcclure
+from jaxloss.losses.robust import general_robust as general_robust
+from jaxloss.losses.robust import tukey_biweight as tukey_biweight
+from jaxloss.losses.robust import welsch as welsch
+from jaxloss.losses.robust import wing as wing

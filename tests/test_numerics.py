@@ -396,6 +396,41 @@ FORMULAS |= {
     ),
     "second_moment": Formula(moments, [([0.3, -2.0, 1.0], 0.5), ([1.0, 1.1, 0.7], 0.0), ([-1.0, 3.0, 0.7], 1.0)]),
 }
+
+
+def barron(x, scale, alpha=-1):
+    z, b = (x / scale) ** 2, abs(alpha - 2)
+    return b / alpha * ((1 + z / b) ** (alpha / 2) - 1)
+
+
+def influence(x, scale, alpha=-1):
+    return x / scale**2 * (1 + (x / scale) ** 2 / abs(alpha - 2)) ** (alpha / 2 - 1)
+
+
+def wing(x, width, curvature):
+    e = abs(x)
+    return width * mp.log1p(min(e, width) / curvature) + max(e - width, 0)
+
+
+SHAPES = [(x, scale) for x in (3.7, -0.7, 0.1) for scale in (0.3, 2.0)]
+FORMULAS |= {
+    "difference": Formula(lambda x, y: [x - y, x - y], [(3.0, 1.0), (0.5, 2.0)]),
+    "robust_cost": Formula(barron, SHAPES),
+    "robust_influence": Formula(influence, [(0.1, 2.0), (0.1, 0.3), (3.7, 2.0)]),
+    "biweight": Formula(
+        lambda x, c: c**2 / 6 * (1 - (1 - min((x / c) ** 2, 1)) ** 3), [(0.3, 1.0), (-1.3, 4.685), (0.999, 1.0)]
+    ),
+    "logarithmic_hinge": Formula(wing, [(0.3, 10.0, 2.0), (-3.0, 1.0, 0.5), (1e-10, 1.0, 2.0), (1e10, 1.0, 2.0)]),
+}
+COMPOSED |= {
+    "difference": lambda x, y: jnp.stack([numerics.difference(x, y)[0]] * 2),
+    "robust_cost": lambda x, scale: numerics.robust_cost(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
+    "robust_influence": lambda x, scale: numerics.robust_influence(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
+    "biweight": lambda x, c: numerics.biweight(x, c - jnp.abs(x), c),
+    "logarithmic_hinge": lambda x, width, curvature: numerics.logarithmic_hinge(
+        x, jnp.abs(x) - width, width, curvature
+    ),
+}
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 
 
@@ -614,6 +649,17 @@ CORNERS = {
     "second_moment": [
         ((ZEROS, 0.5), 0, (ZEROS, 0)),
         (([INF, INF], 1.0), 0, (ZEROS, -LARGEST)),
+    ],
+    "robust_cost": [
+        ((0.0, 2.0), 0, (0, 0)),
+    ],
+    "biweight": [
+        ((0.0, 1.0), 0, (0, 0)),
+        ((-1.0, 1.0), 1 / 6, (0, 1 / 3)),
+    ],
+    "logarithmic_hinge": [
+        ((0.0, 1.0, 2.0), 0, (0, 0, 0)),
+        ((-INF, 1.0, 2.0), INF, (-1, float(mp.log(1.5)) - 2 / 3, -1 / 6)),
     ],
     "sum_of_three": [
         ((INF, 1.0, -1e30), INF, (1, 1, 1)),

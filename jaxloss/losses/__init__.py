@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, regression
+from jaxloss.losses import adversarial, embedding, regression, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
 
 _FAMILIES = (
     regression,
+    robust,
     continuous,
     counts,
     scores,

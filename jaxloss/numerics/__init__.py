@@ -82,6 +82,11 @@ from jaxloss.numerics.relative import second_moment as second_moment
 from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
 from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error
 from jaxloss.numerics.renyi import renyi as renyi
+from jaxloss.numerics.robust import biweight as biweight
+from jaxloss.numerics.robust import difference as difference
+from jaxloss.numerics.robust import logarithmic_hinge as logarithmic_hinge
+from jaxloss.numerics.robust import robust_cost as robust_cost
+from jaxloss.numerics.robust import robust_influence as robust_influence
 from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
 from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex

@@ -14,6 +14,7 @@ from cases import (
     noisy,
     ordinal,
     regression,
+    robust,
     softmax,
     sparsemax,
 )
@@ -22,6 +23,7 @@ from cases.table import K as K
 
 _FAMILIES = (
     regression,
+    robust,
     likelihood,
     binary,
     softmax,
