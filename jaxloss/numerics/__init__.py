@@ -40,10 +40,10 @@ from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
-from jaxloss.numerics.renyi import renyi as renyi
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
