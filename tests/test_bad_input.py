@@ -13,7 +13,11 @@ from cases import CASES
 
 import jaxloss
 
-catalogue = jaxloss.catalogue
+# With its option that has no default.
+catalogue = {
+    **jaxloss.catalogue,
+    "renyi_divergence": jaxloss.reduce(functools.partial(jaxloss.renyi_divergence, alpha=2.0)),
+}
 ELEMENTWISE = [name for name, loss in catalogue.items() if loss.signature is None]
 SIGNED = [name for name, loss in catalogue.items() if loss.signature is not None]
 

@@ -102,10 +102,8 @@ def _surplus(p: Array, q: Array, order: Array) -> Array:
     far = jnp.where(excess == 0, log, ratio(expm1(power), jnp.broadcast_to(excess, p.shape)))
     terms = jnp.where(near, square, p * far)
     differences = exact_sum(jnp.where(near, p - q, 0))
-    missing = exact_sum(jnp.concatenate([p, jnp.full_like(p[..., :1], -1)], axis=-1))
-    return jnp.sum(terms, axis=-1) + (
-        differences + ratio(missing, jnp.squeeze(jnp.broadcast_to(excess, p[..., :1].shape), -1))
-    )
+    missing = _beyond_one(p)
+    return jnp.sum(terms, axis=-1) + (differences + ratio(missing, jnp.squeeze(excess, -1)))
 
 
 def _slope_in_order(p: Array, log: Array, tilt: Array, value: Array, alpha: Array) -> Array:
@@ -125,9 +123,17 @@ def _slope_in_order(p: Array, log: Array, tilt: Array, value: Array, alpha: Arra
     close = p * (away * away) * series
     squared = jnp.broadcast_to(beside * beside, p.shape)
     far = ratio(p * (tilt * exponent - tilt + 1), squared)
-    missing = -exact_sum(jnp.concatenate([p, jnp.full_like(p[..., :1], -1)], axis=-1))
+    missing = -_beyond_one(p)
     slope = jnp.sum(jnp.where(near & ~jnp.isinf(log), close, far), axis=-1) + ratio(missing, excess * excess)
     return jnp.where(jnp.isinf(value), 0, slope)
+
+
+def _beyond_one(p: Array) -> Array:
+    """The sum of p minus 1, as by `exact_sum` of p and -1, without joining them, which a sharded axis forbids."""
+    bound = 2 * (p.shape[-1] + 1) * jnp.maximum(jnp.max(p, axis=-1, keepdims=True, initial=0), 1)
+    grid = jax.lax.reduce_precision(bound, jnp.finfo(p.dtype).nexp, 0)
+    high = (p + grid) - grid
+    return (jnp.sum(high, axis=-1) - 1) + jnp.sum(p - high, axis=-1)
 
 
 def _beside(alpha: Array, p: Array) -> Array:
