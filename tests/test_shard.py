@@ -34,6 +34,10 @@ def example(case, rng):
     return tuple(a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays)
 
 
+def loss_of(case):
+    return functools.partial(jaxloss.catalogue[case.name], **case.options[0])
+
+
 def put(arrays, mesh, spec):
     return tuple(jax.device_put(array, NamedSharding(mesh, spec)) for array in arrays)
 
@@ -54,16 +58,10 @@ def assert_same(got, expected):
 @pytest.mark.sweep  # the law of splitting tries every loss on an Auto mesh
 @swept
 @meshes
-<<<<<<< HEAD
 @pytest.mark.parametrize("devices", [2, 3, 8])
 def test_shard_map_gives_the_cost_of_one_device(case, axis_type, devices, rng):
-    loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
+    loss, arrays = loss_of(case), example(case, rng)
     mesh = mesh_of(axis_type, devices)
-=======
-def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
-    loss, arrays = functools.partial(jaxloss.catalogue[case.name], **case.options[0]), example(case, rng)
-    mesh = mesh_of(axis_type, DEVICES)
->>>>>>> divergence
     spec = jax.P("data")
     cost = reduce(loss, axis_name="data")
     split = jax.shard_map(
@@ -79,7 +77,7 @@ def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
 
 def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
     """The jitted value and gradient, and its arguments on the mesh."""
-    loss = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size)
+    loss = reduce(loss_of(case), chunk_size=chunk_size)
     call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
     return call, put((RAGGED, *arrays), mesh_of(axis_type, DEVICES), jax.P("data"))
 
@@ -87,13 +85,12 @@ def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
 @pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("axis_type", ["auto", pytest.param("explicit", marks=pytest.mark.sweep)])
 @swept
-<<<<<<< HEAD
 def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, rng):
     arrays = example(case, rng)
     with jax.set_mesh(mesh_of(axis_type, DEVICES)):
         call, split = over_a_sharded_batch(case, axis_type, arrays, chunk_size)
         compiled = call.lower(*split).compile()
-        expected = alone(jaxloss.catalogue[case.name], case.differentiable, arrays, where=RAGGED)
+        expected = alone(loss_of(case), case.differentiable, arrays, where=RAGGED)
         assert_same(compiled(*split), expected)
         assert "all-gather" not in compiled.as_text()
 
@@ -107,17 +104,6 @@ def test_explicit_meshes_refuse_no_step_of_a_loss(case, rng):
             assert value.shape == ()
             positions = [1 + i for i in case.differentiable]
             assert [g.sharding.spec for g in gradients] == [jax.typeof(split[i]).sharding.spec for i in positions]
-=======
-@meshes
-def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, rng):
-    loss, arrays = functools.partial(jaxloss.catalogue[case.name], **case.options[0]), example(case, rng)
-    mesh = mesh_of(axis_type, DEVICES)
-    with jax.set_mesh(mesh):
-        call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
-        split = put((RAGGED, *arrays), mesh, jax.P("data"))
-        assert_same(call(*split), alone(loss, case.differentiable, arrays, where=RAGGED))
-        assert "all-gather" not in call.lower(*split).compile().as_text()
->>>>>>> divergence
 
 
 CLASS_LOSSES = [

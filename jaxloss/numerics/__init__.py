@@ -67,26 +67,21 @@ from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
-<<<<<<< HEAD
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_margin as signed_margin
+from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
-=======
-from jaxloss.numerics.orders import renyi as renyi
->>>>>>> divergence
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
-<<<<<<< HEAD
 from jaxloss.numerics.relative import excess as excess
 from jaxloss.numerics.relative import log_ratio as log_ratio
 from jaxloss.numerics.relative import relative_error as relative_error
 from jaxloss.numerics.relative import second_moment as second_moment
 from jaxloss.numerics.relative import squared_log1p_ratio as squared_log1p_ratio
 from jaxloss.numerics.relative import symmetric_relative_error as symmetric_relative_error
-from jaxloss.numerics.renyi import renyi as renyi
 from jaxloss.numerics.robust import biweight as biweight
 from jaxloss.numerics.robust import difference as difference
 from jaxloss.numerics.robust import logarithmic_hinge as logarithmic_hinge
@@ -97,8 +92,6 @@ from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.simplex import sparse_plus as sparse_plus
 from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
-=======
->>>>>>> divergence
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error
