@@ -1,5 +1,6 @@
 """One cost on one device and on eight: `axis_name` inside shard_map, and jit over sharded arrays."""
 
+import functools
 import re
 
 import jax
@@ -52,7 +53,7 @@ def assert_same(got, expected):
 @swept
 @meshes
 def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
-    loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
+    loss, arrays = reduce(functools.partial(jaxloss.catalogue[case.name], **case.options[0])), example(case, rng)
     mesh = mesh_of(axis_type, DEVICES)
     spec = jax.P("data")
     cost = reduce(loss, axis_name="data")
@@ -70,7 +71,7 @@ def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
 @swept
 @meshes
 def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, rng):
-    loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
+    loss, arrays = reduce(functools.partial(jaxloss.catalogue[case.name], **case.options[0])), example(case, rng)
     mesh = mesh_of(axis_type, DEVICES)
     with jax.set_mesh(mesh):
         call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
