@@ -325,7 +325,7 @@ FORMULAS = {
     ),
     "ensemble_score": Formula(
         lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,
-        [([1.0, -2.0, 0.5], [y]) for y in (0.3, -5.0, 7.0)],
+        [([1.0, -2.0, 0.5], y) for y in (0.3, -5.0, 7.0)],
     ),
     "gaussian_score": Formula(
         lambda e, s: (

@@ -25,12 +25,13 @@ def ensemble_score(samples: Array, outcome: Array) -> Array:
     0.8889
     """
     ordered = jnp.sort(samples, axis=-1)
-    share = jnp.arange(1, ordered.shape[-1] + 1).astype(ordered.dtype) / ordered.shape[-1]
+    members = ordered.shape[-1]
+    share = (1 + jax.lax.broadcasted_iota(ordered.dtype, ordered.shape, ordered.ndim - 1)) / members
     outcome = outcome[..., None]
     gaps_below = jnp.diff(jnp.minimum(ordered, outcome), axis=-1, append=outcome)
     gaps_above = jnp.diff(jnp.maximum(ordered, outcome), axis=-1, prepend=outcome)
     below = jnp.sum(gaps_below * jnp.square(share), axis=-1)
-    return below + jnp.sum(gaps_above * jnp.square(jnp.flip(share)), axis=-1)
+    return below + jnp.sum(gaps_above * jnp.square(jnp.flip(share, axis=-1)), axis=-1)
 
 
 @ensemble_score.defjvp
