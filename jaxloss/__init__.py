@@ -15,6 +15,7 @@ from jaxloss.losses.classification.imbalanced import ldam as ldam
 from jaxloss.losses.classification.imbalanced import logit_adjusted_cross_entropy as logit_adjusted_cross_entropy
 from jaxloss.losses.classification.imbalanced import poly_cross_entropy as poly_cross_entropy
 from jaxloss.losses.classification.imbalanced import softmax_focal as softmax_focal
+from jaxloss.losses.classification.noisy import bi_tempered_cross_entropy as bi_tempered_cross_entropy
 from jaxloss.losses.classification.noisy import generalized_cross_entropy as generalized_cross_entropy
 from jaxloss.losses.classification.noisy import symmetric_cross_entropy as symmetric_cross_entropy
 from jaxloss.losses.classification.ordinal import ordinal_cross_entropy as ordinal_cross_entropy

@@ -50,3 +50,5 @@ from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
+from jaxloss.numerics.tempered import tempered_divergence as tempered_divergence
+from jaxloss.numerics.tempered import tempered_surprisal as tempered_surprisal
