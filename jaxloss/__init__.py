@@ -35,6 +35,7 @@ from jaxloss.losses.classification.margin import multiclass_hinge as multiclass_
 from jaxloss.losses.classification.margin import multiclass_perceptron as multiclass_perceptron
 from jaxloss.losses.classification.margin import perceptron as perceptron
 from jaxloss.losses.classification.margin import squared_hinge as squared_hinge
+from jaxloss.losses.classification.noisy import bi_tempered_cross_entropy as bi_tempered_cross_entropy
 from jaxloss.losses.classification.noisy import generalized_cross_entropy as generalized_cross_entropy
 from jaxloss.losses.classification.noisy import symmetric_cross_entropy as symmetric_cross_entropy
 from jaxloss.losses.classification.ordinal import ordinal_cross_entropy as ordinal_cross_entropy

@@ -90,7 +90,7 @@ def test_the_tables_cover_losses():
     assert {"squared_error", "binary_focal", "gan_discriminator"} <= set(ELEMENTWISE)
     assert {"kl_divergence", "triplet"} <= set(SIGNED)
     assert {"sparse_categorical_cross_entropy"} <= set(WITH_LABELS)
-    assert {"categorical_cross_entropy", "softmax_cross_entropy"} == set(WITH_TARGETS)
+    assert {"categorical_cross_entropy", "softmax_cross_entropy"} <= set(WITH_TARGETS)
 
 
 # -------------------------------------------------------------------------------------------------------------- shapes
@@ -150,7 +150,7 @@ def test_core_axes_differ(name, run):
         run(loss, *arrays)
 
 
-@pytest.mark.parametrize("name", SIGNED)
+@pytest.mark.parametrize("name", [name for name in SIGNED if cores(catalogue[name])[0]])
 def test_core_axes_missing(name):
     loss = catalogue[name]
     arrays = arrays_of(loss)

@@ -60,6 +60,21 @@ SAME = {
         lambda x, y: cross_entropy(3 * (x - jnp.asarray(MARGINS)[y][:, None] * jnp.asarray(ONE_HOT)), y),
         LABELS,
     ),
+    "bi-tempered at 1": (
+        functools.partial(jaxloss.bi_tempered_cross_entropy, t1=1.0, t2=1.0),
+        jaxloss.softmax_cross_entropy,
+        ONE_HOT,
+    ),
+    "bi-tempered near 1": (
+        functools.partial(jaxloss.bi_tempered_cross_entropy, t1=1 - 1e-7, t2=1 + 1e-7),
+        jaxloss.softmax_cross_entropy,
+        ONE_HOT,
+    ),
+    "bi-tempered at 1, of any targets": (
+        functools.partial(jaxloss.bi_tempered_cross_entropy, t1=1.0, t2=1.0),
+        lambda x, t: jaxloss.softmax_cross_entropy(x, t) + jnp.mean(jnp.sum(t * jnp.log(t), -1)),
+        SOFT,
+    ),
     "symmetric of beta 0": (
         functools.partial(jaxloss.symmetric_cross_entropy, alpha=2.0, beta=0.0),
         lambda x, y: 2 * cross_entropy(x, y),
@@ -138,3 +153,10 @@ def test_arrays_of_options_may_be_traced_and_have_gradients():
             float(jax.jit(cost)(*options[:number], options[number] + h, *options[number + 1 :])) for h in (step, -step)
         )
         np.testing.assert_allclose(np.sum(slope * step), (above - below) / 2, rtol=1e-2, atol=1e-5)
+
+
+def test_an_infinite_tempered_cost_has_no_nan_in_its_gradient():
+    gradient = jax.jit(jax.value_and_grad(jaxloss.numerics.tempered_divergence, (0, 1, 2, 3)))
+    value, slopes = gradient(jnp.array([1.0, 0.0]), jnp.array([-jnp.inf, 0.0]), 1.0, 1.0)
+    assert value == np.inf
+    assert all(np.all(np.isfinite(slope)) for slope in slopes)

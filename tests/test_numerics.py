@@ -11,6 +11,7 @@ import mpmath
 import numpy as np
 import pytest
 from cases import binary, sparsemax
+from cases.noisy import bi_tempered_cross_entropy, tempered_softmax
 from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
@@ -113,6 +114,7 @@ COMPOSED = {
     "sparsemax_surprisal": lambda x: numerics.sparsemax_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
     "entmax15_surprisal": lambda x: numerics.entmax15_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
     **{name: of_label(name) for name in OF_LABEL},
+    "tempered_surprisal": lambda x: numerics.tempered_surprisal(x, jnp.full(x.shape[:-1], 1.5, x.dtype)),
     # What the rounding of a margin took has no gradient: that of the margin is the whole one.
     "label_margin": lambda counts, largest: of_label("label_margin")(counts, largest)[0],
     "margin_surprisal": lambda x, margin, scale: of_label("margin_surprisal")(x, margin, jnp.zeros_like(margin), scale),
@@ -246,6 +248,13 @@ FORMULAS = {
     "interval_surprisal": Formula(
         lambda x, low, high: -mp.log(1 / (1 + mp.exp(x - high)) - 1 / (1 + mp.exp(x - low))),
         [(x, low, low + w) for x, low, w in itertools.product((0.3, 20.3, -50.1), (-1.0, 0.7), (1e-4, 2.0, 30.0))],
+    ),
+    "tempered_surprisal": Formula(
+        lambda x: [-mp.log(pj) for pj in tempered_softmax(x, 1.5)], [([1.0, -2.0, 0.5],), ([4.3, 4.1, -1.0],)]
+    ),
+    "tempered_divergence": Formula(
+        lambda y, x, t1, t2: bi_tempered_cross_entropy(x, y, t1, t2),
+        [(y, [1.0, -2.0, 0.5], *t) for y in ([0.7, 0.2, 0.1], [0.05, 0.9, 0.05]) for t in ((0.8, 1.3), (0.5, 2.0))],
     ),
     "expected_complement": Formula(
         lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
@@ -588,6 +597,7 @@ def test_slopes_do_not_vanish_before_their_time(function, true, x):
 
 LOG2 = float(mp.log(2))
 ZEROS, ONES = [0.0, 0.0], [1.0, 2.0]
+SHARE = 0.5**1.5  # of two equal logits, at the temperature 1.5
 
 # Arguments, value, gradient in each argument: what the docstrings say.
 CORNERS = {
@@ -898,6 +908,13 @@ CORNERS = {
         ((INF, 0.0, INF), 0, (0, 0, 0)),
         ((0.0, 1.0, 1.0), INF, (1 - 2 / (1 + np.exp(-1)), LARGEST, -LARGEST)),
         ((0.0, -INF, INF), 0, (0, 0, 0)),
+    ],
+    "tempered_surprisal": [
+        (([0.0, 0.0],), [LOG2, LOG2], ([[-SHARE, SHARE], [SHARE, -SHARE]],)),
+        (([-INF, 0.0],), [INF, 0], ([ZEROS, ZEROS],)),
+    ],
+    "tempered_divergence": [
+        (([0.0, 1.0], [-INF, 0.0], 1.0, 1.0), 0, (ZEROS, ZEROS, 0, 0)),
     ],
     "expected_complement": [
         (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),

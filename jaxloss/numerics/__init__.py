@@ -95,4 +95,6 @@ from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error
+from jaxloss.numerics.tempered import tempered_divergence as tempered_divergence
+from jaxloss.numerics.tempered import tempered_surprisal as tempered_surprisal
 from jaxloss.numerics.tweedie import power_deviance as power_deviance

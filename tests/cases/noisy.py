@@ -2,11 +2,12 @@
 
 import itertools
 
-from mpmath import exp, inf, mpf
+import numpy as np
+from mpmath import exp, inf, log, mp, mpf
 
 from cases.imbalanced import log_softmax
-from cases.softmax import LOGITS
-from cases.table import Case, hard_rows, logits_and_label
+from cases.softmax import LOGITS, logits_and_distribution
+from cases.table import Case, hard_rows, hard_targets, logits_and_label
 
 
 def generalized_cross_entropy(x, label, q=0.7):
@@ -22,6 +23,62 @@ def symmetric_cross_entropy(x, label, alpha=0.1, beta=1.0, log_zero=-4.0):
     if cross_entropy == inf:
         return inf if alpha else mpf(beta) * exchanged
     return mpf(alpha) * cross_entropy + mpf(beta) * exchanged
+
+
+def tempered_softmax(x, t):
+    """From the tangents of the norm of which the probabilities are powers, which never go too far."""
+    tau, largest = mpf(t) - 1, max(x)
+    if tau == 0:
+        return [exp(log_pj) for log_pj in log_softmax(x)]
+    gaps = [largest - mpf(xj) for xj in x if xj > -inf]
+    c, change = mpf(1), mpf(1)
+    while abs(change) > mpf(10) ** (-2 * mp.dps // 3):  # and the next one is beyond all digits
+        bases = [max(c + tau * gap, 0) for gap in gaps]
+        p = [base ** (-1 / tau) if base else mpf(0) for base in bases]
+        total, slope = sum(p), sum(pj / base for pj, base in zip(p, bases, strict=True) if pj)
+        change = (total ** (1 + tau) - total) / slope
+        c += change
+    bases = [c + tau * (largest - mpf(xj)) if xj > -inf else -inf * tau for xj in x]
+    return [base ** (-1 / tau) if 0 < base < inf else mpf(0) for base in bases]
+
+
+def bi_tempered_cross_entropy(x, y, t1=0.8, t2=1.2):
+    delta = 1 - mpf(t1)
+    total = mpf(0)
+    for pj, yj in zip(tempered_softmax(x, t2), y, strict=True):
+        yj = mpf(yj)
+        if yj and not pj and not delta:
+            return inf
+        logs = ((yj**delta - pj**delta) / delta if delta else log(yj / pj)) if yj else 0
+        total += yj * logs - (yj ** (1 + delta) - pj ** (1 + delta)) / (1 + delta)
+    return total
+
+
+def _terms_of_bi_tempered(x, y, t1, t2):
+    """Nothing is subtracted at a one-hot target; elsewhere y and p may be near."""
+    if max(y) == 1:
+        return 0, (0, 0)
+    delta, p = 1 - mpf(t1), tempered_softmax(x, t2)
+    pairs = [(mpf(yj), pj) for yj, pj in zip(y, p, strict=True) if pj]
+    logs = [abs((v**delta - 1) / delta if delta else log(v)) for pair in pairs for v in pair if v]
+    of_value = max(max(pair) for pair in pairs) * max(logs)
+    return of_value, (max(pj ** (mpf(t2) - mpf(t1)) * max(yj, pj) for yj, pj in pairs), max(logs))
+
+
+def _term_of_t1(x, y, t2=1.2):
+    pairs = zip(tempered_softmax(x, t2), map(mpf, y), strict=True)
+    return 0 if max(y) == 1 else max(yj * log(pj) ** 2 for pj, yj in pairs if pj)
+
+
+def _term_of_t2(x, y, t1=0.8, t2=1.2):
+    """The slopes of the surprisals add up to 0 when each is weighed by its probability."""
+    pairs = ((mpf(yj), pj) for yj, pj in zip(y, tempered_softmax(x, t2), strict=True) if pj)
+    return max(pj ** (1 - mpf(t1)) * abs(yj - pj) * log(pj) ** 2 for yj, pj in pairs)
+
+
+def _moderate_rows(ulp):
+    # Where p is 1e-60 the slope in a target of 0 is finite, but no quotient of differences shows it.
+    yield from (row for row in hard_rows(ulp) if max(row) < 1e30)
 
 
 _LABELLED = tuple((x, 4) for x in LOGITS) + tuple((x, 0) for x in LOGITS[:3])
@@ -44,5 +101,19 @@ CASES = (
         corners=_LABELLED,
         differentiable=(0,),
         hard=lambda ulp: itertools.product(hard_rows(ulp), (0, 2, 4)),
+    ),
+    Case(
+        "bi_tempered_cross_entropy",
+        logits_and_distribution,
+        bi_tempered_cross_entropy,
+        options=({}, {"t1": 1.0, "t2": 1.0}, {"t1": 0.5, "t2": 4.0}),
+        corners=tuple((x, np.eye(5)[label].tolist()) for x, label in _LABELLED if max(x) < 1e30),
+        domain={1: (0, np.inf)},
+        hard=lambda ulp: itertools.product(_moderate_rows(ulp), list(hard_targets(ulp))[::2]),
+        terms=_terms_of_bi_tempered,
+        option_terms={"t1": _term_of_t1, "t2": _term_of_t2},
+        ulp=(40, 40),
+        why="a target may be near its probability; and a probability is the exponential of minus its surprisal, which "
+        "multiplies by the surprisal what that was rounded by, up to 40 at a margin of 1e4",
     ),
 )

@@ -2,7 +2,13 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, Negative, NonNegative, UnitInterval
-from jaxloss.numerics import generalized_surprisal, label_complement, label_surprisal, multiply_no_nan
+from jaxloss.numerics import (
+    generalized_surprisal,
+    label_complement,
+    label_surprisal,
+    multiply_no_nan,
+    tempered_divergence,
+)
 
 
 @custom_loss(signature="(k),()->()")
@@ -65,3 +71,38 @@ def symmetric_cross_entropy(
     """
     cross_entropy, exchanged = label_surprisal(logits, labels), -log_zero * label_complement(logits, labels)
     return multiply_no_nan(alpha, cross_entropy) + beta * exchanged
+
+
+@custom_loss(signature="(k),(k)->()")
+def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval = 0.8, t2: NonNegative = 1.2) -> Array:
+    r"""The divergence of targets from a softmax with a heavy tail, in a logarithm that is bounded.
+
+    $$ \sum_j \left[ y_j (\log_{t_1} y_j - \log_{t_1} p_j)
+       - \frac{y_j^{2 - t_1} - p_j^{2 - t_1}}{2 - t_1} \right], \qquad
+       p_j = \exp_{t_2}(x_j - \lambda), \quad \sum_j p_j = 1 $$
+
+    with log_t(p) = (p^(1 - t) - 1) / (1 - t), its inverse exp_t, and log and exp at t = 1. At t1 = t2 = 1 this is the
+    softmax cross entropy minus the entropy of the targets, which for one-hot targets is 0.
+
+    Args:
+        logits: `[..., k]`, activations.
+        targets: `[..., k]`, one-hot or any distribution.
+        t1: The temperature of the logarithm, in [0, 1]. Below 1 no example costs more than 1 / ((1 - t1)(2 - t1)), and
+            a bit for the other classes: what bounds the outliers.
+        t2: The temperature of the softmax, >= 0. Above 1 it has a heavy tail, which forgives labels near the boundary;
+            below 1 a class that is far behind has no probability at all.
+
+    Corners: smooth through t1 = 1 and t2 = 1, and as exact beside them as at them. A class of logit -inf has no
+    probability: with a target it costs inf at t1 = 1, and the gradient is finite. At t1 = 1 the gradient in a target of
+    0, truly infinite, is 0.
+
+    Raises:
+        ValueError: An option is out of range.
+
+    Source: Amid et al. (2019), Robust bi-tempered logistic loss based on Bregman divergences, equation 5.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{bi_tempered_cross_entropy(jnp.array([2.0, 0.0]), jnp.array([1, 0]), t1=0.5, t2=2.0):.4f}")
+    0.1536
+    """
+    return tempered_divergence(targets, logits, t1, t2)
