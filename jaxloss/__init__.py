@@ -20,6 +20,7 @@ from jaxloss.losses.classification.softmax import sparse_categorical_cross_entro
 from jaxloss.losses.divergence import kl_divergence as kl_divergence
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.language import linear_softmax_cross_entropy as linear_softmax_cross_entropy
 from jaxloss.losses.regression import absolute_error as absolute_error
 from jaxloss.losses.regression import huber as huber
 from jaxloss.losses.regression import squared_error as squared_error

@@ -33,7 +33,13 @@ def example(case, rng):
 
 
 def put(arrays, mesh, spec):
-    return tuple(jax.device_put(array, NamedSharding(mesh, spec)) for array in arrays)
+    specs = spec if isinstance(spec, tuple) and not isinstance(spec, jax.P) else (spec,) * len(arrays)
+    return tuple(jax.device_put(array, NamedSharding(mesh, s)) for array, s in zip(arrays, specs, strict=True))
+
+
+def specs_of(case, arrays):
+    """Of a mask and the arrays: split by items, but for what all items share."""
+    return jax.P("data"), *(jax.P() if i in case.shared else jax.P("data") for i in range(len(arrays)))
 
 
 def alone(loss, positions, arrays, **keywords):
@@ -54,16 +60,14 @@ def assert_same(got, expected):
 def test_shard_map_gives_the_cost_of_one_device(case, axis_type, rng):
     loss, arrays = jaxloss.catalogue[case.name], example(case, rng)
     mesh = mesh_of(axis_type, DEVICES)
-    spec = jax.P("data")
+    specs = specs_of(case, arrays)
     cost = reduce(loss, axis_name="data")
-    split = jax.shard_map(
-        lambda where, *a: cost(*a, where=where), mesh=mesh, in_specs=(spec,) * (1 + len(arrays)), out_specs=jax.P()
-    )
+    split = jax.shard_map(lambda where, *a: cost(*a, where=where), mesh=mesh, in_specs=specs, out_specs=jax.P())
     positions = tuple(1 + i for i in case.differentiable)
     with jax.set_mesh(mesh):
         call = jax.jit(jax.value_and_grad(split, positions))
         for where in MASKS.values():
-            got = call(*put((where, *arrays), mesh, spec))
+            got = call(*put((where, *arrays), mesh, specs))
             assert_same(got, alone(loss, case.differentiable, arrays, where=where))
 
 
@@ -74,13 +78,15 @@ def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, rng):
     mesh = mesh_of(axis_type, DEVICES)
     with jax.set_mesh(mesh):
         call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
-        split = put((RAGGED, *arrays), mesh, jax.P("data"))
+        split = put((RAGGED, *arrays), mesh, specs_of(case, arrays))
         assert_same(call(*split), alone(loss, case.differentiable, arrays, where=RAGGED))
         assert "all-gather" not in call.lower(*split).compile().as_text()
 
 
 CLASS_LOSSES = [
-    case for case in CASES if case.draw(np.random.default_rng(0), 1)[0].ndim == 2 and case.name != "triplet"
+    case
+    for case in CASES
+    if case.draw(np.random.default_rng(0), 1)[0].ndim == 2 and case.name != "triplet" and not case.shared
 ]
 
 

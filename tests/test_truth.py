@@ -41,7 +41,8 @@ class Row(NamedTuple):
 
     def grid(self, dtype) -> tuple[np.ndarray, ...]:
         """All items, rounded to the format."""
-        drawn = zip(*self.case.draw(np.random.default_rng(11), ORDINARY), strict=True)
+        arrays = self.case.draw(np.random.default_rng(11), ORDINARY)
+        drawn = zip(*([a] * ORDINARY if i in self.case.shared else a for i, a in enumerate(arrays)), strict=True)
         hard = self.case.hard(float(np.finfo(dtype).epsneg))
         columns = zip(*drawn, strict=True), zip(*self.case.corners, strict=True), zip(*hard, strict=True)
         joined = ([*a, *b, *c] for a, b, c in itertools.zip_longest(*columns, fillvalue=()))
@@ -77,12 +78,20 @@ def value_and_slopes(case, item, options):
         array, domain = item[position], case.domain.get(position, ())
 
         def at(x, place, position=position, array=array):
-            moved = x if place is None else [*array[:place], x, *array[place + 1 :]]
+            moved = _moved(array, place, x)
             return case.oracle(*item[:position], moved, *item[position + 1 :], **options)
 
-        entries = enumerate(array) if isinstance(array, list) else [(None, array)]
-        slopes.append([subgradients(functools.partial(at, place=k), x, value, *domain) for k, x in entries])
+        entries = np.ndenumerate(np.array(array))
+        slopes.append([subgradients(functools.partial(at, place=k), x.item(), value, *domain) for k, x in entries])
     return value, slopes
+
+
+def _moved(array, place, x):
+    """The array, a number or lists of them, with another number at a place."""
+    if not place:
+        return x
+    first, *rest = place
+    return [*array[:first], _moved(array[first], rest, x), *array[first + 1 :]]
 
 
 def subgradients(function, x, value, lowest=-mp.inf, highest=mp.inf):

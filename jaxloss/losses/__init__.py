@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, divergence, embedding, regression
+from jaxloss.losses import adversarial, divergence, embedding, language, regression
 from jaxloss.losses.classification import binary, softmax
 
-_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding, language)
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
     {

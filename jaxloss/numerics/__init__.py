@@ -29,6 +29,8 @@ from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
+from jaxloss.numerics.linear_cross_entropy import linear_cross_entropy_sum as linear_cross_entropy_sum
+from jaxloss.numerics.linear_cross_entropy import split_cross_entropy as split_cross_entropy
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp

@@ -3,10 +3,10 @@
 A row says how to draw items of a loss, what its formula says of one, and where its corners and its hard items are.
 """
 
-from cases import adversarial, binary, divergence, embedding, regression, softmax
+from cases import adversarial, binary, divergence, embedding, language, regression, softmax
 from cases.table import Case as Case
 from cases.table import K as K
 
-_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding)
+_FAMILIES = (regression, binary, softmax, divergence, adversarial, embedding, language)
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
