@@ -118,8 +118,9 @@ def _tiling(
     mesh = jax.typeof(hidden).sharding.mesh if not _alone(hidden) else jax.typeof(kernel).sharding.mesh
     words = on_cpu and hidden.dtype == jnp.bfloat16
     if not (_alone(hidden) and _alone(kernel)):
-        affordable = int(memory * mesh.size // (classes * size))
-        taken = _divisor(rows, min(affordable, most * mesh.size), _shards(hidden) or mesh.size)
+        shards = _shards(hidden) or mesh.size
+        affordable = max(int(memory * mesh.size // (classes * size)), 8 * shards)
+        taken = _divisor(rows, min(affordable, most * mesh.size), shards)
         return Tiling(taken, classes, True, classes_first, False, True, axis_name, dtype)
     affordable = int(memory // (classes * size))
     if strategy == "small" or (strategy == "auto" and affordable < min(rows, enough)):

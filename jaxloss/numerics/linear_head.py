@@ -21,6 +21,7 @@ from jaxloss.numerics.linear_tiles import (
     Costs,
     Head,
     Pull,
+    Rows,
     Tiling,
     add_tile,
     columns,
@@ -32,7 +33,6 @@ from jaxloss.numerics.linear_tiles import (
     logits_of,
     multiply,
     no_rows_yet,
-    put_at_label,
 )
 
 Parameters = dict[str, Array]
@@ -94,11 +94,16 @@ def _sweep(
     if tiling.words:
         rows["hidden"] = _as_words(rows["hidden"])
 
-    def some_rows(sums: Parameters, part: dict[str, Array]) -> tuple[Parameters, dict[str, Array]]:
-        part = {name: _from_words(x, hidden.dtype) for name, x in part.items()}
-        return _some_rows(tiling, wanted, head, part, sums, offset, classes, possible, along)
+    kept = None
+    if tiling.keep and wanted & {"hidden", *summed} and tiling.columns < head.count(tiling):
+        # In the carry, so that one buffer serves all parts.
+        kept = _vary(jnp.zeros((tiling.rows, head.count(tiling)), tiling.dtype), along)
 
-    sums, each = jax.lax.scan(tiling.remember(some_rows), sums, rows)
+    def some_rows(carry: Any, part: dict[str, Array]) -> Any:
+        part = {name: _from_words(x, hidden.dtype) for name, x in part.items()}
+        return _some_rows(tiling, wanted, head, part, carry, offset, classes, possible, along)
+
+    (sums, _), each = jax.lax.scan(tiling.remember(some_rows), (sums, kept), rows)
     each = {name: _join(tiling, x, len(labels)) for name, x in each.items()}
     values = each.pop("values")
     for name in ("label_smoothing", "z_loss"):
@@ -112,46 +117,48 @@ def _some_rows(
     wanted: frozenset[str],
     head: Head,
     part: dict[str, Array],
-    sums: Parameters,
+    carry: tuple[Parameters, Any],
     offset: Array,
     classes: Array,
     possible: Array,
     along: frozenset[Any],
-) -> tuple[Parameters, dict[str, Array]]:
+) -> tuple[tuple[Parameters, Any], dict[str, Array]]:
+    (sums, kept), pulls = carry, bool(wanted & {"hidden", "kernel", "bias", "softcap"})
     hidden, labels, weights = part["hidden"], part["labels"], part["weights"]
-    count = head.kernel.shape[0 if tiling.classes_first else 1]
+    count = head.count(tiling)
     column = labels - offset
     known = (labels >= 0) & (labels < possible)
-    kept = None
 
-    def look(start: Any, width: int, rows: Any) -> Any:
-        return add_tile(tiling, head, rows, logits_of(tiling, head, hidden, start, width), column - start)
+    def look(start: Any, width: int, carry: tuple[Rows, Any]) -> tuple[Rows, Any]:
+        rows, kept = carry
+        tile = logits_of(tiling, head, hidden, start, width)
+        if tiling.keep and pulls:
+            kept = tile if kept is None else jax.lax.dynamic_update_slice_in_dim(kept, tile, start, 1)
+        return add_tile(tiling, head, rows, tile, column - start), kept
 
     stats = jax.tree.map(lambda x: _vary(x, along), no_rows_yet(len(labels), tiling.dtype))
-    if tiling.keep:
-        stats, kept = look(0, count, stats)
-        if head.softcap is not None:  # whose slope at the label is that of the logit
-            kept = put_at_label(tiling, kept, column, stats.label + 0 * stats.others)
-    else:
-        stats = _over_columns(tiling, count, lambda start, width, rows: look(start, width, rows)[0], stats)
+    stats, logits = _over_columns(tiling, count, look, (stats, kept))
     if tiling.axis_name is not None:
         largest = jax.lax.pmax(stats.largest, tiling.axis_name)
         scaled = stats.others * jnp.exp(stats.largest - largest)
         here = jnp.where((column >= 0) & (column < count), stats.label, 0)
         others, label, total = jax.lax.psum((scaled, here, stats.total), tiling.axis_name)
-        stats = type(stats)(largest, others, label, total)
+        stats = Rows(largest, others, label, total)
     costs, pull = costs_and_pull(head, stats, known, weights, classes)
     each = {"values": cost_of(head, costs)} | _slopes_in_options(wanted, costs)
-    if not wanted & {"hidden", "kernel", "bias", "softcap"}:
-        return sums, each
+    if not pulls:
+        return (sums, kept), each
 
     def pull_back(start: Any, width: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
-        tile = logits_of(tiling, head, hidden, start, width) if kept is None else cut(tiling, kept, start, width, 1)
+        kept = tiling.keep
+        tile = cut(tiling, logits, start, width, 1) if kept else logits_of(tiling, head, hidden, start, width)
         return _pull_back(tiling, wanted, head, part, pull, tile, column - start, start, carry)
 
     in_hidden = _vary(_zeros(hidden, tiling.dtype), along) if "hidden" in wanted else None
     sums, in_hidden = _over_columns(tiling, count, pull_back, (sums, in_hidden))
-    return sums, each if in_hidden is None else each | {"hidden": in_hidden}
+    # What was formed is kept as the buffer of the next part.
+    kept = None if kept is None else logits
+    return (sums, kept), each if in_hidden is None else each | {"hidden": in_hidden}
 
 
 def _pull_back(
@@ -207,7 +214,7 @@ def _slopes_in_options(wanted: frozenset[str], costs: Costs) -> dict[str, Array]
 
 def _classes(tiling: Tiling, head: Head) -> tuple[Array, Array, Array]:
     """The first class at hand, how many are possible, and how many there are, over all devices."""
-    count = head.kernel.shape[0 if tiling.classes_first else 1]
+    count = head.count(tiling)
     possible = jnp.asarray(count) if head.possible is None else jnp.sum(head.possible)
     if tiling.axis_name is None:
         return jnp.asarray(0), jnp.maximum(possible, 1).astype(tiling.dtype), jnp.asarray(count)

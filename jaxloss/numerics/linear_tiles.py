@@ -15,17 +15,6 @@ from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan
 
 
-class Head(NamedTuple):
-    """The parameters that all rows share. What is None is not there; `possible` says which classes there are."""
-
-    kernel: Array
-    bias: Array | None
-    possible: Array | None
-    label_smoothing: Array | None
-    z_loss: Array | None
-    softcap: Array | None
-
-
 @dataclass(frozen=True)
 class Tiling:
     """How a sweep walks the logits: facts that are known before any value is.
@@ -53,10 +42,25 @@ class Tiling:
 
     def differentiable(self) -> "Tiling":
         """The same walk for plain autodiff: integers would swallow a derivative, and a part is formed again for it."""
-        return replace(self, words=False, remembers=False)
+        return replace(self, words=False, keep=False, remembers=False)
 
     def remember(self, function: Callable[..., Any]) -> Callable[..., Any]:
         return function if self.remembers else jax.checkpoint(function)
+
+
+class Head(NamedTuple):
+    """The parameters that all rows share. What is None is not there; `possible` says which classes there are."""
+
+    kernel: Array
+    bias: Array | None
+    possible: Array | None
+    label_smoothing: Array | None
+    z_loss: Array | None
+    softcap: Array | None
+
+    def count(self, tiling: Tiling) -> int:
+        """How many columns there are."""
+        return self.kernel.shape[0 if tiling.classes_first else 1]
 
 
 class Rows(NamedTuple):
@@ -173,8 +177,8 @@ def _inside(tile: Array, column: Array) -> Array:
     return jnp.where((column >= 0) & (column < width), column, width)
 
 
-def add_tile(tiling: Tiling, head: Head, rows: Rows, tile: Array, column: Array) -> tuple[Rows, Array]:
-    """What the rows know after one more tile, and the tile with -inf at the labels."""
+def add_tile(tiling: Tiling, head: Head, rows: Rows, tile: Array, column: Array) -> Rows:
+    """What the rows know after one more tile."""
     label = at_label(tiling, tile, column)
     # Never more than -inf. As it depends on the label, the tile is read before it is changed, and changed in place.
     tile = put_at_label(tiling, tile, column, jnp.minimum(label, -jnp.inf))
@@ -183,7 +187,7 @@ def add_tile(tiling: Tiling, head: Head, rows: Rows, tile: Array, column: Array)
     total = rows.total
     if head.label_smoothing is not None:
         total = total + jnp.sum(jnp.where(tile != -jnp.inf, tile, 0), axis=1)
-    return Rows(largest, others, jnp.maximum(rows.label, label), total), tile
+    return Rows(largest, others, jnp.maximum(rows.label, label), total)
 
 
 def costs_and_pull(head: Head, rows: Rows, known: Array, weights: Array, classes: Array) -> tuple[Costs, Pull]:
