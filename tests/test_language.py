@@ -186,6 +186,20 @@ def test_a_confident_row_costs_the_sum_of_its_others(walk):
     np.testing.assert_allclose(np.asarray(slope)[np.arange(n), np.arange(n)], -others, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int32, np.uint32, np.int64])
+def test_labels_of_every_width(kind, rng):
+    hidden, kernel, bias, labels, _ = example(rng, 9)
+    labels = labels % 100
+    expected = head(hidden, labels, kernel, bias)
+    for x64, walk in {False: WALKS["small"], True: WALKS["fast"]}.items():
+        with jax.enable_x64(x64):
+            given = jnp.asarray(np.asarray(labels).astype(kind))
+            value, _ = jax.jit(jax.value_and_grad(lambda h, y=given, w=walk: head(h, y, kernel, bias, **w)))(hidden)
+            np.testing.assert_allclose(value, expected, rtol=1e-6)
+    with jax.enable_x64(True):
+        assert np.isnan(head(hidden, jnp.asarray(labels, jnp.int64) + 2**32, kernel, bias))
+
+
 # -------------------------------------------------------------------------------------------- every mode of derivative
 
 

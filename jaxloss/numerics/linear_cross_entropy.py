@@ -62,7 +62,9 @@ def linear_cross_entropy_sum(
     )
     rows, classes = math.prod(labels.shape), kernel.shape[0 if classes_first else 1]
     tiling = _tiling(rows, classes, hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
-    return total_cost(tiling, hidden.reshape(rows, -1), labels.reshape(rows), weights.reshape(rows).astype(dtype), head)
+    return total_cost(
+        tiling, hidden.reshape(rows, -1), _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head
+    )
 
 
 def split_cross_entropy(
@@ -89,7 +91,13 @@ def split_cross_entropy(
     finite = jnp.where(possible, logits, 0)[None, :]
     head = Head(finite, None, possible, _option(label_smoothing, 0, dtype), _option(z_loss, 0, dtype), None)
     tiling = Tiling(1, len(logits), True, False, False, False, axis_name, dtype)
-    return total_cost(tiling, jnp.ones((1, 1), dtype), label.reshape(1), jnp.ones(1, dtype), head)
+    return total_cost(tiling, jnp.ones((1, 1), dtype), _columns(label).reshape(1), jnp.ones(1, dtype), head)
+
+
+def _columns(labels: Array) -> Array:
+    """Labels as numbers of columns, in 32 bits; one that does not fit them is none, and stays none."""
+    beyond = (labels < 0) | (labels > jnp.iinfo(jnp.int32).max)
+    return jnp.where(beyond, -1, labels.astype(jnp.int32))
 
 
 def _option(value: Any, absent: Any, dtype: Any) -> Array | None:

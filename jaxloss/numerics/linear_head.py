@@ -10,10 +10,11 @@ alone; its rule takes values and slopes from one sweep.
 """
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan
@@ -36,6 +37,19 @@ from jaxloss.numerics.linear_tiles import (
 )
 
 Parameters = dict[str, Array]
+BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})
+"""The slopes that are summed over classes, a tile at a time; those of the other arguments need whole rows only."""
+
+
+class Classes(NamedTuple):
+    """The first class at hand, how many may be chosen and how many there are on all devices, and over which mesh axes
+    of a `shard_map` what is summed varies.
+    """
+
+    first: Array
+    possible: Array
+    everywhere: Array
+    along: frozenset[Any]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -56,16 +70,14 @@ def _(tiling: Tiling, primals: Any, tangents: Any) -> Any:
     }
     values, slopes = _slopes(tiling, frozenset(moved), hidden, labels, weights, head)
     slopes["weights"] = values
-    # What is summed over the classes is on each device the share of its own.
-    shares, whole = jnp.zeros((), tiling.dtype), jnp.zeros((), tiling.dtype)
-    for name, tangent in moved.items():
-        if name in ("hidden", "kernel", "bias", "softcap"):
-            shares = shares + jnp.sum(slopes[name] * tangent)
-        else:
-            whole = whole + jnp.sum(slopes[name] * tangent)
-    if tiling.axis_name is not None and {"hidden", "kernel", "bias", "softcap"} & set(moved):
-        shares = jax.lax.psum(shares, tiling.axis_name)
-    return jnp.sum(multiply_no_nan(weights, values)), shares + whole
+    tangent = jnp.zeros((), tiling.dtype)
+    for name in moved.keys() & BY_TILES:
+        tangent = tangent + jnp.sum(slopes[name] * moved[name])
+    if tiling.axis_name is not None and moved.keys() & BY_TILES:  # each device has the share of its classes
+        tangent = jax.lax.psum(tangent, tiling.axis_name)
+    for name in moved.keys() - BY_TILES:
+        tangent = tangent + jnp.sum(slopes[name] * moved[name])
+    return jnp.sum(multiply_no_nan(weights, values)), tangent
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -84,10 +96,9 @@ def _sweep(
     tiling: Tiling, wanted: frozenset[str], hidden: Array, labels: Array, weights: Array, head: Head
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted of the weighted sum."""
-    offset, classes, possible = _classes(tiling, head)
-    summed = {name: array for name, array in head._asdict().items() if name in wanted & {"kernel", "bias", "softcap"}}
-    along = frozenset[Any]().union(*(_varying(x) for x in (hidden, labels, weights, offset, *jax.tree.leaves(head))))
-    sums = {name: _vary(_zeros(x, tiling.dtype), along) for name, x in summed.items()}
+    classes = _classes(tiling, head, (hidden, labels, weights))
+    summed = {name: array for name, array in head._asdict().items() if name in wanted & BY_TILES}
+    sums = {name: _vary(_zeros(x, tiling.dtype), classes.along) for name, x in summed.items()}
     rows = _split(tiling, {"hidden": hidden, "labels": labels, "weights": weights})
     if "kernel" in wanted and tiling.words:
         rows["upright"] = _as_words(jnp.swapaxes(rows["hidden"], 1, 2))
@@ -95,13 +106,13 @@ def _sweep(
         rows["hidden"] = _as_words(rows["hidden"])
 
     kept = None
-    if tiling.keep and wanted & {"hidden", *summed} and tiling.columns < head.count(tiling):
+    if tiling.keep and wanted & BY_TILES and tiling.columns < head.count(tiling):
         # In the carry, so that one buffer serves all parts.
-        kept = _vary(jnp.zeros((tiling.rows, head.count(tiling)), tiling.dtype), along)
+        kept = _vary(jnp.zeros((tiling.rows, head.count(tiling)), tiling.dtype), classes.along)
 
     def some_rows(carry: Any, part: dict[str, Array]) -> Any:
         part = {name: _from_words(x, hidden.dtype) for name, x in part.items()}
-        return _some_rows(tiling, wanted, head, part, carry, offset, classes, possible, along)
+        return _some_rows(tiling, wanted, head, classes, part, carry)
 
     (sums, _), each = jax.lax.scan(tiling.remember(some_rows), (sums, kept), rows)
     each = {name: _join(tiling, x, len(labels)) for name, x in each.items()}
@@ -116,18 +127,16 @@ def _some_rows(
     tiling: Tiling,
     wanted: frozenset[str],
     head: Head,
+    classes: Classes,
     part: dict[str, Array],
     carry: tuple[Parameters, Any],
-    offset: Array,
-    classes: Array,
-    possible: Array,
-    along: frozenset[Any],
 ) -> tuple[tuple[Parameters, Any], dict[str, Array]]:
-    (sums, kept), pulls = carry, bool(wanted & {"hidden", "kernel", "bias", "softcap"})
+    """What some rows add to the sums, and what is theirs: values and slopes."""
+    (sums, kept), pulls = carry, bool(wanted & BY_TILES)
     hidden, labels, weights = part["hidden"], part["labels"], part["weights"]
     count = head.count(tiling)
-    column = labels - offset
-    known = (labels >= 0) & (labels < possible)
+    column = labels - classes.first
+    known = (labels >= 0) & (labels < classes.everywhere)
 
     def look(start: Any, width: int, carry: tuple[Rows, Any]) -> tuple[Rows, Any]:
         rows, kept = carry
@@ -136,7 +145,7 @@ def _some_rows(
             kept = tile if kept is None else jax.lax.dynamic_update_slice_in_dim(kept, tile, start, 1)
         return add_tile(tiling, head, rows, tile, column - start), kept
 
-    stats = jax.tree.map(lambda x: _vary(x, along), no_rows_yet(len(labels), tiling.dtype))
+    stats = jax.tree.map(lambda x: _vary(x, classes.along), no_rows_yet(len(labels), tiling.dtype))
     stats, logits = _over_columns(tiling, count, look, (stats, kept))
     if tiling.axis_name is not None:
         largest = jax.lax.pmax(stats.largest, tiling.axis_name)
@@ -144,7 +153,7 @@ def _some_rows(
         here = jnp.where((column >= 0) & (column < count), stats.label, 0)
         others, label, total = jax.lax.psum((scaled, here, stats.total), tiling.axis_name)
         stats = Rows(largest, others, label, total)
-    costs, pull = costs_and_pull(head, stats, known, weights, classes)
+    costs, pull = costs_and_pull(head, stats, known, weights, classes.possible)
     each = {"values": cost_of(head, costs)} | _slopes_in_options(wanted, costs)
     if not pulls:
         return (sums, kept), each
@@ -154,7 +163,7 @@ def _some_rows(
         tile = cut(tiling, logits, start, width, 1) if kept else logits_of(tiling, head, hidden, start, width)
         return _pull_back(tiling, wanted, head, part, pull, tile, column - start, start, carry)
 
-    in_hidden = _vary(_zeros(hidden, tiling.dtype), along) if "hidden" in wanted else None
+    in_hidden = _vary(_zeros(hidden, tiling.dtype), classes.along) if "hidden" in wanted else None
     sums, in_hidden = _over_columns(tiling, count, pull_back, (sums, in_hidden))
     # What was formed is kept as the buffer of the next part.
     kept = None if kept is None else logits
@@ -212,15 +221,15 @@ def _slopes_in_options(wanted: frozenset[str], costs: Costs) -> dict[str, Array]
     return slopes
 
 
-def _classes(tiling: Tiling, head: Head) -> tuple[Array, Array, Array]:
-    """The first class at hand, how many are possible, and how many there are, over all devices."""
+def _classes(tiling: Tiling, head: Head, rows: tuple[Array, ...]) -> Classes:
     count = head.count(tiling)
     possible = jnp.asarray(count) if head.possible is None else jnp.sum(head.possible)
-    if tiling.axis_name is None:
-        return jnp.asarray(0), jnp.maximum(possible, 1).astype(tiling.dtype), jnp.asarray(count)
-    offset = jax.lax.axis_index(tiling.axis_name) * count
-    everywhere = jax.lax.psum(possible, tiling.axis_name)
-    return offset, jnp.maximum(everywhere, 1).astype(tiling.dtype), jax.lax.psum(count, tiling.axis_name)
+    first = jnp.int32(0)
+    if tiling.axis_name is not None:
+        first = jax.lax.axis_index(tiling.axis_name) * count
+        possible, count = jax.lax.psum((possible, count), tiling.axis_name)
+    along = frozenset[Any]().union(*(_varying(x) for x in (first, *rows, *jax.tree.leaves(head))))
+    return Classes(first, jnp.maximum(possible, 1).astype(tiling.dtype), jnp.int32(count), along)
 
 
 # --------------------------------------------------------------------------------------------------------------- loops
@@ -230,7 +239,9 @@ def _over_columns(tiling: Tiling, count: int, body: Any, carry: Any) -> Any:
     """`carry = body(start, width, carry)` for all columns; what is left at the end has its own true width."""
     whole = count // tiling.columns
     if whole > 1:
-        carry = jax.lax.fori_loop(0, whole, lambda i, c: body(i * tiling.columns, tiling.columns, c), carry)
+        carry = jax.lax.fori_loop(
+            np.int32(0), np.int32(whole), lambda i, c: body(i * tiling.columns, tiling.columns, c), carry
+        )
     elif whole:
         carry = body(0, tiling.columns, carry)
     left = count - whole * tiling.columns
