@@ -17,7 +17,7 @@ export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 export JAX_PLATFORMS ?= cpu
 
-.PHONY: demo test laws lint format notebooks readme bench test-lowest clean
+.PHONY: demo test laws lint format notebooks readme bench bench-head test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -46,6 +46,9 @@ readme: $(VENV)/test  ## Write the table of losses into the README.
 
 bench: $(VENV)/demo  ## Temporaries of each loss against optax, as the compiler counts them.
 	$(BIN)/python benchmarks/temporaries.py
+
+bench-head: $(VENV)/demo  ## The language-model head side by side with its peers; `pip install .[peers]` adds torch.
+	$(BIN)/python benchmarks/linear_head.py
 
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test

@@ -19,7 +19,7 @@ ITEMS = 13
 def example(case, rng, *leading):
     arrays = case.draw(rng, int(np.prod(leading)))
     arrays = [a.astype(np.float32) if a.dtype == np.float64 else a for a in arrays]
-    return [a.reshape(leading + a.shape[1:]) for a in arrays]
+    return [a if i in case.shared else a.reshape(leading + a.shape[1:]) for i, a in enumerate(arrays)]
 
 
 def run(loss, positions, arrays, **keywords):
@@ -38,7 +38,7 @@ def test_chunks_give_the_value_and_the_gradients_of_the_whole(case, rng):
     loss, arrays = functools.partial(jaxloss.catalogue[case.name], **case.options[0]), example(case, rng, ITEMS)
     where = rng.random(ITEMS) < 0.6
     weights = rng.random(ITEMS).astype(np.float32)
-    for i in case.differentiable:
+    for i in set(case.differentiable) - set(case.shared):
         arrays[i] = np.where(where.reshape(-1, *[1] * (arrays[i].ndim - 1)), arrays[i], np.nan)
     expected = run(loss, case.differentiable, arrays, where=where, weights=weights)
     for size in (1, 4, 13, 50):

@@ -26,7 +26,7 @@ def _rows(every):
 @functools.cache
 def _subject(case: Case, options: tuple) -> Subject:
     arrays = case.draw(np.random.default_rng(7), int(np.prod(LEADING)))
-    arrays = [array.reshape(LEADING + array.shape[1:]) for array in arrays]
+    arrays = [array if i in case.shared else array.reshape(LEADING + array.shape[1:]) for i, array in enumerate(arrays)]
     return Subject(jaxloss.catalogue[case.name], arrays, dict(options))
 
 

@@ -39,7 +39,13 @@ def loss_of(case):
 
 
 def put(arrays, mesh, spec):
-    return tuple(jax.device_put(array, NamedSharding(mesh, spec)) for array in arrays)
+    specs = spec if isinstance(spec, tuple) and not isinstance(spec, jax.P) else (spec,) * len(arrays)
+    return tuple(jax.device_put(array, NamedSharding(mesh, s)) for array, s in zip(arrays, specs, strict=True))
+
+
+def specs_of(case, arrays):
+    """Of a mask and the arrays: split by items, but for what all items share."""
+    return jax.P("data"), *(jax.P() if i in case.shared else jax.P("data") for i in range(len(arrays)))
 
 
 def alone(loss, positions, arrays, **keywords):
@@ -61,17 +67,14 @@ def assert_same(got, expected):
 @pytest.mark.parametrize("devices", [2, 3, 8])
 def test_shard_map_gives_the_cost_of_one_device(case, axis_type, devices, rng):
     loss, arrays = loss_of(case), example(case, rng)
-    mesh = mesh_of(axis_type, devices)
-    spec = jax.P("data")
+    mesh, specs = mesh_of(axis_type, devices), specs_of(case, arrays)
     cost = reduce(loss, axis_name="data")
-    split = jax.shard_map(
-        lambda where, *a: cost(*a, where=where), mesh=mesh, in_specs=(spec,) * (1 + len(arrays)), out_specs=jax.P()
-    )
+    split = jax.shard_map(lambda where, *a: cost(*a, where=where), mesh=mesh, in_specs=specs, out_specs=jax.P())
     positions = tuple(1 + i for i in case.differentiable)
     with jax.set_mesh(mesh):
         call = jax.jit(jax.value_and_grad(split, positions))
         for where in MASKS.values():
-            got = call(*put((where, *arrays), mesh, spec))
+            got = call(*put((where, *arrays), mesh, specs))
             assert_same(got, alone(loss, case.differentiable, arrays, where=where))
 
 
@@ -79,7 +82,7 @@ def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
     """The jitted value and gradient, and its arguments on the mesh."""
     loss = reduce(loss_of(case), chunk_size=chunk_size)
     call = jax.jit(lambda where, *a: jax.value_and_grad(loss, case.differentiable)(*a, where=where))
-    return call, put((RAGGED, *arrays), mesh_of(axis_type, DEVICES), jax.P("data"))
+    return call, put((RAGGED, *arrays), mesh_of(axis_type, DEVICES), specs_of(case, arrays))
 
 
 @pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])

@@ -41,7 +41,8 @@ class Row(NamedTuple):
 
     def grid(self, dtype) -> tuple[np.ndarray, ...]:
         """All items, rounded to the format."""
-        drawn = zip(*self.case.draw(np.random.default_rng(11), ORDINARY), strict=True)
+        arrays = self.case.draw(np.random.default_rng(11), ORDINARY)
+        drawn = zip(*([a] * ORDINARY if i in self.case.shared else a for i, a in enumerate(arrays)), strict=True)
         hard = self.case.hard(float(np.finfo(dtype).epsneg))
         columns = zip(*drawn, strict=True), zip(*self.case.corners, strict=True), zip(*hard, strict=True)
         joined = ([*a, *b, *c] for a, b, c in itertools.zip_longest(*columns, fillvalue=()))

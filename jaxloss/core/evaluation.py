@@ -1,5 +1,6 @@
 """The term on every item, and the sum of what each value counts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +33,31 @@ class Items:
 
 def add_up(items: Items, axes: tuple[int, ...]) -> Array:
     """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
+    if items.term.weighted_sum is not None and len(axes) == len(items.layout.values):
+        total = _weighted_sum(items.term.weighted_sum, items)
+        if total is not NotImplemented:
+            return total
     values = _values(items).astype(items.dtype)
     if items.counted is not None:
         values = jnp.where(items.counted, values, 0)
     if items.coefficient is not None:
         values = multiply_no_nan(items.coefficient, values)
     return jnp.sum(values, axis=axes)
+
+
+def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
+    """The sum over everything as the author of the term takes it, who sees each array as it came and whole."""
+    values = items.layout.values
+    weights = jnp.ones((1,) * len(values), items.dtype) if items.coefficient is None else items.coefficient
+    if items.counted is not None:
+        weights = jnp.where(items.counted, weights, 0)
+    arrays = [items.arrays.get(name) for name in items.term.arrays]
+    total = function(*arrays, jnp.broadcast_to(weights, values), **items.options)
+    if total is NotImplemented:
+        return total
+    if jnp.shape(total):
+        raise ValueError(f"{items.term.name}: weighted_sum must return one number, got shape {jnp.shape(total)}.")
+    return jnp.asarray(total).astype(items.dtype)
 
 
 def _values(items: Items) -> Array:

@@ -70,6 +70,10 @@ class Loss(Generic[P]):
         items, part = self._prepare(arrays, options, where, weights)
         if self._plan.last == "none":
             return self._add_up(items, part.reduced, part.reduced)
+        if self._term.weighted_sum is not None and self._plan.last in (None, "mean") and not self._plan.axis_name:
+            rank = len(items.layout.values)
+            items = replace(items, coefficient=reduction.mean_beforehand(part, rank))
+            return self._add_up(items, tuple(range(rank)), part.reduced)
         tally = self._tally(items, part)
         if self._plan.axis_name:
             self._refuse_groups_across_a_split(items.layout)
@@ -216,10 +220,20 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @overload
-def custom_loss(term: Callable[P, Any], /, *, signature: str | None = ...) -> Loss[P]: ...
+def custom_loss(
+    term: Callable[P, Any], /, *, signature: str | None = ..., weighted_sum: Callable[..., Any] | None = ...
+) -> Loss[P]: ...
 @overload
-def custom_loss(*, signature: str | None = ...) -> Callable[[Callable[P, Any]], Loss[P]]: ...
-def custom_loss(term: Callable[..., Any] | None = None, /, *, signature: str | None = None) -> Any:
+def custom_loss(
+    *, signature: str | None = ..., weighted_sum: Callable[..., Any] | None = ...
+) -> Callable[[Callable[P, Any]], Loss[P]]: ...
+def custom_loss(
+    term: Callable[..., Any] | None = None,
+    /,
+    *,
+    signature: str | None = None,
+    weighted_sum: Callable[..., Any] | None = None,
+) -> Any:
     """Makes a loss of a formula about one item.
 
     Positional parameters of the term are arrays: integers if named `labels` (or `..._labels`), booleans if named
@@ -245,22 +259,39 @@ def custom_loss(term: Callable[..., Any] | None = None, /, *, signature: str | N
     >>> print(squared_distance(jnp.ones((8, 3)), jnp.zeros((8, 3))))
     3.0
 
+    Where the values of many items should never exist all at once, `weighted_sum` gives the same formula summed. Every
+    chain of means and sums is linear in the values, so a mask, weights and steps become one coefficient for each value
+    before any value exists. The term stays the definition, and is what gives unreduced values.
+
+    >>> def sum_of_products(u, v, weights):
+    ...     return jnp.einsum("...d,...d,...->", u, v, weights)
+    >>> @jaxloss.custom_loss(signature="(d),(d)->()", weighted_sum=sum_of_products)
+    ... def product(u, v):
+    ...     return u @ v
+    >>> print(product(jnp.ones((8, 3)), jnp.ones((8, 3))))
+    3.0
+
     Args:
         term: The formula. An array parameter may default to None, and is then left out of the call.
         signature: The core axes of each array and of the value, such as "(k),()->()". Arrays that have leading axes
             all have the same; an array with its core axes only is shared by all items.
+        weighted_sum: `weighted_sum(*arrays, weights, **options)` is the sum of weight * value over all items: the
+            arrays as the caller passed them, in their own dtypes, None where left out, those of masked items replaced;
+            weights of the shape of the values, 0 where masked. To be differentiable wherever the term is, in the
+            weights too, or to return NotImplemented for arguments that it leaves to the term. It is used wherever all
+            is summed, by each chunk where there is a `chunk_size`.
 
     Raises:
         TypeError: The parameter list of the term does not fit.
         ValueError: The signature cannot be read or names another number of arrays.
     """
     if term is None:
-        return functools.partial(custom_loss, signature=signature)
+        return functools.partial(custom_loss, signature=signature, weighted_sum=weighted_sum)
     if not callable(term):
         raise TypeError(f"custom_loss takes a function, got {type(term).__name__}.")
     if isinstance(term, Loss):
         raise TypeError(f"custom_loss takes a term, got the loss {term!r}; change its reduction with reduce.")
-    return Loss(Term(term, signature))
+    return Loss(Term(term, signature, weighted_sum))
 
 
 def as_loss(loss: Any) -> Loss[...]:

@@ -82,6 +82,12 @@ def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape,
     return Share(_times(coefficient, weights), jnp.reshape(weight, ()), reduced)
 
 
+def mean_beforehand(part: Share, rank: int) -> Array:
+    """The coefficients of the mean itself: what is summed with them needs no division, nor does its gradient."""
+    factor = ratio(jnp.ones_like(part.weight), part.weight).reshape((1,) * rank)
+    return factor if part.coefficient is None else part.coefficient * factor
+
+
 def reduces_items(loss: str, steps: Sequence[Step], values: Shape) -> bool:
     """Whether a step reduces the first axis of the values."""
     left = tuple(range(len(values)))

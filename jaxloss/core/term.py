@@ -16,14 +16,22 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 @dataclass(frozen=True)
 class Term:
-    """A formula about one item. Positional parameters are arrays, keyword-only parameters are options."""
+    """A formula about one item. Positional parameters are arrays, keyword-only parameters are options.
+
+    `weighted_sum` is None, or the same formula summed over many items without their values ever existing all at once.
+    """
 
     function: Callable[..., Any]
     signature: str | None
+    weighted_sum: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.signature, str | None):
             raise TypeError(f"{self.name}: signature must be text such as '(k),()->()', got {self.signature!r}.")
+        if self.weighted_sum is not None and not (callable(self.weighted_sum) and self.signature):
+            raise TypeError(
+                f"{self.name}: weighted_sum must be a function and goes with a signature, got {self.weighted_sum!r}."
+            )
         for parameter in self.parameters.values():
             self._check_parameter(parameter)
         if not self.arrays:

@@ -9,6 +9,7 @@ from cases import (
     divergence,
     embedding,
     imbalanced,
+    language,
     likelihood,
     margin,
     noisy,
@@ -35,6 +36,7 @@ _FAMILIES = (
     divergence,
     adversarial,
     embedding,
+    language,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

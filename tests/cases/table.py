@@ -30,6 +30,7 @@ class Case:
         options: Sets of options to sweep; the first is the default.
         corners: Items at which value and gradient are easily wrong.
         differentiable: The positions of the arrays that have a gradient.
+        shared: The positions of the arrays that all items share, drawn without an axis of items.
         domain: The ends of the domain of an array, by its position: a slope is taken on the inner side alone.
         hard: The items on which law 13 is judged, from half the spacing of the format at 1.
         terms: Where the formula subtracts what may be nearly equal, an error is counted in ulp of the largest term:
@@ -46,6 +47,7 @@ class Case:
     options: tuple[Mapping[str, Any], ...] = ({},)
     corners: tuple[Item, ...] = ()
     differentiable: tuple[int, ...] = (0, 1)
+    shared: tuple[int, ...] = ()
     domain: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     hard: Callable[[float], Iterable[Item]] = lambda _: ()
     terms: Callable[..., tuple[Any, Sequence[Any]]] | None = None

@@ -1,5 +1,7 @@
 """Many classes: probabilities, or logits of which the softmax is taken, and a label or a target distribution."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
@@ -12,6 +14,7 @@ from jaxloss.numerics import (
     pick,
     safe_log,
     safe_square,
+    split_cross_entropy,
     xlogy,
 )
 
@@ -109,6 +112,7 @@ def softmax_cross_entropy_with_integer_labels(
     *,
     label_smoothing: UnitInterval = 0.0,
     z_loss: NonNegative = 0.0,
+    class_axis_name: Any = None,
 ) -> Array:
     r"""The cross entropy of the softmax of logits with an integer label.
 
@@ -121,6 +125,8 @@ def softmax_cross_entropy_with_integer_labels(
             have no probability and no gradient, are not smoothed over, and may hold anything.
         label_smoothing: s, in [0, 1], spread over the k classes that may be chosen.
         z_loss: z, the weight of the squared log-partition, >= 0.
+        class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which the classes of logits and class_mask are
+            split. Labels count over all of them, and no row is gathered.
 
     Corners: a label outside 0 to k - 1 gives NaN, also the -100 that marks padding elsewhere: pass
     `where=labels != -100`. Otherwise as `softmax_cross_entropy`.
@@ -136,6 +142,9 @@ def softmax_cross_entropy_with_integer_labels(
     >>> print(f"{softmax_cross_entropy_with_integer_labels(logits, labels, where=labels != -100):.4f}")
     1.3133
     """
+    if class_axis_name is not None:
+        possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
+        return split_cross_entropy(possible, labels, class_axis_name, label_smoothing, z_loss)
     targets = one_hot(labels, logits.shape[-1], logits.dtype)
     return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
 
