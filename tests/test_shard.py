@@ -118,7 +118,11 @@ CLASS_LOSSES = [
 @pytest.mark.parametrize("case", CLASS_LOSSES, ids=lambda case: f"{case.name}-{case.draw.__name__}")
 @meshes
 def test_jit_over_sharded_classes_gathers_no_logits(case, axis_type, chunk_size, rng):
-    loss, options = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size), case.options[-1]
+    loss = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size)
+    options = {
+        name: (*option, *[0.01] * (DEVICES - K)) if isinstance(option, tuple) else option
+        for name, option in case.options[-1].items()
+    }
     # Eight classes over eight devices: the drawn ones, and three that are hardly there.
     arrays = [
         a if a.ndim == 1 else np.pad(a, ((0, 0), (0, DEVICES - K)), constant_values=a.dtype.type(0.01))

@@ -96,7 +96,7 @@ CASES = (
         "logit_adjusted_cross_entropy",
         logits_and_label,
         logit_adjusted_cross_entropy,
-        options=({}, {"log_prior": _PRIOR, "temperature": 0.3}),
+        options=({"log_prior": _PRIOR}, {"log_prior": _PRIOR, "temperature": 0.3}),
         # With a margin of 80 more a part of the sum is subnormal, which may be flushed to 0.
         corners=tuple(item for item in _LABELLED if item[0][0] != 80),
         differentiable=(0,),
@@ -106,7 +106,7 @@ CASES = (
         "ldam",
         logits_and_label,
         ldam,
-        options=({}, {"class_counts": (5000.0, 100.0, 1200.0, 7.0, 350.0)}),
+        options=({"class_counts": (5000.0, 100.0, 1200.0, 7.0, 350.0)},),
         corners=_LABELLED,
         differentiable=(0,),
         hard=lambda ulp: itertools.product(hard_rows(ulp), (0, 2, 4)),

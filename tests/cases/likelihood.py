@@ -362,6 +362,7 @@ CASES = (
         crps_ensemble,
         corners=(([1.0] * 5, 1.0), ([1.0] * 5, 2.0), ([0.0, 1.0, 2.0, 3.0, 4.0], 2.0)),
         hard=hard_ensembles,
+        sorts=True,
     ),
     Case(
         "energy_score",

@@ -9,7 +9,6 @@ from jaxloss.numerics import (
     expected_complement,
     expected_surprisal,
     label_margin,
-    label_surprisal,
     margin_surprisal,
     modulated_label_surprisal,
 )
@@ -70,7 +69,7 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
 
 @custom_loss(signature="(k),()->()")
 def logit_adjusted_cross_entropy(
-    logits: Input, labels: Input, *, log_prior: Input = None, temperature: NonNegative = 1.0
+    logits: Input, labels: Input, *, log_prior: Input, temperature: NonNegative = 1.0
 ) -> Array:
     r"""The softmax cross entropy of logits to which the log-frequencies of the classes are added in training.
 
@@ -81,8 +80,7 @@ def logit_adjusted_cross_entropy(
     Args:
         logits: `[..., k]`, unnormalised log-probabilities.
         labels: `[...]`, integers from 0 to k - 1.
-        log_prior: `[k]`, log pi, the log-frequencies of the classes, up to a constant. None: all alike, which is the
-            plain cross entropy.
+        log_prior: `[k]`, log pi, the log-frequencies of the classes, up to a constant.
         temperature: tau, >= 0.
 
     Corners: exact also where the sum of logit and prior is rounded. A class of log-prior -inf has no probability: as a
@@ -98,14 +96,12 @@ def logit_adjusted_cross_entropy(
     >>> print(f"{logit_adjusted_cross_entropy(jnp.array([0.0, 0.0]), 1, log_prior=log_prior):.4f}")
     1.3863
     """
-    if log_prior is None:
-        return label_surprisal(logits, labels)
     return adjusted_surprisal(logits, labels, temperature, jnp.asarray(log_prior, logits.dtype))
 
 
 @custom_loss(signature="(k),()->()")
 def ldam(
-    logits: Input, labels: Input, *, class_counts: Input = None, max_margin: NonNegative = 0.5, scale: Positive = 30.0
+    logits: Input, labels: Input, *, class_counts: Input, max_margin: NonNegative = 0.5, scale: Positive = 30.0
 ) -> Array:
     r"""The softmax cross entropy of scaled logits, after that of the label has paid a margin, the rarer the larger.
 
@@ -115,7 +111,7 @@ def ldam(
     Args:
         logits: `[..., k]`, by the paper cosines: of normalised features with normalised weights.
         labels: `[...]`, integers from 0 to k - 1.
-        class_counts: `[k]`, n, how often each class is in the training data, > 0. None: all alike.
+        class_counts: `[k]`, n, how often each class is in the training data, > 0.
         max_margin: The margin of the rarest class, in units of the logits, >= 0.
         scale: s, > 0; 1 without a margin leaves the cross entropy.
 
@@ -131,6 +127,5 @@ def ldam(
     >>> print(f"{ldam(jnp.array([0.5, 0.4]), 1, class_counts=jnp.array([1000, 10]), scale=10.0):.4f}")
     6.0025
     """
-    counts = jnp.ones_like(logits) if class_counts is None else jnp.asarray(class_counts, logits.dtype)
-    margin, lost = label_margin(counts, labels, max_margin)
+    margin, lost = label_margin(jnp.asarray(class_counts, logits.dtype), labels, max_margin)
     return margin_surprisal(logits, labels, margin, lost, scale)
