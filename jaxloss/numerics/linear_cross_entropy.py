@@ -119,7 +119,7 @@ def _tiling(
 ) -> Tiling:
     on_cpu = jax.default_backend() == "cpu"
     # A GPU wants matrices as large as they may be; a CPU wants what it forms to stay in the cache.
-    most, enough, columns, tile = (256, 128, 2048, (1024, 512)) if on_cpu else (8192, 1024, classes, (4096, 4096))
+    most, enough, columns, tile = (256, 128, 1024, (1024, 512)) if on_cpu else (8192, 1024, classes, (4096, 4096))
     size = jnp.dtype(dtype).itemsize
     if memory is None:
         memory = max(2**25 if on_cpu else 2**31, kernel.size * kernel.dtype.itemsize // 8)
