@@ -6,12 +6,9 @@ functions, and `from_ours` says which; what it lacks (a constant, a sign, a half
 
 import importlib
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +22,7 @@ import torch.nn.functional as F
 import jaxloss
 
 LIBRARIES = ("optax", "torch", "keras", "rax")
+TARGETS = ("target", "targets", "p", "p_logits")
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +38,7 @@ class Call:
         differs: What it means to be otherwise, and not by mistake.
         only: The items on which it says the same nevertheless, from the arrays.
         slopes: The positions of the arrays whose gradients are the same, too; None for all but targets.
+        singular: Whether what is made of our arrays has no slope at a corner of theirs, which is not the peer's fault.
         wrong_at: Sets of our options at which the peer is wrong on ordinary items.
         rtol: How close they are on ordinary items, where a constant of the peer is in the way.
     """
@@ -52,6 +51,7 @@ class Call:
     differs: str = ""
     only: Callable[..., np.ndarray] = lambda *arrays: np.ones(len(arrays[0]), bool)
     slopes: tuple[int, ...] | None = None
+    singular: bool = False
     wrong_at: tuple[Mapping[str, Any], ...] = ()
     rtol: float = 1e-5
 
@@ -68,7 +68,7 @@ class Call:
         if self.slopes is not None:
             return self.slopes
         names = list(inspect.signature(jaxloss.catalogue[self.ours]).parameters)
-        return tuple(position for position in differentiable if names[position] not in ("target", "targets"))
+        return tuple(position for position in differentiable if names[position] not in TARGETS)
 
     def values_and_gradients(
         self, arrays: tuple[np.ndarray, ...], positions: tuple[int, ...], options: Mapping[str, Any]
@@ -220,7 +220,11 @@ OPTAX = (
         lambda x, t, *, epsilon: optax.losses.poly_loss_cross_entropy(x, t, epsilon=epsilon),
     ),
     Call(
-        "optax.losses.kl_divergence", "kl_divergence", lambda p, q: optax.losses.kl_divergence(jnp.log(q), p), "log q"
+        "optax.losses.kl_divergence",
+        "kl_divergence",
+        lambda p, q: optax.losses.kl_divergence(jnp.log(q), p),
+        "log q",
+        singular=True,
     ),
     Call(
         "optax.losses.kl_divergence_with_log_targets",
@@ -235,6 +239,7 @@ OPTAX = (
         "generalized_kl_divergence",
         lambda p, q: optax.losses.generalized_kl_divergence(jnp.log(q), p),
         "log q",
+        singular=True,
     ),
     Call(
         "optax.losses.triplet_margin_loss",
@@ -274,6 +279,7 @@ TORCH = (
         "sparse_categorical_cross_entropy",
         lambda p, y: F.nll_loss(p.log(), y, reduction="none"),
         "log p",
+        singular=True,
     ),
     Call(_T + "binary_cross_entropy", "binary_cross_entropy", _each(F.binary_cross_entropy)),
     Call(
@@ -301,7 +307,13 @@ TORCH = (
         "softmax_cross_entropy",
         lambda x, t, *, label_smoothing: F.cross_entropy(x, t, reduction="none", label_smoothing=label_smoothing),
     ),
-    Call(_T + "kl_div", "kl_divergence", lambda p, q: F.kl_div(q.log(), p, reduction="none").sum(-1), "log q; summed"),
+    Call(
+        _T + "kl_div",
+        "kl_divergence",
+        lambda p, q: F.kl_div(q.log(), p, reduction="none").sum(-1),
+        "log q; summed",
+        singular=True,
+    ),
     Call(
         _T + "kl_div",
         "kl_divergence_with_logits",
