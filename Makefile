@@ -16,14 +16,19 @@ export JUPYTER_DATA_DIR := $(CACHE)/jupyter/data
 export JUPYTER_RUNTIME_DIR := $(CACHE)/jupyter/runtime
 export PYTHONPYCACHEPREFIX := $(CACHE)/pycache
 export JAX_PLATFORMS ?= cpu
+export KERAS_BACKEND := jax
+export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test laws lint format notebooks readme bench bench-head test-lowest clean
+.PHONY: demo test test-peers laws lint format notebooks readme names truth bench bench-head test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebook; the law sweep sampled.
 	$(BIN)/python -m pytest -n auto -m "not sweep"
+
+test-peers: $(VENV)/peers  ## Ours against optax, torch, keras and rax.
+	$(BIN)/python -m pytest -n auto tests/peers
 
 laws: $(VENV)/test  ## The whole law sweep: every loss, every set of options.
 	$(BIN)/python -m pytest -n auto -m sweep
@@ -44,6 +49,12 @@ notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in pla
 readme: $(VENV)/test  ## Write the table of losses into the README.
 	$(BIN)/python tests/test_docs.py
 
+names: $(VENV)/test  ## Write the table of the names of the peers.
+	PYTHONPATH=tests $(BIN)/python -m peers.names
+
+truth: $(VENV)/peers  ## Measure how far every loss, ours and theirs, is from the truth; takes minutes.
+	PYTHONPATH=tests $(BIN)/python benchmarks/truth.py
+
 bench: $(VENV)/demo  ## Temporaries of each loss against optax, as the compiler counts them.
 	$(BIN)/python benchmarks/temporaries.py
 
@@ -58,7 +69,7 @@ test-lowest:  ## The suite on the lowest supported JAX.
 clean:
 	rm -rf .venv .venv-lowest .cache build dist
 
-$(VENV)/demo $(VENV)/test: pyproject.toml
+$(VENV)/demo $(VENV)/test $(VENV)/peers: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@

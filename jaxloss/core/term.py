@@ -59,7 +59,7 @@ class Term:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what is cached: an annotation need not be picklable where the function is.
-        return Term, (self.function, self.signature)
+        return Term, (self.function, self.signature, self.weighted_sum)
 
     @functools.cached_property
     def name(self) -> str:
