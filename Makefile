@@ -44,8 +44,8 @@ notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in pla
 readme: $(VENV)/test  ## Write the table of losses into the README.
 	$(BIN)/python tests/test_docs.py
 
-bench: $(VENV)/demo  ## Temporaries of each loss against optax, as the compiler counts them.
-	$(BIN)/python benchmarks/temporaries.py
+bench: $(VENV)/demo  ## Each loss side by side with its peers; QUICK=1 takes two minutes, `pip install .[peers]` adds peers.
+	$(BIN)/python benchmarks/losses.py $(if $(QUICK),--quick)
 
 bench-head: $(VENV)/demo  ## The language-model head side by side with its peers; `pip install .[peers]` adds torch.
 	$(BIN)/python benchmarks/linear_head.py
