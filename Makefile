@@ -55,10 +55,10 @@ names: $(VENV)/test  ## Write the table of the names of the peers.
 truth: $(VENV)/peers  ## Measure how far every loss, ours and theirs, is from the truth; takes minutes.
 	PYTHONPATH=tests $(BIN)/python benchmarks/truth.py
 
-bench: $(VENV)/demo  ## Temporaries of each loss against optax, as the compiler counts them.
-	$(BIN)/python benchmarks/temporaries.py
+bench: $(VENV)/peers  ## Each loss side by side with its peers, a table and a picture; QUICK=1 takes two minutes.
+	$(BIN)/python benchmarks/losses.py $(if $(QUICK),--quick)
 
-bench-head: $(VENV)/demo  ## The language-model head side by side with its peers; `pip install .[peers]` adds torch.
+bench-head: $(VENV)/peers  ## The language-model head side by side with its peers.
 	$(BIN)/python benchmarks/linear_head.py
 
 test-lowest:  ## The suite on the lowest supported JAX.
