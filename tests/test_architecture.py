@@ -1,6 +1,8 @@
 """Who may import whom, and what is public. Read off the source, so that a wrong import fails where it is written."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import jaxloss
 PACKAGE = Path(jaxloss.__file__).parent
 MODULES = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path for path in PACKAGE.rglob("*.py")}
 FAMILIES = [name for name in MODULES if name.startswith("jaxloss.losses.") and not name.endswith("__init__")]
+COMMANDS = [name for name in MODULES if name.startswith(("jaxloss.cli", "jaxloss.__main__"))]
 MECHANISM = [name for name in MODULES if name.startswith("jaxloss.core.")]
 
 
@@ -76,10 +79,30 @@ def test_the_law_kit_works_without_the_families():
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_jax_and_numpy_are_needed(module):
-    import sys
-
-    assert third_party(module) - set(sys.stdlib_module_names) <= {"jax", "numpy"}
+    allowed = {"jax", "numpy"} | ({"matplotlib"} if module in COMMANDS else set())
+    assert third_party(module) - set(sys.stdlib_module_names) <= allowed
     assert "jax._src" not in MODULES[module].read_text()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_commands(module):
+    if module not in COMMANDS:
+        assert not imported(module) & set(COMMANDS)
+
+
+@pytest.mark.parametrize("module", COMMANDS)
+def test_a_command_imports_what_is_heavy_when_it_draws(module):
+    for statement in ast.parse(MODULES[module].read_text()).body:
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            assert "matplotlib" not in ast.unparse(statement)
+
+
+def test_the_library_alone_imports_neither_the_commands_nor_anything_heavy():
+    code = "import sys, jaxloss; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "jaxloss.core.loss" in loaded
+    heavy = ("jaxloss.cli", "matplotlib", "optax", "rich", "sklearn")
+    assert not [name for name in loaded if name.startswith(heavy)]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -3,9 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxloss.testing.laws import LAWS as _LAWS
-from jaxloss.testing.subject import Broken as _Broken
-from jaxloss.testing.subject import NotRun as _NotRun
+from jaxloss.testing.laws import verdicts as _verdicts
 from jaxloss.testing.subject import Subject as _Subject
 
 
@@ -53,20 +51,10 @@ def check_loss(loss: Any, *arrays: Any, **options: Any) -> Report:
     - labels could not be run: the loss takes no labels.
     """
     subject = _Subject(loss, arrays, options)
-    held, broken, not_run = [], {}, {}
-    for name, law in _LAWS.items():
-        if "call" in broken:
-            break
-        try:
-            law(subject)
-        except _NotRun as reason:
-            not_run[name] = str(reason)
-        except _Broken as finding:
-            broken[name] = str(finding)
-        except Exception as error:  # whatever the loss raises is a finding
-            broken[name] = f"it raises {type(error).__name__}: {str(error).strip().splitlines()[0]}"
-        else:
-            held.append(name)
+    found: dict[str, dict[str, str]] = {"held": {}, "broken": {}, "not run": {}}
+    for law, verdict, text in _verdicts(subject):
+        found[verdict][law] = text
+    held, broken, not_run = found["held"], found["broken"], found["not run"]
     if not broken:
         return Report(subject.name, tuple(held), not_run)
     lines = [f"{subject.name} breaks {len(broken)} law{'s' * (len(broken) > 1)}:"]

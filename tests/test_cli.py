@@ -1,0 +1,156 @@
+"""The command line, run as its user runs it."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import jaxloss
+from jaxloss.cli import form
+from jaxloss.cli.commands import main
+from jaxloss.cli.plain import plain
+
+MINE = """
+import jax.numpy as jnp
+import jaxloss
+
+@jaxloss.custom_loss
+def log_squared(prediction, target, *, scale=1.0):
+    return jnp.log1p(((prediction - target) / scale) ** 2)
+
+def careless(prediction, target):
+    return jnp.sqrt((prediction - target) ** 2)
+
+number = 3
+"""
+EXAMPLE = "jnp.array([1.0, 2.0, 3.0]), jnp.array([1.5, 1.0, 5.0])"
+
+
+def run(*arguments, cwd=None, before=""):
+    """Exit status, output and errors of `python -m jaxloss`."""
+    code = (
+        f"import runpy, sys; {before}; sys.argv[1:] = {arguments!r}; runpy.run_module('jaxloss', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", code] if before else [sys.executable, "-m", "jaxloss", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False, encoding="utf-8")
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_without_arguments_it_lists_the_catalogue_a_line_a_loss():
+    status, text, _ = run()
+    assert status == 0
+    listed = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+    assert sorted(listed) == sorted(jaxloss.catalogue)
+    assert "regression" in text.splitlines()
+
+
+def test_show_draws_as_well(tmp_path):
+    status, text, _ = run("show", "huber", "--plot", str(tmp_path / "huber.png"))
+    assert status == 0
+    assert "{ ½ e² if |e| ≤ δ; δ |e| - ½ δ² if |e| > δ }" in text
+    assert re.search(r"delta=1\.0 +Where .* Checked: \(0, inf\)\.", text)
+    assert "Huber (1964)" in text
+    assert "absolute_error" in text.split("Relatives")[1]
+    assert (tmp_path / "huber.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("name", jaxloss.catalogue)
+def test_show_has_every_part_of_every_loss(name, capsys):
+    assert main(["show", name]) == 0
+    text = capsys.readouterr().out
+    loss = jaxloss.catalogue[name]
+    known = form.read(loss)
+    for part in ("Formula", "Arguments", "Corners", "Source", "Example"):
+        assert f"\n{part}\n" in text
+    assert set(known.arguments) == set(loss._term.parameters)
+    # The example is run, and prints what the docstring says.
+    assert form.run_example(loss) == known.example
+
+
+@pytest.mark.parametrize("name", jaxloss.catalogue)
+def test_a_formula_is_plain_or_as_it_stands(name):
+    formula = form.read(jaxloss.catalogue[name]).formula
+    text = plain(formula)
+    assert text == formula or not re.search(r"[\\\0]|\{\}", text)
+    assert text.count("(") == text.count(")") or "[" in text
+
+
+def test_a_name_that_is_not_known_gets_the_nearest():
+    status, text, errors = run("show", "SmoothHuberLoss")
+    assert (status, text) == (2, "")
+    assert "there is no loss named 'SmoothHuberLoss'" in errors
+    status, _, errors = run("show", "hubert")
+    assert status == 2
+    assert "did you mean huber?" in errors
+
+
+def test_search_by_words(capsys):
+    assert main(["search", "integer", "label"]) == 0
+    text = capsys.readouterr().out
+    assert "softmax_cross_entropy_with_integer_labels" in text
+    assert "huber" not in text
+    assert main(["search", "nothing has this word"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_check_of_a_loss_that_holds_and_of_one_that_does_not(tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    status, text, errors = run("check", "mine:log_squared", "--example", f"{EXAMPLE}, scale=2.0", cwd=tmp_path)
+    assert status == 0, text + errors
+    assert re.search(r"16 held, 0 broken, 1 not run$", text.strip())
+    status, text, _ = run("check", "mine:careless", "--example", EXAMPLE, cwd=tmp_path)
+    assert status == 1
+    assert re.search(r"BROKEN +corners +with prediction = target", text)
+    assert re.search(r"not run +labels +the loss takes no labels", text)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["check", "mine:log_squarred", "--example", EXAMPLE], "did you mean log_squared?"),
+        (["check", "mine:number", "--example", EXAMPLE], "not a loss but a int"),
+        (["check", "nowhere:loss", "--example", EXAMPLE], "cannot be imported: ModuleNotFoundError"),
+        (["check", "mine:log_squared", "--example", "jnp.array([1.0"], "cannot be evaluated: SyntaxError"),
+        (["check", "mine:log_squared", "--example", "jnp.ones(3)"], "cannot be called on the example"),
+        (["check", "mine:log_squared", "--example", f"{EXAMPLE}, sclae=1.0"], "cannot be called on the example"),
+        (["show", "huber", "--plot", "no/such/folder.png"], "cannot be written"),
+        (["show", "huber", "--plot", "huber.unknown"], "cannot be written"),
+    ],
+)
+def test_a_misuse_is_told_apart_from_a_broken_law(arguments, says, tmp_path, capsys, monkeypatch):
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert says in errors
+    assert "Traceback" not in errors
+
+
+def test_an_example_is_asked_for():
+    status, _, errors = run("check", "mine:loss")
+    assert status == 2
+    assert "--example" in errors
+
+
+def test_without_matplotlib_all_but_the_picture(tmp_path):
+    without = "sys.modules['matplotlib'] = None"
+    status, text, errors = run("show", "huber", "--plot", str(tmp_path / "x.png"), before=without)
+    assert status == 2
+    assert "Formula" in text
+    assert "a picture needs matplotlib" in errors
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("name", jaxloss.catalogue)
+def test_every_loss_has_a_picture(name):
+    # The curves of it; a loss that cannot be drawn says in which file to say how.
+    from jaxloss.cli import pictures, views
+
+    for view in views.views_of(jaxloss.catalogue[name]):
+        for line in pictures.lines(jaxloss.catalogue[name], view, with_options=False, points=9):
+            assert np.isfinite(line.value).sum() >= 5
+            assert np.isfinite(line.slope).sum() >= 5
+            assert view.along
