@@ -232,8 +232,18 @@ def is_default(row):
     return row.options == row.case.options[0]
 
 
-every_row = pytest.mark.parametrize("name", list(ROW))
-default_rows = pytest.mark.parametrize("name", [name for name, row in ROW.items() if is_default(row)])
+def rows(every, options=True):
+    """The names of the rows. The short run takes the first set of options alone, and every so-many-th loss."""
+    for place, case in enumerate(CASES):
+        for row in (row for row in ROWS if row.case is case):
+            if options or is_default(row):
+                marks = () if is_default(row) and place % every == 0 else pytest.mark.sweep
+                yield pytest.param(row.name, marks=marks)
+
+
+every_row = pytest.mark.parametrize("name", list(rows(every=1)))
+sampled_rows = pytest.mark.parametrize("name", list(rows(every=3)))
+sampled_defaults = pytest.mark.parametrize("name", list(rows(every=3, options=False)))
 
 
 @every_row
@@ -248,13 +258,13 @@ def test_gradient_is_true(name):
     assert worst.error <= ROW[name].case.ulp[1], worst
 
 
-@default_rows
+@sampled_defaults
 def test_forward_mode_is_true(name):
     worst = largest_error_of_gradient(name, np.float32, mode=forward)
     assert worst.error <= ROW[name].case.ulp[1], worst
 
 
-@default_rows
+@sampled_defaults
 def test_eager_is_true(name):
     sample = ORDINARY + len(ROW[name].case.corners)
     value = largest_error_of_value(name, np.float32, sample=sample)
@@ -263,9 +273,7 @@ def test_eager_is_true(name):
     assert gradient.error <= ROW[name].case.ulp[1], gradient
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if is_default(row) else pytest.mark.sweep) for name, row in ROW.items()]
-)
+@sampled_rows
 def test_float64_is_true(name):
     value, gradient = largest_error_of_value(name, np.float64), largest_error_of_gradient(name, np.float64)
     assert value.error <= ROW[name].case.ulp[0], value
