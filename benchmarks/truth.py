@@ -177,7 +177,8 @@ def measured(names: list[str]) -> Iterator[str]:
         "ones, near-equal ones, corners, and extremes (`tests/cases/`). An error is counted in ulp, the spacing of the "
         "format at the truth; for a gradient, at its largest component; where a formula subtracts what is nearly "
         "equal, at the largest term (`terms` of the case), for all libraries alike. JAX and keras (on JAX) are jitted, "
-        "torch is eager. A peer is asked what its options can say, at its default epsilons; its gradients in targets, and through logarithms taken for it, are not judged."
+        "torch is eager. A peer is asked what its options can say, at its default epsilons; its gradients in targets, "
+        "and through logarithms taken for it, are not judged."
     )
     yield ""
     yield "## In one table"

@@ -222,6 +222,7 @@ def test_numerics(function, arrays, expected, rtol):
 # ------------------------------------------------------------------------------------------------- two classes, focal
 
 focal = jaxloss.binary_focal
+focal_of_logits = jaxloss.sigmoid_focal
 
 
 @sweep(
@@ -240,10 +241,32 @@ focal = jaxloss.binary_focal
     row(
         "T37", jax.grad(lambda x: focal(numerics.sigmoid(x), 1.0, gamma=0.0)), (18.0,), -0.25 / (1 + np.exp(18.0)), 1e-5
     ),
+    row("T35-logits", grad(focal_of_logits, gamma=0.0), (1000.0, 1.0), 0.0),
+    row("T35-logits-wrong", grad(focal_of_logits, gamma=0.0), (-1000.0, 1.0), -1.0),
+    row("T37-logits", grad(focal_of_logits, gamma=0.0), (18.0, 1.0), -1 / (1 + np.exp(18.0))),
     row("T37-rounded", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (18.0,), 0.0),
 )
 def test_two_classes(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
+
+
+@pytest.mark.parametrize(("loss", "target"), [(focal_of_logits, [0.0, 1.0]), (jaxloss.softmax_focal, 1)], ids=str)
+def test_focal_loss_of_float16(loss, target):  # mmcv #1488 (T39)
+    logits = np.float16([9.3906, -4.2344])
+    x, target = logits.astype(np.float64), array(target)
+    # The classes cost log(1 + exp(margin)), and are modulated by the square of the sigmoid of the margin.
+    margin = x * [1, -1] if target.ndim else x[0] - x[1]
+    value, gradient = jax.jit(jax.value_and_grad(functools.partial(loss, gamma=2.0)))(logits, target)
+    assert (value.dtype, gradient.dtype) == (jnp.float32, jnp.float16)
+    np.testing.assert_allclose(value, np.mean(np.log1p(np.exp(margin)) / (1 + np.exp(-margin)) ** 2), rtol=1e-6)
+    assert np.all(np.isfinite(gradient))
+    assert np.all(gradient != 0)
+
+
+@pytest.mark.parametrize("name", ["hinge", "squared_hinge", "perceptron"])
+@pytest.mark.parametrize("target", [0.0, 0.5, 2.0])
+def test_a_sign_that_is_none(name, target):  # jaxopt #389 takes 0 and 1, optax -1 and 1 (T80)
+    assert np.isnan(jax.jit(jaxloss.catalogue[name])(5.0, target))
 
 
 # ------------------------------------------------------------------------------------------ reduction and distribution
@@ -285,16 +308,24 @@ def test_a_weight_of_zero_leaves_the_denominator():  # keras #19740 (T43)
     agree(lambda p, y, w: jaxloss.absolute_error(p, y, weights=w), arrays, 1.0)
 
 
-ELEMENTWISE = [name for name, loss in jaxloss.catalogue.items() if loss.signature is None]
+def arrays_of(name):
+    """Of an elementwise loss: the names of its arrays, and its options that have no default."""
+    parameters = inspect.signature(jaxloss.catalogue[name]).parameters.values()
+    arrays = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    return arrays, [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+
+
+ELEMENTWISE = [
+    name for name, loss in jaxloss.catalogue.items() if loss.signature is None and len(arrays_of(name)[0]) > 1
+]
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_a_column_against_a_row_is_refused(name):  # pytorch #16413 (T45)
-    first, second = array([0.1, 0.2, 0.3]), array([[0.1], [0.2], [0.3]])
-    if "labels" in inspect.signature(jaxloss.catalogue[name]).parameters:
-        second = second.astype(int)
+    names, required = arrays_of(name)
+    arrays = [array([[1], [0], [1]]) if label == "labels" else array([[0.1], [0.2], [0.3]]) for label in names]
     with pytest.raises(ValueError, match=rf"^{name}: .*\(3,\) and \(3, 1\)"):
-        jaxloss.catalogue[name](first, second)
+        jaxloss.catalogue[name](arrays[0][:, 0], *arrays[1:], **dict.fromkeys(required, 1.0))
 
 
 def test_column_against_row_covers_losses():
@@ -314,12 +345,51 @@ UNIFORM = [0.25, 0.25, 0.25, 0.25]
     row("T58-gradient", grad(rmse), ([1.0, 2.0], [1.0, 2.0]), [0, 0]),
     # pytorch #96813, with the smallest width that is not 0
     row("T62", grad(jaxloss.huber, delta=1e-38), ([1.0], [1.0]), [0]),
+    row("T62-smooth-l1", grad(jaxloss.smooth_l1, beta=0.0), ([1.0, 3.0], [1.0, 1.0]), [0, 0.5]),
+    # optax #946, elegy #103
+    row("T55-loss", jaxloss.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
+    row("T55-loss-gradient", grad(jaxloss.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+    # own: cosines of vectors whose squares overflow or vanish
+    row("cosine-of-long", jaxloss.cosine_distance, ([1e20, 0.0], [1e20, 1e20]), 1 - np.sqrt(0.5)),
+    row("cosine-of-short", jaxloss.cosine_distance, ([1e-20, 0.0], [1e-20, 1e-20]), 1 - np.sqrt(0.5)),
+    # LogExpFunctions.jl #100
+    row("T59", jaxloss.log_cosh, (1e-4, 0.0), 5e-9),
+    row("T59-gradient", grad(jaxloss.log_cosh), (1e-8, 0.0), 1e-8),
+    # torchmetrics #3488
+    row("T61", values(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [99.30685, 99.30685]),
+    row("T61-gradient", grad(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [0.5, -0.5]),
+    # own: (|e| - delta) + delta
+    row("huber-gradient", grad(jaxloss.huber), (1e-8, 0.0), 1e-8),
+    # keras #2908: infinite, not 1e9; a mask of what has a target is the way out
+    row("T83", jaxloss.absolute_percentage_error, (1.0, 0.0), INF),
+    row(
+        "T83-masked",
+        lambda x, y: grad(jaxloss.absolute_percentage_error)(x, y, where=y != 0),
+        ([1.0, 3.0], [0.0, 2.0]),
+        [0, 0.5],
+    ),
+    row("T83-symmetric", jaxloss.symmetric_absolute_percentage_error, ([0.0, 1.0], [0.0, 0.0]), 1.0),
+    # pytorch #28575: the constant is log 5!, not Stirling's approximation of it
+    row("T78", jaxloss.poisson_nll, (np.log(3.0), 5.0), 3 - 5 * np.log(3) + np.log(120)),
+    row("T78-nothing-counted", jaxloss.poisson_nll, (np.log(3.0), 0.0), 3.0),
+    # own: torch clamps the variance at 1e-6
+    row(
+        "gaussian-of-small-variance",
+        grad(jaxloss.gaussian_nll, 2),
+        (1.0, 1.0 + 2**-14, 2 * np.log(2.0**-14)),
+        0.0,
+    ),
     # optax #1786; log(p / q) + 1, and 0 where the slope is infinite
     row("T65", grad(kl), (ZEROS, UNIFORM), [0, np.log(1.6) + 1, np.log(2.4) + 1, 0]),
     row("T65-q", grad(kl, 1), (ZEROS, UNIFORM), [0, -1.6, -2.4, 0]),
     row("T65-q-zero-too", grad(kl), (ZEROS, [0.0, 0.5, 0.3, 0.2]), [0, np.log(0.8) + 1, np.log(2) + 1, 0]),
     # optax #1786, #473
     row("T67", lambda x: kl(jnp.array([1.0, 0.0]), jax.nn.softmax(x)), ([1.0, 2.0],), np.log1p(np.e)),
+    row("T67-logits", jaxloss.kl_divergence_with_logits, ([0.0, -INF], [1.0, 2.0]), np.log1p(np.e)),
+    row("T67-logits-gradient", grad(jaxloss.kl_divergence_with_logits), ([0.0, -INF], [1.0, 2.0]), [0, 0]),
+    # own: classes that neither can choose
+    row("T67-impossible", jaxloss.kl_divergence_with_logits, ([0.0, 0.0, -INF], [0.0, 0.0, -INF]), 0.0),
+    row("T65-generalized", jaxloss.generalized_kl_divergence, ([0.0, 1.0], [0.0, 2.0]), 1 - np.log(2)),
     # pytorch #43348
     row("T68", kl, ([0.5, 0.5], [0.5, 0.5]), 0.0),
 )
