@@ -108,7 +108,7 @@ def of_p(formula):
 # A complement that is passed beside its argument moves with it.
 COMPOSED = {
     "modulated_log": lambda p, gamma: numerics.modulated_log(p, 1 - p, gamma),
-    "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, 1 - y, weight),
+    "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, weight, 0 * weight),
     # Of the second class.
     "shortfall": lambda x, margin: numerics.shortfall(x, jnp.ones(margin.shape, jnp.int32), margin),
     "sparsemax_surprisal": lambda x: numerics.sparsemax_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
@@ -188,6 +188,16 @@ FORMULAS = {
     "modulated_surprisal": Formula(
         binary.modulated_surprisal,
         [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
+    ),
+    "focal_surprisal": Formula(
+        lambda x, y, gamma, a, b: (
+            a * y * binary.modulated_surprisal(x, gamma) + b * (1 - y) * binary.modulated_surprisal(-x, gamma)
+        ),
+        [
+            (x, y, gamma, 0.25, 0.75)
+            for x in (0.3, -1.0, 17.1, -20.0)
+            for y, gamma in ((1.0, 2.0), (0.0, 0.3), (1.0, 0.0))
+        ],
     ),
     "shifted_surprisal": Formula(
         binary.shifted_surprisal,
@@ -720,6 +730,11 @@ CORNERS = {
         ((1000.0, 0.0), 0, (0, 0)),
         ((-1e4, 0.5), 1e4, (-1, 0)),
     ],
+    "focal_surprisal": [
+        ((INF, 1.0, 2.0, 1.0, 1.0), 0, (0, 0, 0, 0, 0)),
+        ((INF, 0.0, 0.0, 1.0, 3.0), INF, (3, -LARGEST, 0, 0, LARGEST)),
+        ((-INF, 1.0, 2.0, 3.0, 1.0), INF, (-3, LARGEST, 0, LARGEST, 0)),
+    ],
     "shifted_surprisal": [
         ((-INF, 2.0, 0.0), 0, (0, 0, 0)),
         ((-INF, 0.0, 0.25), 0, (0, 0, 0)),
@@ -1019,6 +1034,7 @@ def test_corners(name):
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),
+        ("focal_surprisal", (NAN, 1.0, 2.0, 1.0, 1.0)),
         ("shifted_surprisal", (NAN, 2.0, 0.25)),
         ("sparse_plus", (NAN,)),
         ("project_to_simplex", ([INF, NAN, 0.0],)),

@@ -51,6 +51,7 @@ from jaxloss.numerics.errors import tilted_absolute as tilted_absolute
 from jaxloss.numerics.errors import tilted_smooth_absolute as tilted_smooth_absolute
 from jaxloss.numerics.errors import tilted_square as tilted_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
+from jaxloss.numerics.focal import focal_surprisal as focal_surprisal
 from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
 from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy

@@ -7,7 +7,16 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.distances import safe_norm, unit_vector
-from jaxloss.numerics.elementary import finite_slope, largest_like, log1p, multiply_no_nan, ratio, safe_log, safe_sqrt
+from jaxloss.numerics.elementary import (
+    apart,
+    finite_slope,
+    largest_like,
+    log1p,
+    multiply_no_nan,
+    ratio,
+    safe_log,
+    safe_sqrt,
+)
 from jaxloss.numerics.probabilities import log_excess, log_ratio, rel_entr
 
 _LOG_2 = 0.6931471805599453
@@ -36,11 +45,11 @@ def kl_div(p: Array, q: Array) -> Array:
 @kl_div.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (p, q), (dp, dq) = primals, tangents
+    (p, q), (dp, dq) = apart(*primals), tangents
     slope_p = jnp.where(p == 0, 0, finite_slope(log_ratio(p, q)))
     at_zero = jnp.where(p == 0, 1, -largest_like(p))
     slope_q = jnp.where(q == 0, at_zero, finite_slope(ratio(q - p, q)))
-    return kl_div(p, q), dp * slope_p + dq * slope_q
+    return kl_div(*primals), dp * slope_p + dq * slope_q
 
 
 @jax.custom_jvp

@@ -34,6 +34,7 @@ def _(primals: Any, tangents: Any) -> Any:
     return quotient, dn * reciprocal - dd * finite_slope(quotient * reciprocal)
 
 
+@jax.custom_jvp
 @jax.jit
 def absolute(x: Array) -> Array:
     r"""The absolute value, with subgradient 0 at 0.
@@ -43,7 +44,14 @@ def absolute(x: Array) -> Array:
     >>> jax.grad(absolute)(0.0)
     Array(0., dtype=float32, weak_type=True)
     """
-    return x * jnp.sign(x)
+    return jnp.abs(x)
+
+
+@absolute.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (x,), (dx,) = primals, tangents
+    return absolute(x), jnp.sign(x) * dx
 
 
 @jax.custom_jvp
@@ -280,3 +288,22 @@ def largest_like(x: Array) -> Array:
 def finite_slope(slope: Array) -> Array:
     """An infinite slope as the largest finite number of its sign."""
     return jnp.where(jnp.isinf(slope), jnp.sign(slope) * largest_like(slope), slope)
+
+
+def multiply_bounded(weight: Array, size: Array) -> Array:
+    """`multiply_no_nan` of a size >= 0 by arithmetic alone, of one pass with the sum over it, which a selection is not.
+
+    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first.
+    """
+    some = jnp.square(jnp.sign(weight))
+    return weight * jnp.minimum(size, some / (1 - some))
+
+
+def apart(*arrays: Array) -> Any:
+    """The same numbers, which the compiler takes for others.
+
+    A slope of these shares nothing with the value. What the two shared, as little as 1 - y, XLA on a CPU would write
+    to memory, as long as the data, where computing it twice costs nothing. Even a constant: hence the `one` that goes
+    along with the arrays, and of which a slope makes the constants that its value has too.
+    """
+    return jax.lax.optimization_barrier(arrays)

@@ -57,6 +57,13 @@ def halves(x: Array) -> tuple[Array, Array]:
     return high, x - high
 
 
+def split(x: Array, one: Any = 1.0) -> tuple[Array, Array]:
+    """`halves` of a number below 1e30 by arithmetic alone, which fuses with a sum."""
+    spread = x * ((2.0 ** ((jnp.finfo(x.dtype).nmant + 2) // 2) + 1) * one)
+    high = spread - (spread - x)
+    return high, x - high
+
+
 @jax.custom_jvp
 @jax.jit
 def residual(b: Array, factor: Array, a: Array) -> Array:

@@ -6,8 +6,18 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan, power, ratio, sigmoid, softplus
-from jaxloss.numerics.exact import two_sum
+from jaxloss.numerics.elementary import (
+    apart,
+    finite_slope,
+    log1p,
+    multiply_bounded,
+    multiply_no_nan,
+    power,
+    ratio,
+    sigmoid,
+    softplus,
+)
+from jaxloss.numerics.exact import halves, split, two_sum
 
 
 @jax.custom_jvp
@@ -60,6 +70,75 @@ def _(primals: Any, tangents: Any) -> Any:
     value = _modulation(logit, gamma)
     slope_gamma = multiply_no_nan(value, -softplus(logit))
     return value, dx * (-gamma * sigmoid(logit) * value) + dgamma * slope_gamma
+
+
+@jax.custom_jvp
+@jax.jit
+def focal_surprisal(logit: Array, target: Array, gamma: Array, positive_weight: Array, negative_weight: Array) -> Array:
+    r"""The cost of a target in [0, 1] at a logit, weighed down where the logit is already right.
+
+    $$ w_+\,y\,\sigma(-x)^\gamma \log(1 + e^{-x}) + w_-\,(1 - y)\,\sigma(x)^\gamma \log(1 + e^x) $$
+
+    Both terms are a `modulated_surprisal`, with its corners; here they share the exponential and the logarithm.
+
+    >>> one = jnp.array(1.0)
+    >>> print(f"{focal_surprisal(jnp.array(20.0), one, jnp.array(2.0), one, one):.3e}")
+    8.757e-27
+    """
+    below, above = jnp.maximum(-logit, 0), jnp.maximum(logit, 0)
+    shared = jnp.log1p(jnp.exp(-jnp.abs(logit)))
+    gammas = halves(gamma + jnp.zeros((), logit.dtype))
+    positive = positive_weight * target * _decay(logit, shared, gammas)
+    negative = negative_weight * (1 - target) * _decay(-logit, shared, gammas)
+    return multiply_bounded(positive, below + shared) + multiply_bounded(negative, above + shared)
+
+
+@focal_surprisal.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    dlogit, dtarget, dgamma, dpositive, dnegative = tangents
+    logit, target, gamma, positive_weight, negative_weight, one = apart(*primals, jnp.ones((), primals[0].dtype))
+    zero = one - 1
+    below, above = jnp.maximum(-logit, zero), jnp.maximum(logit, zero)
+    tail = jnp.exp(-jnp.abs(logit))
+    shared = jnp.log1p(tail)
+    gammas = halves(gamma + zero)
+    at_positive, at_negative = _decay(logit, shared, gammas, one), _decay(-logit, shared, gammas, one)
+    rises = logit >= zero
+    # The sigmoids of x and of -x, both without their denominator, which is taken once.
+    right, wrong = jnp.where(rises, one, tail), jnp.where(rises, tail, one)
+
+    positive, negative = positive_weight * target, negative_weight * (one - target)
+    surprise, relief, large = below + shared, above + shared, 2.0**99 * one
+    steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
+    steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
+    change = (negative * steep_negative - positive * steep_positive) / (one + tail) * dlogit
+    for weight, sign, decay, cost, exponent, share, dshare in (
+        (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
+        (negative_weight, -1, at_negative, relief, surprise, one - target, dnegative),
+    ):
+        term = finite_slope(decay * cost)
+        kept = jnp.where((weight * share == 0) & jnp.isinf(cost), 0, term)
+        change = change + sign * finite_slope(weight * kept) * dtarget + share * kept * dshare
+        change = change + weight * share * multiply_no_nan(term, -exponent) * dgamma
+    return focal_surprisal(*primals), change
+
+
+def _decay(logit: Array, shared: Array, gammas: tuple[Array, Array], one: Any = 1.0) -> Array:
+    """The exponential of -gamma (max(x, 0) + shared), true to the last digit: an exact product and a rest.
+
+    The ramp is bounded, and written without two bounds, which XLA would merge to a `clamp` that fuses with no sum.
+    """
+    ramp = (0.5 * one * jnp.minimum(jnp.abs(logit), 2.0**99 * one)) * (one + jnp.sign(logit))
+    high, low = split(ramp, one)
+    gamma_high, gamma_low = gammas
+    steep = gamma_high * high
+    rest = (gamma_high + gamma_low) * shared + (gamma_high * low + gamma_low * ramp)
+    exponent = steep + rest
+    part = exponent - steep
+    lost = (steep - (exponent - part)) + (rest - part)
+    inside = jnp.exp(-exponent)
+    return inside - inside * lost
 
 
 @jax.custom_jvp

@@ -7,51 +7,62 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, ratio, sigmoid, softplus
+from jaxloss.numerics.elementary import apart, finite_slope, multiply_bounded, multiply_no_nan, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
 
 
 @jax.custom_jvp
 @jax.jit
-def logistic_surprisal(logit: Array, target: Array, complement: Array, positive_weight: Array) -> Array:
+def logistic_surprisal(logit: Array, target: Array, positive_weight: Array, smoothing: Array) -> Array:
     r"""The cross entropy of a target in [0, 1] with the sigmoid of a logit, its positive part weighed.
 
-    $$ w\,y\,\log(1 + e^{-x}) + (1 - y) \log(1 + e^x), \qquad
-       \frac{\partial}{\partial x} = (1 - y)\,\sigma(x) - w\,y\,\sigma(-x) $$
+    $$ w\,p\,\log(1 + e^{-x}) + n \log(1 + e^x), \qquad \frac{\partial}{\partial x} = n\,\sigma(x) - w\,p\,\sigma(-x),
+       \qquad p = (1 - s)\,y + s / 2, \quad n = (1 - s)(1 - y) + s / 2 $$
 
-    The complement 1 - y is passed beside y, so that both are exact at their small end; the gradient is that in y. The
-    two terms of each slope, which near x = 0 are nearly equal, are subtracted before they are rounded. At a logit of
-    inf or -inf on the right side the value is 0 and the gradient 0, on the wrong side the value is inf and the gradient
-    in the logit 1 - y or -w y.
+    The two terms of each slope, which near x = 0 are nearly equal, are subtracted before they are rounded. At a logit
+    of inf or -inf on the right side the value is 0 and the gradient 0, on the wrong side the value is inf and the
+    gradient in the logit n or -w p.
 
     >>> logit, one, zero = jnp.array(20.0), jnp.array(1.0), jnp.array(0.0)
-    >>> print(f"{logistic_surprisal(logit, one, zero, one):.3e} {logistic_surprisal(logit, zero, one, one):.3f}")
+    >>> print(f"{logistic_surprisal(logit, one, one, zero):.3e} {logistic_surprisal(logit, zero, one, zero):.3f}")
     2.061e-09 20.000
     """
-    positive = multiply_no_nan(positive_weight * target, softplus(-logit))
-    return positive + multiply_no_nan(complement, softplus(logit))
+    positive, negative = _sides(target, smoothing)
+    positive = positive_weight * positive
+    # The two softplus in one logarithm.
+    ramps = multiply_bounded(positive, jnp.maximum(-logit, 0)) + multiply_bounded(negative, jnp.maximum(logit, 0))
+    return ramps + (positive + negative) * jnp.log1p(jnp.exp(-jnp.abs(logit)))
 
 
 @logistic_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (logit, target, complement, weight), (dlogit, dtarget, _, dweight) = primals, tangents
-    value = logistic_surprisal(logit, target, complement, weight)
-    positive = weight * target
+    dlogit, dtarget, dweight, dsmoothing = tangents
+    logit, target, weight, smoothing, one = apart(*primals, jnp.ones((), primals[0].dtype))
+    positive, negative = _sides(target, smoothing, one)
+    slope_weight = multiply_no_nan(positive, softplus(-logit))
+    positive = weight * positive
     tail = jnp.exp(-jnp.abs(logit))
-    rises = logit >= 0
-    far = jnp.where(rises, complement - positive * tail, complement * tail - positive)
-    near = (complement - positive) + jnp.where(rises, -positive, complement) * jnp.expm1(-jnp.abs(logit))
-    slope_logit = jnp.where(tail > 0.5, near, far) / (1 + tail)
+    rises = logit >= one - 1
+    far = jnp.where(rises, negative - positive * tail, negative * tail - positive)
+    near = (negative - positive) + jnp.where(rises, -positive, negative) * jnp.expm1(-jnp.abs(logit))
+    slope_logit = jnp.where(tail > 0.5, near, far) / (one + tail)
     # softplus(x) is max(x, 0) plus this.
     shared = jnp.log1p(tail)
     slope_target = multiply_no_nan(weight, jnp.maximum(-logit, 0)) - jnp.maximum(logit, 0) + (weight - 1) * shared
-    slope_weight = multiply_no_nan(target, softplus(-logit))
+    value = logistic_surprisal(*primals)
     slope_target, slope_weight = (
         jnp.where(jnp.isinf(slope) & jnp.isfinite(value), 0, finite_slope(slope))
         for slope in (slope_target, slope_weight)
     )
-    return value, slope_logit * dlogit + slope_target * dtarget + slope_weight * dweight
+    mixed = (1 - smoothing) * dtarget + (0.5 - target) * dsmoothing
+    return value, slope_logit * dlogit + slope_target * mixed + slope_weight * dweight
+
+
+def _sides(target: Array, smoothing: Array, one: Any = 1) -> tuple[Array, Array]:
+    """The smoothed target and its complement, both exact at their small end."""
+    positive = (1 - smoothing) * target + 0.5 * smoothing
+    return positive, (1 - smoothing) * (one - target) + 0.5 * smoothing
 
 
 @jax.custom_jvp

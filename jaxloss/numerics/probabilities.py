@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
+    apart,
     finite_slope,
     largest_like,
     log1p,
@@ -73,7 +74,7 @@ def relative_entropy(p: Array, q: Array) -> Array:
 @relative_entropy.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, primals, tangents)[1], axis=-1)
+    return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, apart(*primals), tangents)[1], axis=-1)
 
 
 def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
@@ -166,7 +167,7 @@ def binary_surprisal(p: Array, target: Array) -> Array:
 @binary_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (p, target), (dp, dtarget) = primals, tangents
+    (p, target), (dp, dtarget) = apart(*primals), tangents
     variance = p * (1 - p)
     # At 0 as 1 / (1 - p), at 1 as -1 / p, also in what comes of another derivative.
     at_an_end = jnp.where(p == target, 1 + p - 3 * target, jnp.where(p > target, 1, -1) * largest_like(p))
@@ -176,4 +177,4 @@ def _(primals: Any, tangents: Any) -> Any:
     middle, outer = jnp.where(near, p, 0.5), jnp.where(near, 0.5, p)
     log_odds = jnp.where(near, log1p(ratio(1 - 2 * middle, middle)), safe_log1p(-outer) - safe_log(outer))
     slope_target = jnp.where((p == target) & jnp.isinf(log_odds), 0, finite_slope(log_odds))
-    return binary_surprisal(p, target), slope_p * dp + slope_target * dtarget
+    return binary_surprisal(*primals), slope_p * dp + slope_target * dtarget

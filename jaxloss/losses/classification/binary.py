@@ -4,6 +4,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
     binary_surprisal,
+    focal_surprisal,
     logistic_surprisal,
     modulated_log,
     modulated_surprisal,
@@ -61,9 +62,7 @@ def sigmoid_binary_cross_entropy(
     >>> print(f"{sigmoid_binary_cross_entropy(jnp.array([0.0, 100.0]), jnp.array([1.0, 0.0])):.4f}")
     50.3466
     """
-    positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
-    negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
-    return logistic_surprisal(logits, positive, negative, positive_weight)
+    return logistic_surprisal(logits, targets, positive_weight, label_smoothing)
 
 
 @custom_loss
@@ -122,11 +121,8 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
     >>> print(f"{sigmoid_focal(jnp.array([2.0, -1.0]), jnp.array([1.0, 1.0])):.4f}")
     0.3518
     """
-    positive, negative = targets, 1 - targets
-    if alpha is not None:
-        positive, negative = alpha * positive, (1 - alpha) * negative
-    cost_of_positive = multiply_no_nan(positive, modulated_surprisal(logits, gamma))
-    return cost_of_positive + multiply_no_nan(negative, modulated_surprisal(-logits, gamma))
+    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
+    return focal_surprisal(logits, targets, gamma, positive_weight, negative_weight)
 
 
 @custom_loss
