@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks readme names truth bench bench-head test-lowest clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-head test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -45,6 +45,10 @@ format: $(VENV)/test
 
 notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
 	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/run.py $$notebook --store || exit 1; done
+
+gallery: $(VENV)/demo  ## Draw every loss of the catalogue into notebooks/gallery.ipynb.
+	$(BIN)/python notebooks/gallery.py
+	$(BIN)/python notebooks/run.py notebooks/gallery.ipynb --store
 
 readme: $(VENV)/test  ## Write the table of losses into the README.
 	$(BIN)/python tests/test_docs.py

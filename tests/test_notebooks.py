@@ -9,6 +9,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import jaxloss
+from jaxloss.cli import form
+
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 
 
@@ -34,6 +37,19 @@ def test_splitting(tmp_path):
     assert float(found["mean of 4 means"]) > 1e-3
     one_pass, added, averaged = (float(found[name]) for name in ("one pass", "tallies of 8 batches", "mean of 8 means"))
     assert added == pytest.approx(one_pass, rel=1e-5) != pytest.approx(averaged, rel=1e-2)
+
+
+def test_the_gallery_has_every_loss_with_its_formula_and_is_small():
+    # Whether each can still be drawn is tested with the command line; here, that what is stored is the catalogue's.
+    stored = nbformat.read(NOTEBOOKS / "gallery.ipynb", as_version=4)
+    assert (NOTEBOOKS / "gallery.ipynb").stat().st_size < 3_000_000
+    drawn = {cell.source: cell for cell in stored.cells if cell.cell_type == "code"}
+    prose = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
+    for name, loss in jaxloss.catalogue.items():
+        cell = drawn.get(f'Image(png(picture("{name}")))')
+        assert cell, f"{name} has no picture; run make gallery"
+        assert [shown for shown in cell.outputs if "image/png" in shown.get("data", {})]
+        assert f"$$ {form.read(loss).formula} $$" in prose, f"{name} has another formula; run make gallery"
 
 
 def run(name: str, output: Path) -> tuple[Path, str]:

@@ -1,5 +1,6 @@
 """Pictures: value, slope and curvature of a loss, and of the members of a family on the same axes."""
 
+import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -116,6 +117,16 @@ def picture(name: str, points: int = POINTS) -> Any:
     return _figure([(view, group, "") for view, group in seen], panels, f"{name}\n{text}")
 
 
+def png(figure: Any) -> bytes:
+    """A figure as a small PNG: flat colours need no more than a palette."""
+    from PIL import Image
+
+    drawn, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=80)
+    Image.open(drawn).convert("RGB").quantize(64).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
 def families() -> Iterator[tuple[str, list[str]]]:
     """Losses that share their axes, few enough to be told apart: the axes, with their names."""
     groups: dict[tuple[str, str], list[str]] = {}
@@ -148,7 +159,7 @@ def family_picture(names: Sequence[str], points: int = POINTS) -> Any:
 def _unit(loss: Loss[...]) -> str:
     family = str(loss.__module__).split(".")[2]
     formula = form.read(loss).formula
-    return " (nats)" if family in _IN_NATS and (r"\log" in formula or "D(" in formula) else ""
+    return " (nats)" if family in _IN_NATS and (r"\log" in formula or formula.startswith("D")) else ""
 
 
 def _says_something(values: np.ndarray) -> bool:
