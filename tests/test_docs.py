@@ -10,8 +10,9 @@ import pytest
 
 import jaxloss
 
-README = Path(__file__).parent.parent / "README.md"
-BEGIN, END = "<!-- losses: made by `make readme` -->\n", "<!-- end of losses -->\n"
+PROJECT = Path(__file__).parent.parent
+README = PROJECT / "README.md"
+BEGIN, END = "<!-- {}: made by `make readme` -->\n", "<!-- end of {} -->\n"
 
 
 def table() -> str:
@@ -21,6 +22,24 @@ def table() -> str:
         families.setdefault(loss.__module__.split(".")[2], []).append(f"`{name}`")
     rows = [f"| {family} | {', '.join(names)} |" for family, names in families.items()]
     return "\n".join(["| family | losses |", "|---|---|", *rows]) + "\n"
+
+
+def truth() -> str:
+    """The first rows of the measured table of errors: the head, and one of each library in float32."""
+    rows = [line for line in (PROJECT / "benchmarks" / "truth.md").read_text().splitlines() if line.startswith("|")]
+    measured = ("**jaxloss**", "optax", "torch", "keras")
+    return (
+        "\n".join([*rows[:2], *(row for row in rows if row.startswith(tuple(f"| {m}, float32" for m in measured)))])
+        + "\n"
+    )
+
+
+PARTS = {"losses": table, "truth": truth}
+
+
+def between(text: str, part: str) -> tuple[str, str, str]:
+    head, rest = text.split(BEGIN.format(part))
+    return head, *rest.split(END.format(part))
 
 
 def _snippets():
@@ -45,8 +64,9 @@ def test_the_readme_is_short_enough_to_read():
     assert 120 <= len(README.read_text().splitlines()) <= 160
 
 
-def test_the_table_of_losses_is_the_catalogue():
-    assert README.read_text().split(BEGIN)[1].split(END)[0] == table()
+@pytest.mark.parametrize("part", PARTS)
+def test_the_tables_are_those_that_are_made(part):
+    assert between(README.read_text(), part)[1] == PARTS[part]()
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
@@ -65,5 +85,6 @@ def test_a_docstring_is_a_whole_form(name):
 
 
 if __name__ == "__main__":
-    head, rest = README.read_text().split(BEGIN)
-    README.write_text(head + BEGIN + table() + END + rest.split(END)[1])
+    for part, make in PARTS.items():
+        head, _, rest = between(README.read_text(), part)
+        README.write_text(head + BEGIN.format(part) + make() + END.format(part) + rest)
