@@ -39,6 +39,20 @@ def test_splitting(tmp_path):
     assert added == pytest.approx(one_pass, rel=1e-5) != pytest.approx(averaged, rel=1e-2)
 
 
+def test_choosing(tmp_path):
+    _, printed = run("choosing", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 6
+    is_stored("choosing", pictures=6)
+    # The first number of each row; a name of several sections keeps its last.
+    found = {name.strip(): float(mean) for name, mean in re.findall(r"^(\S.*?)  +(\d\S+) ±", printed, re.MULTILINE)}
+    assert max(found["huber"], found["cauchy"]) < 0.7
+    assert found["poisson_nll"] < found["squared_error of log(1 + y)"]
+    assert found["logit_adjusted_cross_entropy"] > found["softmax_focal"]
+    assert found["sigmoid_binary_cross_entropy"] < min(found["hinge"], found["sigmoid_focal, gamma=2"])
+    assert abs(found["pinball at 0.1 and 0.9"] - 0.8) < abs(found["squared_error, one width"] - 0.8)
+    assert found["generalized_cross_entropy"] > found["symmetric_cross_entropy"] > found["cross entropy"] + 0.1
+
+
 def test_the_gallery_has_every_loss_with_its_formula_and_is_small():
     # Whether each can still be drawn is tested with the command line; here, that what is stored is the catalogue's.
     stored = nbformat.read(NOTEBOOKS / "gallery.ipynb", as_version=4)

@@ -198,6 +198,11 @@ def _draw(axes: Any, view: View, group: list[Line], part: str) -> None:
         style = {"color": _COLOURS[number % 7], "linestyle": _STYLES[number % 7]}
         width = 2.6 - 0.25 * number  # so that a curve under another still shows
         shown = np.where(np.isfinite(values), values, np.nan)
+        if part != "value":
+            # At an end of the domain an infinite derivative is given as 0, by convention: not a point of the curve.
+            for end, beside in ((0, 1), (-1, -2)):
+                if not low <= values[beside] <= high:
+                    shown[end] = np.nan
         axes.plot(line.x, shown, label=line.label or None, linewidth=max(width, 1.2), **style)
         for place, upwards in _exits(values, low, high):
             axes.plot(

@@ -148,7 +148,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             0,
             3,
             _each("spread", (0.5, 1.0), lambda s, x: (
-                    _row(x, 0) + s * jnp.asarray([[1, 0], [-1, 0], [0, 1], [0, -1]], x.dtype),
+                    _row(x, 0)[None] + s * jnp.asarray([[1, 0], [-1, 0], [0, 1], [0, -1]], x.dtype),
                     _constant(x, 0.0, 0.0),
                 )),
         ),
