@@ -66,6 +66,21 @@ def test_the_gallery_has_every_loss_with_its_formula_and_is_small():
         assert f"$$ {form.read(loss).formula} $$" in prose, f"{name} has another formula; run make gallery"
 
 
+def test_the_language_model(tmp_path):
+    _, printed = run("language_model", tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) == 3
+    is_stored("language_model", pictures=3)
+    summary = printed.partition("MiB at 131072")[2]
+    found = {name: row.split() for name, row in re.findall(r"^(.+?)  +(\d.+)", summary, re.MULTILINE)}
+    for name in ("fast, memory=4 MiB", "small, memory=4 MiB"):
+        validation, off, *memory = map(float, found[name])
+        assert validation == pytest.approx(float(found["dense"][0]), abs=1e-3), name
+        assert off < 1e-4, name
+        assert max(memory) < float(found["dense"][-1]) / 100, name
+    assert max(map(float, found["auto"])) < float(found["dense"][-1]) / 20
+    assert float(found["dense"][0]) < float(found["frequencies of words"][0])
+
+
 def run(name: str, output: Path) -> tuple[Path, str]:
     """A notebook, run as `make demo` runs one: the folder of its results, and what it printed."""
     command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / f"{name}.ipynb", "--output", output]
