@@ -37,8 +37,7 @@ def largest_and_others(logits: Array) -> tuple[Array, Array]:
     reference, bound, steep, half, zero = _numbers_of_row(within, most, most / 4, 0.5, 0)
     half_at_largest = jnp.maximum(half - (reference - jnp.minimum(logits, bound)) * steep, zero)
     ties = jnp.maximum(2 * jnp.sum(half_at_largest, axis=-1, keepdims=True) - 1, 0)
-    # Beside an inf as well, a NaN stays one.
-    return largest, jnp.where(jnp.isposinf(largest) & ~jnp.isnan(others), 0, others) + ties
+    return largest, jnp.where(jnp.isposinf(largest), 0, others) + ties
 
 
 def weight(logits: Array, largest: Array, bound: Array) -> Array:
