@@ -174,7 +174,9 @@ def deep_example(rng, items=64, width=16):
     return params, batch
 
 
-@pytest.mark.parametrize("how", ["mean", "sum", lambda t: t["ce"].mean + 0.1 * t["size"].mean], ids=str)
+@pytest.mark.parametrize(
+    "how", ["mean", "sum", lambda t: t["ce"].mean + 0.1 * t["size"].mean], ids=["mean", "sum", "composed"]
+)
 @pytest.mark.parametrize("size", [16, 24])
 def test_a_linear_cost_runs_the_model_once(how, size, rng):
     params, batch = deep_example(rng)
