@@ -36,7 +36,8 @@ def subject(case, options) -> Subject:
 
 
 swept = pytest.mark.parametrize(("case", "options"), list(_rows(every=1)))
-# What the laws about many items try is the mechanism, which is the same for every loss.
+# What the laws about many items and about low precision try is the mechanism, which is the same for every loss; what
+# float32 tells against float64 is tried against 50 digits too.
 sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=3)))
 
 
@@ -113,12 +114,12 @@ def test_labels(subject):
             LAWS["labels"](subject)
 
 
-@swept
+@sampled
 def test_precision(subject):
     LAWS["precision"](subject)
 
 
-@swept
+@sampled
 def test_truth(subject):
     LAWS["truth"](subject)
 
