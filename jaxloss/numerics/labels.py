@@ -4,7 +4,6 @@ A `correction` is what rounding took from each logit. It is far below the last d
 exponential, and has no gradient: that of the logit is the whole one.
 """
 
-import functools
 from typing import Any
 
 import jax
@@ -13,16 +12,12 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves
-from jaxloss.numerics.logits import gap_to, pick, relative, share_of, softmax, sum_of_others, surprisal
-from jaxloss.numerics.partition import largest_and_others
+from jaxloss.numerics.logits import pick, relative, softmax, sum_of_others, surprisal
 from jaxloss.numerics.probabilities import log_probability
-
-# What is not inlined, XLA fuses with nothing around it.
-_inlined = functools.partial(jax.jit, inline=True)
 
 
 @jax.custom_jvp
-@_inlined
+@jax.jit
 def label_surprisal(logits: Array, label: Array, correction: Array | None = None) -> Array:
     r"""The negative log-probability that the softmax of logits gives to a label.
 
@@ -34,59 +29,18 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
     >>> print(f"{label_surprisal(jnp.array([20.0, 0.0]), jnp.array(0)):.3e}")
     2.061e-09
     """
-    label = _wide(label)
-    if correction is not None:
-        gap, error, _, others = relative(logits, correction)
-        return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
-    largest, others = (jnp.squeeze(x, -1) for x in largest_and_others(logits))
-    return gap_to(largest, entry(logits, label)) + jnp.log1p(others)
+    gap, error, _, others = relative(logits, correction)
+    return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
 
 
 @label_surprisal.defjvp
-@_inlined
+@jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
-    return label_surprisal(*primals), jnp.sum(_slope(logits, label, correction) * dx, axis=-1)
-
-
-@jax.custom_jvp
-@_inlined
-def _slope(logits: Array, label: Array, correction: Array | None) -> Array:
-    """The probabilities, but at the label minus what the others have; NaN if it is no class."""
-    label = _wide(label)
+    p, others = softmax(logits, correction)
     known = ((label >= 0) & (label < logits.shape[-1]))[..., None]
-    if correction is not None:
-        p, others = softmax(logits, correction)
-        return jnp.where(known, jnp.where(is_label(logits, label), -others, p), jnp.nan)
-    largest, others = largest_and_others(logits)
-    total, at_label = 1 + others, entry(logits, label)[..., None]
-    rest = jnp.where(at_label == largest, others, total - share_of(at_label, largest)) / total
-    slope = jnp.where(is_label(logits, label), -rest, share_of(logits, largest) / total)
-    return jnp.where(known, slope, jnp.nan)
-
-
-@_slope.defjvp
-@_inlined
-def _(primals: Any, tangents: Any) -> Any:
-    (logits, label, correction), (dx, _, _) = primals, tangents
-    label = _wide(label)
-    known = ((label >= 0) & (label < logits.shape[-1]))[..., None]
-    dp = jax.jvp(lambda x: softmax(x, correction)[0], (logits,), (dx,))[1]
-    return _slope(*primals), jnp.where(known, dp, jnp.nan)
-
-
-def _wide(label: Array) -> Array:
-    """A label of fewer than 32 bits may be too small to number the classes."""
-    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label
-
-
-def entry(values: Array, label: Array) -> Array:
-    """As `pick`, without a derivative: read from its place, unless the row may be split over devices."""
-    if not jax.typeof(values).sharding.mesh.empty:
-        return pick(values, label)
-    known = (label >= 0) & (label < values.shape[-1])
-    index = jnp.where(known, label, 0)[..., None]
-    return jnp.where(known, jnp.squeeze(jnp.take_along_axis(values, index, axis=-1), -1), jnp.nan)
+    slope = jnp.where(known, jnp.where(is_label(logits, label), -others, p), jnp.nan)
+    return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
 
 
 @jax.custom_jvp

@@ -9,10 +9,6 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import apart, finite_slope, multiply_bounded, multiply_no_nan, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.partition import largest_and_others, weight
-
-# What is not inlined, XLA fuses with nothing around it.
-_inlined = functools.partial(jax.jit, inline=True)
 
 
 @jax.custom_jvp
@@ -131,7 +127,7 @@ def pick(values: Array, label: Array) -> Array:
 
 
 @jax.custom_jvp
-@_inlined
+@jax.jit
 def logsumexp(logits: Array) -> Array:
     r"""The log-partition function over the last axis.
 
@@ -142,19 +138,19 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    largest, others = largest_and_others(logits)
-    return jnp.squeeze(largest + jnp.log1p(others), -1)
+    largest = jnp.max(logits, axis=-1)
+    return largest + jnp.log1p(jnp.squeeze(relative(logits, None)[3], -1))
 
 
 @logsumexp.defjvp
-@_inlined
+@jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
     return logsumexp(logits), jnp.sum(softmax(logits, None)[0] * dx, axis=-1)
 
 
 @jax.custom_jvp
-@_inlined
+@jax.jit
 def surprisal(logits: Array) -> Array:
     r"""The negative log-probability of each class of a softmax.
 
@@ -168,12 +164,12 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    largest, others = largest_and_others(logits)
-    return gap_to(largest, logits) + jnp.log1p(others)
+    gap, _, _, others = relative(logits, None)
+    return gap + jnp.log1p(others)
 
 
 @surprisal.defjvp
-@_inlined
+@jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
     dx = _against_largest(logits, dx)
@@ -182,7 +178,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@jax.jit
 def expected_surprisal(targets: Array, logits: Array) -> Array:
     r"""The cross entropy of targets with the softmax of logits, over the last axis.
 
@@ -200,7 +196,7 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
 
 
 @expected_surprisal.defjvp
-@_inlined
+@jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
     p, others = softmax(logits, None)
@@ -211,41 +207,23 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@jax.jit
 def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
-    if correction is None:
-        largest, others = largest_and_others(logits)
-        share, is_largest = share_of(logits, largest), (logits == largest) & (largest > -jnp.inf)
-    else:
-        gap, _, share, others = relative(logits, correction)
-        is_largest = gap == 0
+    gap, _, weight, others = relative(logits, correction)
     total = 1 + others
-    return share / total, jnp.where(is_largest, others, total - share) / total
+    complement = jnp.where(gap == 0, others, total - weight)
+    return weight / total, complement / total
 
 
 @softmax.defjvp
-@_inlined
+@jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits, correction), (dx, _) = primals, tangents
     p, others = softmax(logits, correction)
     dx = _against_largest(logits, dx)
     dp = p * (dx - jnp.sum(p * dx, axis=-1, keepdims=True))
     return (p, others), (dp, -dp)
-
-
-def gap_to(largest: Array, logits: Array) -> Array:
-    """How far logits are below the largest of their row: 0 at it also where it is inf, and inf where all are -inf."""
-    gap = jnp.where((logits == largest) & (largest > -jnp.inf), 0, largest - logits)
-    return jnp.where(jnp.isneginf(logits) & ~jnp.isnan(largest), jnp.inf, gap)
-
-
-def share_of(logits: Array, largest: Array) -> Array:
-    """The exponential of minus the gap: 1 at the largest, 0 at -inf."""
-    most = jnp.finfo(logits.dtype).max
-    within = jnp.where(jnp.isneginf(largest), 0, jnp.minimum(largest, most))
-    near = weight(jnp.minimum(logits, most), within, jnp.full_like(within, most))
-    return jnp.where((logits == largest) & (largest > -jnp.inf), 1, near)
 
 
 def _against_largest(logits: Array, dx: Array) -> Array:

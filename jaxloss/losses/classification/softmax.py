@@ -8,7 +8,6 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
     expected_surprisal,
-    label_surprisal,
     logsumexp,
     multiply_no_nan,
     one_hot,
@@ -146,9 +145,6 @@ def softmax_cross_entropy_with_integer_labels(
     if class_axis_name is not None:
         possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
         return split_cross_entropy(possible, labels, class_axis_name, label_smoothing, z_loss)
-    if isinstance(label_smoothing, int | float) and label_smoothing == 0:
-        possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
-        return label_surprisal(possible, labels) + _z_loss(possible, z_loss)
     targets = one_hot(labels, logits.shape[-1], logits.dtype)
     return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
 
@@ -161,10 +157,5 @@ def _smoothed_cross_entropy(
     possible = (logits > -jnp.inf).astype(logits.dtype)
     uniform = possible / jnp.maximum(jnp.sum(possible), 1)
     targets = (1 - label_smoothing) * targets + label_smoothing * uniform
-    return expected_surprisal(targets, logits) + _z_loss(logits, z_loss)
-
-
-def _z_loss(logits: Array, z_loss: NonNegative) -> Array:
-    if isinstance(z_loss, int | float) and z_loss == 0:
-        return jnp.zeros((), logits.dtype)
-    return multiply_no_nan(z_loss, safe_square(logsumexp(logits)))
+    log_partition = logsumexp(logits)
+    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, safe_square(log_partition))
