@@ -38,8 +38,10 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
     p, others = softmax(logits, correction)
-    known = ((label >= 0) & (label < logits.shape[-1]))[..., None]
-    slope = jnp.where(known, jnp.where(is_label(logits, label), -others, p), jnp.nan)
+    # Split over devices as the probabilities are, which a condition has to be.
+    indicator = is_label(logits, label) & (p >= 0)
+    known = ((label >= 0) & (label < logits.shape[-1]))[..., None] | indicator
+    slope = jnp.where(known, jnp.where(indicator, -others, p), jnp.nan)
     return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
 
 
