@@ -1,9 +1,11 @@
 """Quotients, roots, logarithms, products and the logistic function, each with a slope that is right at the corner."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array
 
@@ -25,13 +27,18 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1), 0)
 
 
-@ratio.defjvp
-@jax.jit
+@functools.partial(ratio.defjvp, symbolic_zeros=True)
 def _(primals: Any, tangents: Any) -> Any:
     (numerator, denominator), (dn, dd) = primals, tangents
     quotient = ratio(numerator, denominator)
     reciprocal = ratio(jnp.ones_like(denominator), denominator)
-    return quotient, dn * reciprocal - dd * finite_slope(quotient * reciprocal)
+    # A mean divides by a number that has no tangent, and then is traced in half the time.
+    if isinstance(dd, SymbolicZero):
+        return quotient, dn * reciprocal
+    by_denominator = -dd * finite_slope(quotient * reciprocal)
+    if isinstance(dn, SymbolicZero):
+        return quotient, by_denominator
+    return quotient, dn * reciprocal + by_denominator
 
 
 @jax.custom_jvp
