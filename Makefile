@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-head test-lowest clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -61,6 +61,9 @@ truth: $(VENV)/peers  ## Measure how far every loss, ours and theirs, is from th
 
 bench: $(VENV)/peers  ## Each loss side by side with its peers, a table and a picture; QUICK=1 takes two minutes.
 	$(BIN)/python benchmarks/losses.py $(if $(QUICK),--quick)
+
+bench-start: $(VENV)/peers  ## What a program waits for: the import, and the first step traced and compiled.
+	$(BIN)/python benchmarks/start.py
 
 bench-head: $(VENV)/peers  ## The language-model head side by side with its peers.
 	$(BIN)/python benchmarks/linear_head.py
