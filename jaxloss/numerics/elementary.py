@@ -1,11 +1,15 @@
 """Quotients, roots, logarithms, products and the logistic function, each with a slope that is right at the corner."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
+
+inlined = functools.partial(jax.jit, inline=True)
+"""Compiled when called alone, and inside another program a part of it, which fuses with what is around."""
 
 
 @jax.custom_jvp
