@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, inlined, ratio
 
+
 @jax.custom_jvp
 @inlined
 def clipped_square(error: Array, delta: Array) -> Array:

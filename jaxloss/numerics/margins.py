@@ -24,8 +24,8 @@ def signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
     >>> print(signed_shortfall(jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, -1.0, 0.0]), jnp.array(1.0)))
     [0.5 1.5 nan]
     """
-    # The root of -0 is -0, and of what is below 0 it is NaN.
-    return jnp.maximum(margin - sign * score, 0) + jnp.sqrt(-jnp.abs(jnp.abs(sign) - 1))
+    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))
+    return jnp.maximum(margin - sign * score, zero_or_nan)
 
 
 @signed_shortfall.defjvp
