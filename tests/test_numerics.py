@@ -224,7 +224,12 @@ FORMULAS = {
         lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
     ),
-    "signed_margin": Formula(lambda f, y: y * f, [(3.0, 1.0), (-1e-30, -1.0), (1e30, -1.0)]),
+    "signed_shortfall": Formula(
+        lambda f, y, m: max(m - y * f, 0), [(0.3, 1.0, 1.0), (3.0, 1.0, 1.0), (-1e-30, -1.0, 0.5), (1e30, -1.0, 1.0)]
+    ),
+    "squared_signed_shortfall": Formula(
+        lambda f, y, m: max(m - y * f, 0) ** 2, [(0.3, 1.0, 1.0), (3.0, 1.0, 1.0), (0.7, -1.0, 0.5), (1e15, -1.0, 1.0)]
+    ),
     "shortfall": Formula(
         lambda x, margin: margin + max(x[0], x[2]) - x[1],
         [(x, 1.0) for (x,) in LOGITS] + [([0.3, 1.3, -1.0], 1.0), ([7.1, 0.1, 7.2], 1e-7)],
@@ -695,9 +700,15 @@ CORNERS = {
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-1,)),
     ],
-    "signed_margin": [
-        ((INF, 1.0), INF, (1, LARGEST)),
-        ((0.0, -1.0), 0, (-1, 0)),
+    "signed_shortfall": [
+        ((1.0, 1.0, 1.0), 0, (-0.5, -0.5, 0.5)),
+        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, -1.0, 1.0), INF, (1, -LARGEST, 1)),
+    ],
+    "squared_signed_shortfall": [
+        ((1.0, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, -1.0, 1.0), INF, (LARGEST, -LARGEST, LARGEST)),
     ],
     "shortfall": [
         (([1.0, -INF, 0.0], 1.0), INF, ([1, -1, 0], 1)),
@@ -974,7 +985,7 @@ CORNERS = {
 
 
 # They have one at hand for a label that is no class, and a NaN is refused however it is made.
-WITH_A_NAN = {"signed_margin", "shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
+WITH_A_NAN = {"shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
@@ -1030,8 +1041,9 @@ def test_corners(name):
         ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
-        ("signed_margin", (1.0, NAN)),
-        ("signed_margin", (1.0, 0.0)),
+        ("signed_shortfall", (2.0, NAN, 1.0)),
+        ("signed_shortfall", (2.0, 0.0, 1.0)),
+        ("squared_signed_shortfall", (2.0, 0.5, 1.0)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),

@@ -71,7 +71,8 @@ from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
-from jaxloss.numerics.margins import signed_margin as signed_margin
+from jaxloss.numerics.margins import signed_shortfall as signed_shortfall
+from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_shortfall
 from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
