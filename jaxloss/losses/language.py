@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval
 from jaxloss.numerics import (
+    cross_entropy,
     expected_surprisal,
-    linear_cross_entropy_sum,
+    linear_softmax_sum,
     logsumexp,
     multiply_no_nan,
     one_hot,
@@ -26,6 +27,8 @@ def _weighted_sum(
     embedding: Array | None,
     weights: Array,
     *,
+    label_smoothing: Any,
+    z_loss: Any,
     class_axis_name: Any,
     **options: Any,
 ) -> Any:
@@ -34,13 +37,16 @@ def _weighted_sum(
     shared = columns.ndim == 2 and all(x is None or x.ndim == 1 for x in (bias, class_mask))
     if not shared or labels.shape != hidden.shape[:-1]:
         return NotImplemented
-    return linear_cross_entropy_sum(
+    return linear_softmax_sum(
+        cross_entropy,
         hidden,
         labels,
         columns,
         bias,
         class_mask,
         weights,
+        each={},
+        shared={"label_smoothing": label_smoothing, "z_loss": z_loss},
         classes_first=kernel is None,
         axis_name=class_axis_name,
         **options,
