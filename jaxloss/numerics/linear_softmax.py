@@ -150,12 +150,12 @@ def rebased(rows: Rows, largest: Array) -> Rows:
     factor = jnp.exp(rows.largest - largest)
     if rows.ties is None or rows.moment is None:
         return rows._replace(largest=largest, others=rows.others * factor)
-    moved = rows.largest != largest
+    moved = (rows.largest != largest).astype(factor.dtype)
     everything = rows.others + rows.ties
     return rows._replace(
         largest=largest,
-        others=jnp.where(moved, everything, rows.others) * factor,
-        ties=jnp.where(moved, 0, rows.ties),
+        others=(rows.others + moved * rows.ties) * factor,
+        ties=(1 - moved) * rows.ties,
         moment=rows.moment * factor + multiply_no_nan(everything * factor, largest - rows.largest),
     )
 
