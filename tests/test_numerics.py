@@ -461,7 +461,8 @@ VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one ou
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
     # Those of matrices, of numbers that are not real, and of many rows at once have tests of their own.
-    elsewhere = {"one_hot", "pick", "interval_of", "energy", "linear_cross_entropy_sum", "split_cross_entropy"}
+    elsewhere = {"one_hot", "pick", "interval_of", "energy", "Softmax", "cross_entropy"}
+    elsewhere |= {"linear_softmax_sum", "linked_softmax", "split_cross_entropy"}
     assert public == set(FORMULAS) | elsewhere
 
 

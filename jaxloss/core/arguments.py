@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.signature import Core, show
-from jaxloss.core.term import RESERVED, Term, is_label, is_mask
-from jaxloss.core.types import Array
+from jaxloss.core.term import RESERVED, Term
+from jaxloss.core.types import Array, is_label, is_mask
 
 Shape = tuple[int, ...]
 _LIMITS = (
