@@ -683,6 +683,10 @@ CORNERS = {
     "robust_cost": [
         ((0.0, 2.0), 0, (0, 0)),
     ],
+    "student_t_surprisal": [
+        ((INF, 0.0, INF), INF, (LARGEST, -LARGEST, 0)),
+        ((1.0, INF, INF), INF, (0, 1, 0)),
+    ],
     "hyperbolic_well": [
         ((0.0, 2.0), 0, (0, 0)),
         ((-INF, 2.0), INF, (-0.5, 0)),
