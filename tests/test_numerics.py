@@ -436,6 +436,10 @@ def wing(x, width, curvature):
     return width * mp.log1p(min(e, width) / curvature) + max(e - width, 0)
 
 
+# Also where the square of the quotient is beyond float32.
+WELLS = [(3.7, 0.3), (-0.7, 2.0), (0.1, 2.0), (1e-20, 1e-10), (-1e20, 1e25), (1e26, 1e20), (1e-30, 1e-34), (3e36, 1e36)]
+WELLS += [(1e-20, 1e-25), (-1e12, 1e-7), (1e-10, 1e-34)]
+DEEP_WELLS = [(x * c, c) for x in (9.3, -13.1, 15.7, 17.3) for c in (0.3, 1e-30, 1e-37)]
 SHAPES = [(x, scale) for x in (3.7, -0.7, 0.1) for scale in (0.3, 2.0)]
 FORMULAS |= {
     "difference": Formula(lambda x, y: [x - y, x - y], [(3.0, 1.0), (0.5, 2.0)]),
@@ -444,6 +448,10 @@ FORMULAS |= {
     "biweight": Formula(
         lambda x, c: c**2 / 6 * (1 - (1 - min((x / c) ** 2, 1)) ** 3), [(0.3, 1.0), (-1.3, 4.685), (0.999, 1.0)]
     ),
+    "hyperbolic_well": Formula(lambda x, c: (x / c) ** 2 / (1 + mp.sqrt(1 + (x / c) ** 2)), WELLS[:-1]),
+    "logarithmic_well": Formula(lambda x, c: mp.log1p((x / c) ** 2 / 2), [*WELLS, (-1e30, 1e-20)]),
+    "rational_well": Formula(lambda x, c: 2 / (1 + (2 * c / x) ** 2), WELLS),
+    "gaussian_well": Formula(lambda x, c: -mp.expm1(-((x / c) ** 2) / 2), [*WELLS, *DEEP_WELLS]),
     "logarithmic_hinge": Formula(wing, [(0.3, 10.0, 2.0), (-3.0, 1.0, 0.5), (1e-10, 1.0, 2.0), (1e10, 1.0, 2.0)]),
 }
 COMPOSED |= {
@@ -451,6 +459,7 @@ COMPOSED |= {
     "robust_cost": lambda x, scale: numerics.robust_cost(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
     "robust_influence": lambda x, scale: numerics.robust_influence(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
     "biweight": lambda x, c: numerics.biweight(x, c - jnp.abs(x), c),
+    "gaussian_well": lambda x, c: numerics.gaussian_well(x, jnp.zeros_like(x), c),
     "logarithmic_hinge": lambda x, width, curvature: numerics.logarithmic_hinge(
         x, jnp.abs(x) - width, width, curvature
     ),
@@ -679,6 +688,26 @@ CORNERS = {
     ],
     "robust_cost": [
         ((0.0, 2.0), 0, (0, 0)),
+    ],
+    "student_t_surprisal": [
+        ((INF, 0.0, INF), INF, (LARGEST, -LARGEST, 0)),
+        ((1.0, INF, INF), INF, (0, 1, 0)),
+    ],
+    "hyperbolic_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), INF, (-0.5, 0)),
+    ],
+    "logarithmic_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), INF, (0, -1)),
+    ],
+    "rational_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), 2, (0, 0)),
+    ],
+    "gaussian_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), 1, (0, 0)),
     ],
     "biweight": [
         ((0.0, 1.0), 0, (0, 0)),

@@ -105,3 +105,7 @@ from jaxloss.numerics.special import stirling_error as stirling_error
 from jaxloss.numerics.tempered import tempered_divergence as tempered_divergence
 from jaxloss.numerics.tempered import tempered_surprisal as tempered_surprisal
 from jaxloss.numerics.tweedie import power_deviance as power_deviance
+from jaxloss.numerics.wells import gaussian_well as gaussian_well
+from jaxloss.numerics.wells import hyperbolic_well as hyperbolic_well
+from jaxloss.numerics.wells import logarithmic_well as logarithmic_well
+from jaxloss.numerics.wells import rational_well as rational_well
