@@ -48,8 +48,9 @@ def linear_softmax_sum(
 
     `strategy` is "fast": the logits of some rows exist, and their gradient is formed beside their value, in three
     products of matrices for value and gradient; "small": a tile of logits exists at a time, four products; or "auto":
-    fast, if the logits of enough rows fit `memory` bytes. Inside `shard_map`, `axis_name` names the mesh axes over
-    which the classes of kernel, bias and class_mask are split; what is given else is the same on all of them.
+    fast, if the logits of enough rows fit `memory` bytes, but on a CPU small for bfloat16. Inside
+    `shard_map`, `axis_name` names the mesh axes over which the classes of kernel, bias and class_mask are split; what
+    is given else is the same on all of them.
 
     >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 40.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> def focal(softmax, power):
@@ -201,7 +202,9 @@ def _tiling(
         taken = _divisor(rows, min(affordable, most * mesh.size), shards)
         return Tiling(taken, classes, True, classes_first, False, True, axis_name, dtype)
     affordable = int(memory // (classes * size))
-    if strategy == "small" or (strategy == "auto" and affordable < min(rows, enough)):
+    # Where products are cheap, as in a CPU's units for bfloat16, the traffic of logits kept costs more than a fourth.
+    cheap = words and kernel.dtype == jnp.bfloat16
+    if strategy == "small" or (strategy == "auto" and (cheap or affordable < min(rows, enough))):
         side = max(2 ** int(math.log2(memory / size) / 2), 128)
         return Tiling(
             _even(rows, min(side, tile[0])), min(side, tile[1]), False, classes_first, words, False, axis_name, dtype
