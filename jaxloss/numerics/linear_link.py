@@ -1,6 +1,5 @@
 """A loss of the softmax of a linear head over many rows: what is given, made ready for the sweep."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -166,9 +165,8 @@ def _bound(
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     given = Given({name: real(x) for name, x in each.items()}, {name: real(x) for name, x in arrays.items()})
-    name = getattr(link, "__name__", type(link).__name__)
-    shapes = {n: jax.ShapeDtypeStruct((), x.dtype) for n, x in given.each.items()} | given.shared
-    return Link.of(name, functools.partial(link, **fixed), dtype, shapes), given
+    shapes = {name: jax.ShapeDtypeStruct((), x.dtype) for name, x in given.each.items()}
+    return Link.of(link, fixed, dtype, shapes | given.shared), given
 
 
 def _columns(labels: Array) -> Array:
