@@ -67,7 +67,8 @@ def linear_softmax_cross_entropy(
         class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which kernel, bias, class_mask and embedding
             are split by classes. Labels count over all of them.
         strategy: "fast" forms the gradient of some rows beside their value (three products), "small" forms a tile of
-            logits twice (four); "auto" is fast where the logits of enough rows fit `memory`.
+            logits twice (four); "auto" is fast where the logits of enough rows fit `memory`, but on a CPU small for
+            bfloat16.
         memory: How many bytes the logits at hand may take; None is 32 MiB on a CPU and 2 GiB elsewhere, or an eighth of
             the kernel if that is more.
 
