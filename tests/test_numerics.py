@@ -266,6 +266,17 @@ FORMULAS = {
         lambda y, x, t1, t2: bi_tempered_cross_entropy(x, y, t1, t2),
         [(y, [1.0, -2.0, 0.5], *t) for y in ([0.7, 0.2, 0.1], [0.05, 0.9, 0.05]) for t in ((0.8, 1.3), (0.5, 2.0))],
     ),
+    "polynomial_surprisal": Formula(
+        lambda t, x, w: mp.fsum(
+            tj * (log_partition(x) - xj + w * (1 - mp.exp(xj - log_partition(x)))) for tj, xj in zip(t, x, strict=True)
+        ),
+        [
+            ([0.2, 0.5, 0.3], [1.0, -2.0, 0.5], 2.0),
+            ([0.0, 0.5, 0.5], [20.3, 0.1, -1.0], -1.5),
+            ([0.1, 0.7, 0.2], [0.3, 0.7, 0.2], -1.0),
+            ([1.0, 0.0, 0.0], [20.3, 0.1, -1.0], 0.0),
+        ],
+    ),
     "expected_complement": Formula(
         lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
@@ -960,6 +971,10 @@ CORNERS = {
     ],
     "tempered_divergence": [
         (([0.0, 1.0], [-INF, 0.0], 1.0, 1.0), 0, (ZEROS, ZEROS, 0, 0)),
+    ],
+    "polynomial_surprisal": [
+        (([0.0, 1.0], [0.0, -INF], -1.0), INF, ([0, LARGEST], [1, -1], 1)),
+        (([0.0, 1.0], [-INF, 0.0], -1.0), 0, (ZEROS, ZEROS, 0)),
     ],
     "expected_complement": [
         (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),

@@ -113,15 +113,23 @@ def _(primals: Any, tangents: Any) -> Any:
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
     change = (negative * steep_negative - positive * steep_positive) / (one + tail) * dlogit
+    slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
         (negative_weight, -1, at_negative, relief, surprise, one - target, dnegative),
     ):
         term = finite_slope(decay * cost)
         kept = jnp.where((weight * share == 0) & jnp.isinf(cost), 0, term)
-        change = change + sign * finite_slope(weight * kept) * dtarget + share * kept * dshare
+        slope_target = slope_target + sign * finite_slope(weight * kept)
+        change = change + share * kept * dshare
         change = change + weight * share * multiply_no_nan(term, -exponent) * dgamma
-    return focal_surprisal(*primals), change
+    # Near 0 the costs of the two classes are nearly equal: their difference, of which nothing cancels.
+    inside = jnp.where(jnp.abs(logit) < one, logit, zero)
+    near = (jnp.abs(logit) < one) & (gamma * jnp.abs(inside) < one)
+    spared = jnp.where(near, relief, zero)
+    grown = positive_weight * inside + negative_weight * (jnp.expm1(gamma * inside) * spared)
+    difference = at_positive * ((positive_weight - negative_weight) * spared - grown)
+    return focal_surprisal(*primals), change + jnp.where(near, difference, slope_target) * dtarget
 
 
 def _decay(logit: Array, shared: Array, gammas: tuple[Array, Array], one: Any = 1.0) -> Array:

@@ -71,7 +71,7 @@ def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
             steep = gamma * sigmoid * value + exp(-gamma * softplus(z)) * (1 - sigmoid)
             slopes.append(share * of_target * steep)
             values.append(share * value)
-    return 0, (max(slopes), max(values))
+    return 0, (max(slopes), 0 if alpha is None else max(values))
 
 
 def _terms_of_shifted(x, gamma, shift):
@@ -160,7 +160,7 @@ CASES = (
         ),
         hard=hard_logits,
         terms=_terms_of_sigmoid_focal,
-        why="what pulls down and what pulls up may balance at a soft target, and the costs of the classes do near 0",
+        why="what pulls down and what pulls up may balance at a soft target, and costs of unequal weight anywhere",
     ),
     Case(
         "asymmetric",
