@@ -187,7 +187,10 @@ FORMULAS = {
     ),
     "modulated_surprisal": Formula(
         binary.modulated_surprisal,
-        [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
+        [
+            *((x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)),
+            *((x, 5.0) for x in np.random.default_rng(0).uniform(-1, 1, 200)),
+        ],
     ),
     "focal_surprisal": Formula(
         lambda x, y, gamma, a, b: (
