@@ -187,7 +187,10 @@ FORMULAS = {
     ),
     "modulated_surprisal": Formula(
         binary.modulated_surprisal,
-        [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
+        [
+            *((x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)),
+            *((x, 5.0) for x in np.random.default_rng(0).uniform(-1, 1, 200)),
+        ],
     ),
     "focal_surprisal": Formula(
         lambda x, y, gamma, a, b: (
@@ -270,6 +273,17 @@ FORMULAS = {
     "tempered_divergence": Formula(
         lambda y, x, t1, t2: bi_tempered_cross_entropy(x, y, t1, t2),
         [(y, [1.0, -2.0, 0.5], *t) for y in ([0.7, 0.2, 0.1], [0.05, 0.9, 0.05]) for t in ((0.8, 1.3), (0.5, 2.0))],
+    ),
+    "polynomial_surprisal": Formula(
+        lambda t, x, w: mp.fsum(
+            tj * (log_partition(x) - xj + w * (1 - mp.exp(xj - log_partition(x)))) for tj, xj in zip(t, x, strict=True)
+        ),
+        [
+            ([0.2, 0.5, 0.3], [1.0, -2.0, 0.5], 2.0),
+            ([0.0, 0.5, 0.5], [20.3, 0.1, -1.0], -1.5),
+            ([0.1, 0.7, 0.2], [0.3, 0.7, 0.2], -1.0),
+            ([1.0, 0.0, 0.0], [20.3, 0.1, -1.0], 0.0),
+        ],
     ),
     "expected_complement": Formula(
         lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
@@ -972,6 +986,10 @@ CORNERS = {
     ],
     "tempered_divergence": [
         (([0.0, 1.0], [-INF, 0.0], 1.0, 1.0), 0, (ZEROS, ZEROS, 0, 0)),
+    ],
+    "polynomial_surprisal": [
+        (([0.0, 1.0], [0.0, -INF], -1.0), INF, ([0, LARGEST], [1, -1], 1)),
+        (([0.0, 1.0], [-INF, 0.0], -1.0), 0, (ZEROS, ZEROS, 0)),
     ],
     "expected_complement": [
         (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),

@@ -79,6 +79,7 @@ from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_
 from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
+from jaxloss.numerics.polynomial import polynomial_surprisal as polynomial_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
