@@ -9,6 +9,7 @@ from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
+    inlined,
     largest_like,
     log1p,
     multiply_no_nan,
@@ -19,7 +20,7 @@ from jaxloss.numerics.elementary import (
     xlog1py,
     xlogy,
 )
-from jaxloss.numerics.exact import exact_sum
+from jaxloss.numerics.exact import grid_above, on_grid
 
 
 @jax.custom_jvp
@@ -50,7 +51,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def relative_entropy(p: Array, q: Array) -> Array:
     r"""The sum of `rel_entr` over the last axis, true also for distributions that are nearly the same.
 
@@ -63,18 +64,39 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
     4.768e-07
     """
-    difference = p - q
-    half = ratio(difference, p + q)
-    near = jnp.abs(half) <= 1 / 3  # within a factor of 2, where the difference is exact
-    bracket = log_excess(p, difference, jnp.where(near, half, 0), bits=3)
-    inner = jnp.sum(jnp.where(near, bracket, rel_entr(p, q)), axis=-1)
-    return inner + exact_sum(jnp.where(near, difference, 0))
+    grid, one = grid_above(jnp.abs(p - q)), jnp.ones((), p.dtype)
+    high = _high_digits(*apart(p, q, grid, one))
+    rest, excess = _rest_and_excess(p, q, grid, *apart(one))
+    return jnp.sum(high, axis=-1) + jnp.sum(rest + excess, axis=-1)
 
 
 @relative_entropy.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, apart(*primals), tangents)[1], axis=-1)
+
+
+def _high_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
+    return on_grid(p - _nearest(p, q, one), grid)
+
+
+def _rest_and_excess(p: Array, q: Array, grid: Array, one: Array) -> tuple[Array, Array]:
+    """With `_high_digits`, two parts of p log(p / q): the difference p - c, which is exact, and what is left.
+
+    c is `_nearest`. Left are p log(p / c) - (p - c) and p log(c / q), which is 0 where q is that near itself.
+    """
+    near = _nearest(p, q, one)
+    difference = p - near
+    positive = jnp.maximum(near, float(jnp.finfo(p.dtype).tiny) * one)
+    bracket = log_excess(p, difference, difference / (p + positive), bits=3)
+    # Where p is 0 the quotient is lifted above 1, which keeps its logarithm finite.
+    excess = bracket - p * jnp.log((q + (positive - near)) / positive)
+    return difference - on_grid(difference, grid), excess
+
+
+def _nearest(p: Array, q: Array, one: Array) -> Array:
+    """Of the numbers within a factor of 2 of p, the one nearest to q."""
+    return jnp.minimum(jnp.maximum(q, 0.5 * one * p), p + p)
 
 
 def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
@@ -84,10 +106,11 @@ def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
     it is worth `bits`: 3 for |half| up to 1/3, 2 up to 1/2.
     """
     square = jnp.square(half)
-    series = jnp.zeros_like(half)
-    for order in range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2):
+    orders = range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2)
+    series = 1 / orders[0]
+    for order in orders[1:]:
         series = series * square + 1 / order
-    return difference * half + 2 * p * (half * square * series)
+    return half * (difference + (p + p) * (square * series))
 
 
 def log_ratio(p: Array, q: Array) -> Array:
