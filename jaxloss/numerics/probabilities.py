@@ -64,10 +64,11 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
     4.768e-07
     """
-    grid, one = grid_above(jnp.abs(p - q)), jnp.ones((), p.dtype)
-    high = _high_digits(*apart(p, q, grid, one))
-    rest, excess = _rest_and_excess(p, q, grid, *apart(one))
-    return jnp.sum(high, axis=-1) + jnp.sum(rest + excess, axis=-1)
+    # Three sums, each of numbers of its own: what two of them shared would be written to memory.
+    first = apart(p, q, grid_above(jnp.abs(p - q)), jnp.ones((), p.dtype))
+    second = apart(*first)
+    high, low, excess = _high_digits(*first), _low_digits(*second), _excess(p, q, *apart(first[-1]))
+    return jnp.sum(excess, axis=-1) + (jnp.sum(high, axis=-1) + jnp.sum(low, axis=-1))
 
 
 @relative_entropy.defjvp
@@ -80,18 +81,21 @@ def _high_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
     return on_grid(p - _nearest(p, q, one), grid)
 
 
-def _rest_and_excess(p: Array, q: Array, grid: Array, one: Array) -> tuple[Array, Array]:
-    """With `_high_digits`, two parts of p log(p / q): the difference p - c, which is exact, and what is left.
+def _low_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
+    difference = p - _nearest(p, q, one)
+    return difference - on_grid(difference, grid)
 
-    c is `_nearest`. Left are p log(p / c) - (p - c) and p log(c / q), which is 0 where q is that near itself.
+
+def _excess(p: Array, q: Array, one: Array) -> Array:
+    """By arithmetic alone, what p log(p / q) has beyond the difference p - c, which is exact; c is `_nearest`.
+
+    That is p log(p / c) - (p - c), and p log(c / q), which is 0 where q is that near itself.
     """
     near = _nearest(p, q, one)
-    difference = p - near
-    positive = jnp.maximum(near, float(jnp.finfo(p.dtype).tiny) * one)
+    difference, positive = p - near, jnp.maximum(near, float(jnp.finfo(p.dtype).tiny) * one)
     bracket = log_excess(p, difference, difference / (p + positive), bits=3)
     # Where p is 0 the quotient is lifted above 1, which keeps its logarithm finite.
-    excess = bracket - p * jnp.log((q + (positive - near)) / positive)
-    return difference - on_grid(difference, grid), excess
+    return bracket - p * jnp.log((q + (positive - near)) / positive)
 
 
 def _nearest(p: Array, q: Array, one: Array) -> Array:
