@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, largest_like
+from jaxloss.numerics.elementary import finite_slope, inlined, largest_like
 from jaxloss.numerics.exact import residual, sum_of_three, two_sum
 
 
@@ -170,7 +170,7 @@ def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array]:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def excess(x: Array, y: Array, allowed: Array) -> Array:
     r"""By how much two numbers differ more than is allowed, true to the last digit.
 
@@ -187,7 +187,7 @@ def excess(x: Array, y: Array, allowed: Array) -> Array:
 
 
 @excess.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, y, allowed), (dx, dy, dallowed) = primals, tangents
     value = excess(x, y, allowed)
