@@ -12,13 +12,12 @@ from jaxloss.numerics.elementary import (
     inlined,
     largest_like,
     log1p,
+    multiply_bounded,
     multiply_no_nan,
     power,
     ratio,
     safe_log,
     safe_log1p,
-    xlog1py,
-    xlogy,
 )
 from jaxloss.numerics.exact import grid_above, on_grid
 
@@ -172,7 +171,7 @@ def log_probability(p: Array, complement: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def binary_surprisal(p: Array, target: Array) -> Array:
     r"""The cross entropy of a target in [0, 1] with the probability p of a one.
 
@@ -188,17 +187,17 @@ def binary_surprisal(p: Array, target: Array) -> Array:
     >>> print(binary_surprisal(wrong, right), jax.grad(binary_surprisal)(right, right))
     inf -1.0
     """
-    return -(xlogy(target, p) + xlog1py(1 - target, -p))
+    return multiply_bounded(target, -jnp.log(p)) + multiply_bounded(1 - target, -log1p(-p))
 
 
 @binary_surprisal.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (p, target), (dp, dtarget) = apart(*primals), tangents
-    variance = p * (1 - p)
+    (p, target, one), (dp, dtarget) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    variance = p * (one - p)
     # At 0 as 1 / (1 - p), at 1 as -1 / p, also in what comes of another derivative.
-    at_an_end = jnp.where(p == target, 1 + p - 3 * target, jnp.where(p > target, 1, -1) * largest_like(p))
-    slope_p = jnp.where(variance == 0, at_an_end, ratio(p - target, variance))
+    at_an_end = jnp.where(p == target, one + p - 3 * target, jnp.sign(p - target) * largest_like(p))
+    slope_p = jnp.where(variance == 0, at_an_end, (p - target) / jnp.where(variance == 0, one, variance))
 
     near = jnp.abs(p - 0.5) < 0.25
     middle, outer = jnp.where(near, p, 0.5), jnp.where(near, 0.5, p)
