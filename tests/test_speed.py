@@ -15,6 +15,7 @@ ELEMENTS = 2**20
 TEMPORARIES = {
     "squared_error": (0, 0),
     "absolute_error": (0, 0),
+    "squared_log_error": (0, 0.25),
     "huber": (0, 0),
     "smooth_l1": (0, 0),
     "log_cosh": (0, 0),
