@@ -110,7 +110,7 @@ def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
     """
     square = jnp.square(half)
     orders = range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2)
-    series = 1 / orders[0]
+    series: Any = 1 / orders[0]
     for order in orders[1:]:
         series = series * square + 1 / order
     return half * (difference + (p + p) * (square * series))
