@@ -238,14 +238,14 @@ def side_by_side(n: int, d: int, v: int, dtype: Any, rounds: int) -> dict[str, t
     truth = true_gradients(*arrays)
     say(f"\n{n} x {d} x {v} {jnp.dtype(dtype).name}, value and both gradients, {rounds} rounds")
     say(
-        f"{'':<28}{'least ms':>10}{'ratio':>8}{'quartiles':>14}"
+        f"{'':<28}{'least ms':>10}{'ratio':>8}{'quartiles':>16}"
         f"{'MiB':>9}{'products':>10}{'error dx':>11}{'error dW':>11}"
     )
     found = {}
     for name in calls:
         ratios = [one / other for one, other in zip(times[name], times["dense"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        line = f"{name:<28}{min(times[name]) * 1e3:>10.1f}{middle:>8.3f}{f'{low:.2f} to {high:.2f}':>14}"
+        line = f"{name:<28}{min(times[name]) * 1e3:>10.1f}{middle:>8.3f}{f'{low:.2f} to {high:.2f}':>16}"
         if name in programs:
             memory = mebibytes(programs[name])
             dots = products(gradient_of(costs[name]), *arrays) / (n * d * v)
@@ -273,7 +273,7 @@ def entropy_bonus(softmax: Any) -> Any:
 
 def a_link(link: Callable[..., Any], extras: int, n: int, d: int, v: int, rounds: int) -> None:
     """A loss by `linear_softmax_loss`, and the same formula of log_softmax."""
-    hidden, labels, kernel = example(n, d, v, jnp.float32)
+    hidden, kernel, labels = example(n, d, v, jnp.float32)
     extra = [0.1 * jax.random.normal(jax.random.key(i), (n,)) - 11 * (i == 0) for i in range(extras)]
 
     def from_logits(hidden: Any, labels: Any, *extra: Any, kernel: Any) -> jax.Array:

@@ -14,7 +14,8 @@ ELEMENTS = 2**20
 # In arrays of the size of the data: those of the value, and of value and gradient.
 TEMPORARIES = {
     "squared_error": (0, 0),
-    "absolute_error": (0, 1),
+    "absolute_error": (0, 0),
+    "squared_log_error": (0, 0.25),
     "huber": (0, 0),
     "smooth_l1": (0, 0),
     "log_cosh": (0, 0),
@@ -23,10 +24,15 @@ TEMPORARIES = {
     "cauchy": (0, 0),
     "geman_mcclure": (0, 0),
     "welsch": (0, 0),
+    "binary_cross_entropy": (0, 0),
     "sigmoid_binary_cross_entropy": (0, 0),
     "sigmoid_focal": (0, 0),
+    "hinge": (0, 0),
+    "squared_hinge": (0, 0),
+    "perceptron": (0, 0),
     "generalized_kl_divergence": (1, 1),
-    "kl_divergence": (2, 2),
+    "kl_divergence": (0, 0),
+    "total_variation_distance": (0, 0),
 }
 
 
