@@ -186,8 +186,13 @@ def _(primals: Any, tangents: Any) -> Any:
     at_largest = weight_of_largest(largest, origin)
     mean, count = mean_gap_and_count(logits, largest)
     value = jnp.squeeze(mean + jnp.log1p(others / at_largest), -1)
-    uniform = (logits > -jnp.inf).astype(logits.dtype) / jnp.maximum(count, 1)
-    return value, jnp.sum((_probabilities(logits, origin, at_largest + others) - uniform) * dx, axis=-1)
+    total, classes = at_largest + others, jnp.maximum(count, 1)
+    uniform = (logits > -jnp.inf).astype(logits.dtype) / classes
+    # At the largest by the complements of both, which are 0 where it is the only one.
+    slope = jnp.where(
+        logits == largest, (classes - 1) / classes - others / total, _probabilities(logits, origin, total) - uniform
+    )
+    return value, jnp.sum(slope * dx, axis=-1)
 
 
 @jax.custom_jvp
