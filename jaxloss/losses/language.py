@@ -80,7 +80,7 @@ def linear_softmax_cross_entropy(
         TypeError: The labels are not integers; not exactly one of kernel and embedding is given; `memory` is traced.
         ValueError: An option is out of range, or `strategy` is an unknown name.
 
-    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, equation 4; without the logits:
+    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, its softmax; without the logits:
     Wijmans et al. (2024), Cut your losses in large-vocabulary language models, section 4; cap: Gemma Team (2024), Gemma
     2, section 2; classes over devices: Shoeybi et al. (2019), Megatron-LM, section 3.
 

@@ -57,8 +57,8 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
     Raises:
         TypeError: An argument is unknown.
 
-    Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions,
-    equation 4.
+    Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions, its
+    Poly-1.
 
     >>> print(f"{poly_cross_entropy(jnp.array([2.0, 0.0, 0.0]), jnp.array([1, 0, 0]), epsilon=2.0):.4f}")
     0.6656

@@ -33,7 +33,7 @@ def categorical_cross_entropy(probabilities: Input, targets: Input) -> Array:
     Corners: 0 log 0 = 0. A class that has a target and no probability costs inf, with the largest finite number for
     gradient. Probabilities are never clipped and need not sum to 1.
 
-    Source: Good (1952), Rational decisions, section 6.
+    Source: Good (1952), Rational decisions, its logarithmic score.
 
     >>> import jax.numpy as jnp
     >>> print(f"{categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), jnp.array([1, 0, 0])):.3f}")
@@ -59,7 +59,7 @@ def sparse_categorical_cross_entropy(probabilities: Input, labels: Input) -> Arr
     Raises:
         TypeError: The labels are not integers.
 
-    Source: Good (1952), Rational decisions, section 6.
+    Source: Good (1952), Rational decisions, its logarithmic score.
 
     >>> import jax.numpy as jnp
     >>> print(f"{sparse_categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), 0):.3f}")
@@ -95,7 +95,7 @@ def softmax_cross_entropy(
     Raises:
         ValueError: An option is out of range.
 
-    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, equation 4; smoothing: Szegedy
+    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, its softmax; smoothing: Szegedy
     et al. (2016), Rethinking the Inception architecture, section 7; z-loss: Chowdhery et al. (2022), PaLM, section 5.
 
     >>> import jax.numpy as jnp
