@@ -223,6 +223,7 @@ FORMULAS = {
     ),
     "logsumexp": Formula(log_partition, LOGITS),
     "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
+    "uniform_surprisal": Formula(lambda x: log_partition(x) - mp.fsum(x) / 3, LOGITS),
     "expected_surprisal": Formula(
         lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
@@ -928,6 +929,13 @@ CORNERS = {
         (([INF, 0.0],), [0, INF], ([[0, 0], [1, -1]],)),
         (([LARGEST, -LARGEST],), [0, INF], ([[0, 0], [1, -1]],)),
     ],
+    "uniform_surprisal": [
+        (([-INF, 0.0],), 0, (ZEROS,)),
+        (([0.0, INF],), INF, ([-0.5, 0.5],)),
+        (([INF, INF],), LOG2, (ZEROS,)),
+        (([-INF, -INF],), 0, (ZEROS,)),
+        (([LARGEST, -LARGEST],), LARGEST, ([0.5, -0.5],)),
+    ],
     "expected_surprisal": [
         (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
         (([1.0, 0.0], [-INF, 0.0]), INF, ([LARGEST, 0], [-1, 1])),
@@ -938,6 +946,7 @@ CORNERS = {
     "label_surprisal": [
         (([0.0, -INF],), INF, ([1, -1],)),
         (([0.0, INF],), 0, (ZEROS,)),
+        (([INF, INF],), LOG2, ([0.5, -0.5],)),
         (([-INF, -INF],), INF, ([0, -1],)),
     ],
     "label_complement": [
@@ -1088,10 +1097,12 @@ def test_corners(name):
         ("softmax_relative_entropy", ([NAN, -INF], [0.0, 1.0], 1.0)),
         ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
+        ("uniform_surprisal", ([NAN, INF],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
         ("signed_shortfall", (2.0, NAN, 1.0)),
         ("signed_shortfall", (2.0, 0.0, 1.0)),
         ("squared_signed_shortfall", (2.0, 0.5, 1.0)),
+        ("label_surprisal", ([NAN, INF],)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),

@@ -73,6 +73,7 @@ from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.logits import uniform_surprisal as uniform_surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_shortfall as signed_shortfall
 from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_shortfall
