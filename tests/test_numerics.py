@@ -597,6 +597,7 @@ def test_value_and_gradient(name, dtype):
 
 
 @formulas
+@pytest.mark.sampled(2)
 def test_second_order(name):
     columns, exact = rounded(FORMULAS[name].points[:2], np.float64)
     every = tuple(range(len(columns)))

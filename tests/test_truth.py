@@ -247,12 +247,14 @@ sampled_defaults = pytest.mark.parametrize("name", list(rows(every=3, options=Fa
 
 
 @every_row
+@pytest.mark.sampled(2)
 def test_value_is_true(name):
     worst = largest_error_of_value(name, np.float32)
     assert worst.error <= ROW[name].case.ulp[0], worst
 
 
 @every_row
+@pytest.mark.sampled(2)
 def test_gradient_is_true(name):
     worst = largest_error_of_gradient(name, np.float32)
     assert worst.error <= ROW[name].case.ulp[1], worst
