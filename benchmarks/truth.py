@@ -173,7 +173,7 @@ def measured(names: list[str]) -> Iterator[str]:
     )
     yield ""
     yield (
-        "The truth is the formula of the loss in 200 digits, at the inputs as they are rounded to the format: ordinary "
+        "The truth is the formula of the loss in 250 digits, at the inputs as they are rounded to the format: ordinary "
         "ones, near-equal ones, corners, and extremes (`tests/cases/`). An error is counted in ulp, the spacing of the "
         "format at the truth; for a gradient, at its largest component; where a formula subtracts what is nearly "
         "equal, at the largest term (`terms` of the case), for all libraries alike. JAX and keras (on JAX) are jitted, "

@@ -63,6 +63,7 @@ from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_div
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.language import linear_softmax_cross_entropy as linear_softmax_cross_entropy
+from jaxloss.losses.language import linear_softmax_loss as linear_softmax_loss
 from jaxloss.losses.likelihood.continuous import gamma_nll as gamma_nll
 from jaxloss.losses.likelihood.continuous import gaussian_nll as gaussian_nll
 from jaxloss.losses.likelihood.continuous import laplace_nll as laplace_nll

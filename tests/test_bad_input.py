@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import inspect
+import itertools
 import re
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -343,8 +345,39 @@ out_of_range = pytest.mark.parametrize(
 def numbers(value):
     yield value
     yield from (np.float32(value), np.float64(value), np.float16(value))
-    if value == int(value) if value == value else False:
+    if np.isfinite(value) and value == int(value):
         yield from (np.int32(value), np.int64(value))
+    yield np.array(value)
+
+
+def outside(interval):
+    yield from (end for end in (interval.gt, interval.lt) if end is not None)
+    yield from (end - 1 for end in (interval.gt, interval.ge) if end is not None)
+    yield from (end + 1 for end in (interval.lt, interval.le) if end is not None)
+
+
+# Every option of the catalogue that has a range, and what is out of it.
+RANGED = {
+    (name, option): [value for interval in hint.__metadata__ for value in outside(interval)]
+    for name, loss in jaxloss.catalogue.items()
+    for option, hint in typing.get_type_hints(loss.__wrapped__, include_extras=True).items()
+    if hasattr(hint, "__metadata__")
+}
+RANGED["tweedie_deviance", "power"].append(0.5)
+
+
+@pytest.mark.parametrize(("name", "option"), RANGED)
+def test_every_number_out_of_range_is_refused(name, option):
+    loss = jaxloss.catalogue[name]
+    parameters = inspect.signature(loss).parameters.values()
+    required = {p.name: ONES[:CLASSES] for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+    for number in itertools.chain.from_iterable(map(numbers, RANGED[name, option])):
+        with refused(ValueError, f"{name}: {option} must be "):
+            loss(*arrays_of(loss), **required | {option: number})
+
+
+def test_many_options_have_a_range():
+    assert {("student_t_nll", "degrees_of_freedom"), ("wing", "curvature"), ("ldam", "scale")} <= set(RANGED)
 
 
 @out_of_range
@@ -380,8 +413,8 @@ def test_a_traced_option_is_never_checked(name, option, expected, value):
 
 def test_a_concrete_array_as_option_is_never_checked():
     # Below 0 the parabola is never near: delta (|e| - delta / 2) at e = 2 is -2.5.
-    for delta in (jnp.float32(-1.0), np.array(-1.0)):
-        assert huber(np.float32(2.0), 0.0, delta=delta) == -2.5
+    for delta in (jnp.float32(-1.0), np.array([-1.0])):
+        assert huber(np.float32([2.0]), np.float32([0.0]), delta=delta) == -2.5
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ def speed() -> str:
 SHOWN = (
     "huber",
     "sigmoid_binary_cross_entropy",
-    "softmax_cross_entropy",
     "softmax_cross_entropy_with_integer_labels",
     "kl_divergence",
 )

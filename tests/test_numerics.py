@@ -224,7 +224,12 @@ FORMULAS = {
         lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
     ),
-    "signed_margin": Formula(lambda f, y: y * f, [(3.0, 1.0), (-1e-30, -1.0), (1e30, -1.0)]),
+    "signed_shortfall": Formula(
+        lambda f, y, m: max(m - y * f, 0), [(0.3, 1.0, 1.0), (3.0, 1.0, 1.0), (-1e-30, -1.0, 0.5), (1e30, -1.0, 1.0)]
+    ),
+    "squared_signed_shortfall": Formula(
+        lambda f, y, m: max(m - y * f, 0) ** 2, [(0.3, 1.0, 1.0), (3.0, 1.0, 1.0), (0.7, -1.0, 0.5), (1e15, -1.0, 1.0)]
+    ),
     "shortfall": Formula(
         lambda x, margin: margin + max(x[0], x[2]) - x[1],
         [(x, 1.0) for (x,) in LOGITS] + [([0.3, 1.3, -1.0], 1.0), ([7.1, 0.1, 7.2], 1e-7)],
@@ -431,6 +436,10 @@ def wing(x, width, curvature):
     return width * mp.log1p(min(e, width) / curvature) + max(e - width, 0)
 
 
+# Also where the square of the quotient is beyond float32.
+WELLS = [(3.7, 0.3), (-0.7, 2.0), (0.1, 2.0), (1e-20, 1e-10), (-1e20, 1e25), (1e26, 1e20), (1e-30, 1e-34), (3e36, 1e36)]
+WELLS += [(1e-20, 1e-25), (-1e12, 1e-7), (1e-10, 1e-34)]
+DEEP_WELLS = [(x * c, c) for x in (9.3, -13.1, 15.7, 17.3) for c in (0.3, 1e-30, 1e-37)]
 SHAPES = [(x, scale) for x in (3.7, -0.7, 0.1) for scale in (0.3, 2.0)]
 FORMULAS |= {
     "difference": Formula(lambda x, y: [x - y, x - y], [(3.0, 1.0), (0.5, 2.0)]),
@@ -439,6 +448,10 @@ FORMULAS |= {
     "biweight": Formula(
         lambda x, c: c**2 / 6 * (1 - (1 - min((x / c) ** 2, 1)) ** 3), [(0.3, 1.0), (-1.3, 4.685), (0.999, 1.0)]
     ),
+    "hyperbolic_well": Formula(lambda x, c: (x / c) ** 2 / (1 + mp.sqrt(1 + (x / c) ** 2)), WELLS[:-1]),
+    "logarithmic_well": Formula(lambda x, c: mp.log1p((x / c) ** 2 / 2), [*WELLS, (-1e30, 1e-20)]),
+    "rational_well": Formula(lambda x, c: 2 / (1 + (2 * c / x) ** 2), WELLS),
+    "gaussian_well": Formula(lambda x, c: -mp.expm1(-((x / c) ** 2) / 2), [*WELLS, *DEEP_WELLS]),
     "logarithmic_hinge": Formula(wing, [(0.3, 10.0, 2.0), (-3.0, 1.0, 0.5), (1e-10, 1.0, 2.0), (1e10, 1.0, 2.0)]),
 }
 COMPOSED |= {
@@ -446,6 +459,7 @@ COMPOSED |= {
     "robust_cost": lambda x, scale: numerics.robust_cost(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
     "robust_influence": lambda x, scale: numerics.robust_influence(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
     "biweight": lambda x, c: numerics.biweight(x, c - jnp.abs(x), c),
+    "gaussian_well": lambda x, c: numerics.gaussian_well(x, jnp.zeros_like(x), c),
     "logarithmic_hinge": lambda x, width, curvature: numerics.logarithmic_hinge(
         x, jnp.abs(x) - width, width, curvature
     ),
@@ -456,7 +470,8 @@ VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one ou
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
     # Those of matrices, of numbers that are not real, and of many rows at once have tests of their own.
-    elsewhere = {"one_hot", "pick", "interval_of", "energy", "linear_cross_entropy_sum", "split_cross_entropy"}
+    elsewhere = {"one_hot", "pick", "interval_of", "energy", "Softmax", "cross_entropy"}
+    elsewhere |= {"linear_softmax_sum", "linked_softmax", "split_cross_entropy"}
     assert public == set(FORMULAS) | elsewhere
 
 
@@ -674,6 +689,26 @@ CORNERS = {
     "robust_cost": [
         ((0.0, 2.0), 0, (0, 0)),
     ],
+    "student_t_surprisal": [
+        ((INF, 0.0, INF), INF, (LARGEST, -LARGEST, 0)),
+        ((1.0, INF, INF), INF, (0, 1, 0)),
+    ],
+    "hyperbolic_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), INF, (-0.5, 0)),
+    ],
+    "logarithmic_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), INF, (0, -1)),
+    ],
+    "rational_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), 2, (0, 0)),
+    ],
+    "gaussian_well": [
+        ((0.0, 2.0), 0, (0, 0)),
+        ((-INF, 2.0), 1, (0, 0)),
+    ],
     "biweight": [
         ((0.0, 1.0), 0, (0, 0)),
         ((-1.0, 1.0), 1 / 6, (0, 1 / 3)),
@@ -695,9 +730,15 @@ CORNERS = {
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-1,)),
     ],
-    "signed_margin": [
-        ((INF, 1.0), INF, (1, LARGEST)),
-        ((0.0, -1.0), 0, (-1, 0)),
+    "signed_shortfall": [
+        ((1.0, 1.0, 1.0), 0, (-0.5, -0.5, 0.5)),
+        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, -1.0, 1.0), INF, (1, -LARGEST, 1)),
+    ],
+    "squared_signed_shortfall": [
+        ((1.0, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
+        ((INF, -1.0, 1.0), INF, (LARGEST, -LARGEST, LARGEST)),
     ],
     "shortfall": [
         (([1.0, -INF, 0.0], 1.0), INF, ([1, -1, 0], 1)),
@@ -974,7 +1015,7 @@ CORNERS = {
 
 
 # They have one at hand for a label that is no class, and a NaN is refused however it is made.
-WITH_A_NAN = {"signed_margin", "shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
+WITH_A_NAN = {"shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
@@ -1030,8 +1071,9 @@ def test_corners(name):
         ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
-        ("signed_margin", (1.0, NAN)),
-        ("signed_margin", (1.0, 0.0)),
+        ("signed_shortfall", (2.0, NAN, 1.0)),
+        ("signed_shortfall", (2.0, 0.0, 1.0)),
+        ("squared_signed_shortfall", (2.0, 0.5, 1.0)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.signature import Core, show
-from jaxloss.core.term import RESERVED, Term, is_label, is_mask
-from jaxloss.core.types import Array
+from jaxloss.core.term import RESERVED, Term
+from jaxloss.core.types import Array, is_label, is_mask
 
 Shape = tuple[int, ...]
 _LIMITS = (
@@ -219,8 +219,13 @@ def cast(arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
 
 
 def _checked_option(term: Term, name: str, value: Any) -> Any:
-    """The option, its range checked if it is a plain number; an int where a float is due is that float."""
-    default = term.parameters[name].default
+    """The option, its range checked if it is a plain number; an int where a float is due is that float.
+
+    A NumPy number is the Python number that it stands for, so that no term has to know two kinds.
+    """
+    default, given = term.parameters[name].default, value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        value = value.item()
     limits = [
         (sign, getattr(interval, limit), holds)
         for interval in term.ranges.get(name, ())
@@ -228,11 +233,11 @@ def _checked_option(term: Term, name: str, value: Any) -> Any:
         if getattr(interval, limit, None) is not None
     ]
     if limits and not _is_number(value) and not (value is None and default is None):
-        raise TypeError(f"{term.name}: {name} must be a number or an array, got {value!r}.")
-    if isinstance(value, int | float | np.number):
+        raise TypeError(f"{term.name}: {name} must be a number or an array, got {given!r}.")
+    if isinstance(value, int | float):
         if not all(holds(value, bound) for _, bound, holds in limits):
             expected = " and ".join(f"{sign}{bound}" for sign, bound, _ in limits)
-            raise ValueError(f"{term.name}: {name} must be {expected}, got {value!r}.")
+            raise ValueError(f"{term.name}: {name} must be {expected}, got {given!r}.")
         if isinstance(value, int) and not isinstance(value, bool) and (limits or isinstance(default, float)):
             return float(value)
     return value
@@ -240,7 +245,7 @@ def _checked_option(term: Term, name: str, value: Any) -> Any:
 
 def _is_number(value: Any) -> bool:
     return (isinstance(value, int | float) and not isinstance(value, bool)) or (
-        isinstance(value, np.ndarray | np.generic | jax.Array) and _is_real(value.dtype)
+        isinstance(value, np.ndarray | jax.Array) and _is_real(value.dtype)
     )
 
 
@@ -250,7 +255,7 @@ def prepare_options(term: Term, options: Mapping[str, Any], values: Shape, dtype
 
 
 def _prepared(term: Term, name: str, option: Any, values: Shape, dtype: Any) -> Any:
-    if not isinstance(option, np.ndarray | np.generic | jax.Array) or option.dtype == bool:
+    if not isinstance(option, np.ndarray | jax.Array) or option.dtype == bool:
         return option
     array = jnp.asarray(option).astype(dtype)
     if term.signature is not None or array.ndim == 0:

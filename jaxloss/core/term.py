@@ -95,13 +95,3 @@ class Term:
         except Exception:  # annotations are free text, and may name what cannot be found
             hints = {}
         return {name: getattr(hints[name], "__metadata__", ()) for name in self.options if name in hints}
-
-
-def is_label(array_name: str) -> bool:
-    """Whether a parameter of this name takes integers."""
-    return array_name.split("_")[-1] in ("label", "labels")
-
-
-def is_mask(array_name: str) -> bool:
-    """Whether a parameter of this name takes booleans."""
-    return array_name.split("_")[-1] == "mask"

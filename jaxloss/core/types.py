@@ -41,3 +41,13 @@ def computing_dtype(arrays: Iterable[Array]) -> Any:
     if not deciding:
         return jax.dtypes.canonicalize_dtype(float)
     return jnp.dtype(jnp.float64 if jnp.float64 in deciding else jnp.float32)
+
+
+def is_label(array_name: str) -> bool:
+    """Whether a parameter of this name takes integers."""
+    return array_name.split("_")[-1] in ("label", "labels")
+
+
+def is_mask(array_name: str) -> bool:
+    """Whether a parameter of this name takes booleans."""
+    return array_name.split("_")[-1] == "mask"

@@ -1,14 +1,20 @@
-"""Language: the head of a model with a large vocabulary, and its loss."""
+"""Language: the head of a model with a large vocabulary, and the losses of its softmax."""
 
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 
-from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval
+from jaxloss.core.loss import Loss, custom_loss
+from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval, is_label, is_mask
 from jaxloss.numerics import (
+    cross_entropy,
     expected_surprisal,
-    linear_cross_entropy_sum,
+    linear_softmax_sum,
+    linked_softmax,
     logsumexp,
     multiply_no_nan,
     one_hot,
@@ -17,34 +23,9 @@ from jaxloss.numerics import (
 )
 
 
-def _weighted_sum(
-    hidden: Array,
-    labels: Array,
-    kernel: Array | None,
-    bias: Array | None,
-    class_mask: Array | None,
-    embedding: Array | None,
-    weights: Array,
-    *,
-    class_axis_name: Any,
-    **options: Any,
-) -> Any:
-    columns = _the_one(kernel, embedding)
-    _check(options["strategy"], options["memory"])
-    shared = columns.ndim == 2 and all(x is None or x.ndim == 1 for x in (bias, class_mask))
-    if not shared or labels.shape != hidden.shape[:-1]:
-        return NotImplemented
-    return linear_cross_entropy_sum(
-        hidden,
-        labels,
-        columns,
-        bias,
-        class_mask,
-        weights,
-        classes_first=kernel is None,
-        axis_name=class_axis_name,
-        **options,
-    )
+def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: Any) -> Any:
+    shared = {"label_smoothing": label_smoothing, "z_loss": z_loss}
+    return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, **options)
 
 
 @custom_loss(signature="(d),(),(d,v),(v),(v),(v,d)->()", weighted_sum=_weighted_sum)
@@ -107,17 +88,8 @@ def linear_softmax_cross_entropy(
     >>> print(f"{linear_softmax_cross_entropy(hidden, labels, kernel):.4f}")
     0.2757
     """
-    columns = _the_one(kernel, embedding)
-    _check(strategy, memory)
-    if class_mask is not None:
-        columns = jnp.where(class_mask if kernel is not None else class_mask[:, None], columns, 0)
-    logits = hidden @ columns if embedding is None else columns @ hidden
-    if bias is not None:
-        logits = logits + bias
-    if softcap is not None:
-        logits = softcap * jnp.tanh(logits / softcap)
-    if class_mask is not None:
-        logits = jnp.where(class_mask, logits, -jnp.inf)
+    name = "linear_softmax_cross_entropy"
+    logits = _logits(name, hidden, kernel, bias, class_mask, embedding, softcap, strategy, memory)
     if class_axis_name is not None:
         return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
     possible = (logits > -jnp.inf).astype(logits.dtype)
@@ -126,18 +98,202 @@ def linear_softmax_cross_entropy(
     return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, safe_square(logsumexp(logits)))
 
 
-def _the_one(kernel: Array | None, embedding: Array | None) -> Array:
+def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:
+    r"""Makes a loss of the head of a language model, without its logits, of a formula of the softmax of one token.
+
+    $$ \varphi(S(x, y), e), \qquad x = c \tanh\frac{h^T W + b}{c}, \qquad
+       S = \Big(-\log p_y,\; \sum_{j \ne y} p_j,\; -\frac{1}{k} \sum_j \log p_j,\; -\sum_j p_j \log p_j,\; \log Z\Big),
+       \qquad p_j = \frac{e^{x_j}}{Z} $$
+
+    The formula is differentiated by JAX, and gives the gradient of each row of logits; the rest is the sweep of
+    `linear_softmax_cross_entropy`, with its counts of products, its memory and its modes. Each of these is one line of
+    a decorated function `(softmax, ...)`:
+
+    - label smoothing: `(1 - s) * softmax.surprisal + s * softmax.mean_surprisal`
+    - focal: `softmax.complement**gamma * softmax.surprisal`
+    - an entropy bonus: `softmax.surprisal - beta * softmax.entropy`
+    - REINFORCE: `advantage * softmax.surprisal`
+
+    Args:
+        link: `link(softmax, *arrays, **options)`, phi, gives one number for one token. `softmax` has the numbers
+            `surprisal` (-log p of the label), `complement` (1 - p of the label), `mean_surprisal` (over the k classes
+            that may be chosen), `entropy` and `log_partition`, in the order above, each exact where it is small; what
+            is not read is not computed. Further positional parameters are arrays, a number for each token; keyword-only
+            ones are options, as of `custom_loss`. What is differentiated is passed, not closed over.
+
+    The loss takes `hidden` and `labels`, the arrays of the link, then `kernel`, `bias`, `class_mask`, `embedding`, and
+    the options of both: all of `linear_softmax_cross_entropy` but `label_smoothing` and `z_loss`.
+
+    Corners: a label outside 0 to v - 1 gives NaN: mask it with `where=`. A label behind the class mask has an infinite
+    surprisal and the complement 1. Where a part of the link has an infinite slope, its gradient has what JAX makes of
+    it: `softmax.complement**0.5` at a confident label, say.
+
+    Raises:
+        TypeError: The link is not a function, or its parameters are not as above.
+        ValueError: The link does not give one number, or does not use the softmax; raised when the loss is called.
+
+    Source: without the logits: Wijmans et al. (2024), Cut your losses in large-vocabulary language models, section 4;
+    the example: Schulman et al. (2017), Proximal policy optimization algorithms, equation 7.
+
+    >>> import jax.numpy as jnp
+    >>> import jaxloss
+    >>> @jaxloss.linear_softmax_loss
+    ... def clipped_policy(softmax, old_log_probability, advantage, *, clip=0.2):
+    ...     ratio = jnp.exp(-softmax.surprisal - old_log_probability)
+    ...     return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 1 - clip, 1 + clip) * advantage)
+    >>> hidden, labels, kernel = jnp.eye(2), jnp.array([0, 2]), jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    >>> print(f"{clipped_policy(hidden, labels, jnp.array([-1.0, -0.6]), jnp.array([1.0, -1.0]), kernel):.4f}")
+    -0.0751
+    """
+    if not callable(link) or isinstance(link, Loss):
+        raise TypeError(f"linear_softmax_loss takes a function of a softmax, got {type(link).__name__}.")
+    term = _Linked(link)
+    signature = f"(d),(){',()' * len(term.extra)},(d,v),(v),(v),(v,d)->()"
+    return custom_loss(term, signature=signature, weighted_sum=_LinkedSum(term))
+
+
+_OF_A_HEAD = {
+    name: parameter
+    for name, parameter in inspect.signature(linear_softmax_cross_entropy.__wrapped__).parameters.items()
+    if name not in ("label_smoothing", "z_loss")
+}
+"""What every loss of a head takes: hidden and labels, of each token; the arrays that all share; options."""
+
+
+@dataclass(unsafe_hash=True)
+class _Linked:
+    """The loss of one token. To Python it is the link, with the parameters of a head."""
+
+    link: Callable[..., Any]
+
+    def __post_init__(self) -> None:
+        functools.update_wrapper(self, self.link)
+        self.__name__ = getattr(self.link, "__name__", type(self.link).__name__)
+        _, *own = self._parameters_of_link()
+        self.extra = tuple(p.name for p in own if p.kind is p.POSITIONAL_OR_KEYWORD)
+        hidden, labels, *head = _OF_A_HEAD.values()
+        arrays, options = own[: len(self.extra)], own[len(self.extra) :]
+        columns = [p for p in head if p.kind is p.POSITIONAL_OR_KEYWORD]
+        parameters = [hidden, labels, *arrays, *columns, *options, *head[len(columns) :]]
+        self.__signature__ = inspect.Signature(parameters)
+        self.__annotations__ = {p.name: p.annotation for p in parameters}
+
+    def _parameters_of_link(self) -> list[inspect.Parameter]:
+        own = list(inspect.signature(self.link).parameters.values())
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        if not own or own[0].kind is own[0].KEYWORD_ONLY or any(p.kind not in by_name for p in own[1:]):
+            raise TypeError(
+                f"{self.__name__} must take the softmax of a token, then arrays and options, each by its name; "
+                f"it takes ({', '.join(map(str, own))})."
+            )
+        taken = [p.name for p in own[1:] if p.name in _OF_A_HEAD]
+        if taken:
+            raise TypeError(
+                f"{self.__name__} declares {taken[0]!r}, which every loss of a head has already; rename it."
+            )
+        return own
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Linked, (self.link,)
+
+    def split(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+        """By name: the arrays of the link, its options, and all that is of the head."""
+        named = dict(zip(self.__signature__.parameters, arrays, strict=False)) | options
+        extra = {name: named[name] for name in self.extra}
+        of_head = {name: named[name] for name in _OF_A_HEAD}
+        return extra, {name: x for name, x in options.items() if name not in of_head}, of_head
+
+    def __call__(self, *arrays: Any, **options: Any) -> Array:
+        extra, own, head = self.split(arrays, options)
+        labels, axis_name = head.pop("labels"), head.pop("class_axis_name")
+        return linked_softmax(self.link, _logits(self.__name__, **head), labels, axis_name, extra | own)
+
+
+@dataclass(frozen=True)
+class _LinkedSum:
+    """The weighted sum over many tokens."""
+
+    term: _Linked
+
+    def __call__(self, *arrays: Any, **options: Any) -> Any:
+        weights = arrays[-1]
+        extra, own, head = self.term.split(arrays[:-1], options)
+        real = {
+            name: x if x is None or is_label(name) or is_mask(name) else x.astype(weights.dtype)
+            for name, x in extra.items()
+        }
+        each = {name: x for name, x in real.items() if x is not None and x.shape == weights.shape}
+        shared = {name: x for name, x in real.items() if name not in each}
+        return _linked_sum(self.term.__name__, self.term.link, each, own | shared, weights=weights, **head)
+
+
+def _linked_sum(
+    name: str,
+    link: Callable[..., Any],
+    each: dict[str, Array],
+    shared: dict[str, Any],
+    hidden: Array,
+    labels: Array,
+    kernel: Array | None,
+    bias: Array | None,
+    class_mask: Array | None,
+    embedding: Array | None,
+    weights: Array,
+    *,
+    class_axis_name: Any,
+    **options: Any,
+) -> Any:
+    columns = _columns(name, kernel, embedding, options["strategy"], options["memory"])
+    one_head = columns.ndim == 2 and all(x is None or x.ndim == 1 for x in (bias, class_mask))
+    if not one_head or labels.shape != hidden.shape[:-1]:
+        return NotImplemented
+    return linear_softmax_sum(
+        link,
+        hidden,
+        labels,
+        columns,
+        bias,
+        class_mask,
+        weights,
+        each=each,
+        shared=shared,
+        classes_first=kernel is None,
+        axis_name=class_axis_name,
+        **options,
+    )
+
+
+def _logits(
+    name: str,
+    hidden: Array,
+    kernel: Array | None,
+    bias: Array | None,
+    class_mask: Array | None,
+    embedding: Array | None,
+    softcap: Any,
+    strategy: str,
+    memory: Any,
+) -> Array:
+    """Of one token; -inf where a class may not be chosen."""
+    columns = _columns(name, kernel, embedding, strategy, memory)
+    if class_mask is not None:
+        columns = jnp.where(class_mask if kernel is not None else class_mask[:, None], columns, 0)
+    logits = hidden @ columns if embedding is None else columns @ hidden
+    if bias is not None:
+        logits = logits + bias
+    if softcap is not None:
+        logits = softcap * jnp.tanh(logits / softcap)
+    return logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
+
+
+def _columns(name: str, kernel: Array | None, embedding: Array | None, strategy: Any, memory: Any) -> Array:
+    """The one of kernel and embedding that is given, and the sentences for what cannot be."""
+    if strategy not in ("auto", "fast", "small"):
+        raise ValueError(f"{name}: strategy must be auto, fast or small, got {strategy!r}.")
+    if memory is not None and not isinstance(memory, int | float):
+        raise TypeError(f"{name}: memory must be a number of bytes, as shapes depend on it, got {memory!r}.")
     if kernel is not None and embedding is None:
         return kernel
     if embedding is not None and kernel is None:
         return embedding
-    raise TypeError("linear_softmax_cross_entropy: give one of kernel [d, v] and embedding [v, d].")
-
-
-def _check(strategy: Any, memory: Any) -> None:
-    if strategy not in ("auto", "fast", "small"):
-        raise ValueError(f"linear_softmax_cross_entropy: strategy must be auto, fast or small, got {strategy!r}.")
-    if memory is not None and not isinstance(memory, int | float):
-        raise TypeError(
-            f"linear_softmax_cross_entropy: memory must be a number of bytes, as shapes depend on it, got {memory!r}."
-        )
+    raise TypeError(f"{name}: give one of kernel [d, v] and embedding [v, d].")

@@ -59,7 +59,7 @@ def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> A
     >>> print(f"{charbonnier(3.0, 0.0, scale=4.0):.4f}")
     0.2500
     """
-    return numerics.hyperbola(numerics.ratio(prediction - target, jnp.asarray(scale, target.dtype)), 1.0)
+    return numerics.hyperbolic_well(prediction - target, scale)
 
 
 @custom_loss
@@ -84,8 +84,7 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     >>> print(f"{cauchy(2.0, 0.0):.4f}")
     1.0986
     """
-    error, lost = numerics.difference(prediction, target)
-    return numerics.robust_cost(error, lost, 0.0, scale)
+    return numerics.logarithmic_well(prediction - target, scale)
 
 
 @custom_loss
@@ -110,8 +109,7 @@ def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) ->
     >>> print(f"{geman_mcclure(2.0, 0.0):.4f}")
     1.0000
     """
-    error, lost = numerics.difference(prediction, target)
-    return numerics.robust_cost(error, lost, -2.0, scale)
+    return numerics.rational_well(prediction - target, scale)
 
 
 @custom_loss
@@ -138,7 +136,7 @@ def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     0.8647
     """
     error, lost = numerics.difference(prediction, target)
-    return numerics.robust_cost(error, lost, -float("inf"), scale)
+    return numerics.gaussian_well(error, lost, scale)
 
 
 @custom_loss

@@ -61,8 +61,11 @@ from jaxloss.numerics.labels import label_complement as label_complement
 from jaxloss.numerics.labels import label_power as label_power
 from jaxloss.numerics.labels import label_surprisal as label_surprisal
 from jaxloss.numerics.labels import modulated_label_surprisal as modulated_label_surprisal
-from jaxloss.numerics.linear_cross_entropy import linear_cross_entropy_sum as linear_cross_entropy_sum
-from jaxloss.numerics.linear_cross_entropy import split_cross_entropy as split_cross_entropy
+from jaxloss.numerics.linear_link import cross_entropy as cross_entropy
+from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_sum
+from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
+from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entropy
+from jaxloss.numerics.linear_softmax import Softmax as Softmax
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
 from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
@@ -71,7 +74,8 @@ from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
-from jaxloss.numerics.margins import signed_margin as signed_margin
+from jaxloss.numerics.margins import signed_shortfall as signed_shortfall
+from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_shortfall
 from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
@@ -101,3 +105,7 @@ from jaxloss.numerics.special import stirling_error as stirling_error
 from jaxloss.numerics.tempered import tempered_divergence as tempered_divergence
 from jaxloss.numerics.tempered import tempered_surprisal as tempered_surprisal
 from jaxloss.numerics.tweedie import power_deviance as power_deviance
+from jaxloss.numerics.wells import gaussian_well as gaussian_well
+from jaxloss.numerics.wells import hyperbolic_well as hyperbolic_well
+from jaxloss.numerics.wells import logarithmic_well as logarithmic_well
+from jaxloss.numerics.wells import rational_well as rational_well

@@ -103,7 +103,7 @@ def student_t_surprisal(error: Array, log_scale: Array, freedom: Array) -> Array
        + s + \frac{n + 1}2 \log\left( 1 + \frac{z^2}{n} \right), \qquad z = e \exp(-s) $$
 
     The constant is half of log 2 pi and a positive rest of 1 / (4 n), of which nothing cancels for large n. The square
-    of z may leave the format.
+    of z may leave the format. At n = inf it is the Gaussian.
 
     >>> print(f"{student_t_surprisal(jnp.array(1e30), jnp.array(-80.0), jnp.array(4.0)):.3f}")
     662.903
@@ -148,7 +148,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _standard_square(error: Array, log_scale: Array, freedom: Array) -> tuple[Array, Array]:
     standard = scaled(absolute(error), log_scale)
-    return standard, jnp.square(standard * jax.lax.rsqrt(freedom))
+    return standard, jnp.square(multiply_no_nan(jax.lax.rsqrt(freedom), standard))
 
 
 def _log1p_square(error: Array, log_scale: Array, freedom: Array, square: Array) -> Array:

@@ -9,6 +9,9 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array
 
+inlined = functools.partial(jax.jit, inline=True)
+"""Compiled when called alone, and inside another program a part of it, which fuses with what is around."""
+
 
 @jax.custom_jvp
 @jax.jit

@@ -5,21 +5,17 @@ and slope share no subexpression but the error, and a value selects nothing (`wh
 out to memory, as long as the data, in the midst of what is else one pass.
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, ratio
-
-_inlined = functools.partial(jax.jit, inline=True)
-"""Compiled when called alone, and inside another program a part of it, which fuses with what is around."""
+from jaxloss.numerics.elementary import finite_slope, inlined, ratio
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def clipped_square(error: Array, delta: Array) -> Array:
     r"""Half the square of the error up to delta, from there on a line.
 
@@ -36,7 +32,7 @@ def clipped_square(error: Array, delta: Array) -> Array:
 
 
 @clipped_square.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, delta), (de, ddelta) = primals, tangents
     beyond = jnp.maximum(jnp.abs(error) - delta, 0)
@@ -44,7 +40,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def smooth_absolute(error: Array, beta: Array) -> Array:
     r"""The absolute value, rounded off by a parabola below beta.
 
@@ -59,7 +55,7 @@ def smooth_absolute(error: Array, beta: Array) -> Array:
 
 
 @smooth_absolute.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, beta), (de, dbeta) = primals, tangents
     slope = _smooth_sign(error, beta)
@@ -83,7 +79,7 @@ def _steepness(beta: Array, error: Array) -> Array:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def log_cosh(error: Array) -> Array:
     r"""The logarithm of the hyperbolic cosine.
 
@@ -107,7 +103,7 @@ def log_cosh(error: Array) -> Array:
 
 
 @log_cosh.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error,), (de,) = primals, tangents
     return log_cosh(error), _tanh(error) * de
@@ -127,7 +123,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def hyperbola(error: Array, delta: Array) -> Array:
     r"""Half the square of the error near 0, which bends into a line of slope delta away from it.
 
@@ -145,7 +141,7 @@ def hyperbola(error: Array, delta: Array) -> Array:
 
 
 @hyperbola.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, delta), (de, ddelta) = primals, tangents
     bounded = jnp.clip(error, -2e18 * delta, 2e18 * delta)
@@ -156,7 +152,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def tilted_absolute(error: Array, level: Array) -> Array:
     r"""The absolute value, counted by the level below 0 and by the rest of 1 above (the check function).
 
@@ -172,7 +168,7 @@ def tilted_absolute(error: Array, level: Array) -> Array:
 
 
 @tilted_absolute.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, level), (de, dlevel) = primals, tangents
     slope_level = jnp.where(jnp.isinf(error), 0, -error)
@@ -180,7 +176,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def tilted_square(error: Array, level: Array) -> Array:
     r"""The square, counted by the level below 0 and by the rest of 1 above.
 
@@ -196,7 +192,7 @@ def tilted_square(error: Array, level: Array) -> Array:
 
 
 @tilted_square.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, level), (de, dlevel) = primals, tangents
     largest = jnp.finfo(error.dtype).max  # so that a side that counts 0 has no slope where the error is infinite
@@ -206,7 +202,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def tilted_smooth_absolute(error: Array, level: Array, beta: Array) -> Array:
     r"""`smooth_absolute`, counted by the level below 0 and by the rest of 1 above.
 
@@ -222,7 +218,7 @@ def tilted_smooth_absolute(error: Array, level: Array, beta: Array) -> Array:
 
 
 @tilted_smooth_absolute.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (error, level, beta), (de, dlevel, dbeta) = primals, tangents
     side, slope = _side(error, level), _smooth_sign(error, beta)

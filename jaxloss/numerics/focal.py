@@ -129,7 +129,7 @@ def _decay(logit: Array, shared: Array, gammas: tuple[Array, Array], one: Any = 
 
     The ramp is bounded, and written without two bounds, which XLA would merge to a `clamp` that fuses with no sum.
     """
-    ramp = (0.5 * one * jnp.minimum(jnp.abs(logit), 2.0**99 * one)) * (one + jnp.sign(logit))
+    ramp = 2 * one * jnp.minimum(0.5 * one * jnp.maximum(logit, one - one), 2.0**99 * one)
     high, low = split(ramp, one)
     gamma_high, gamma_low = gammas
     steep = gamma_high * high

@@ -1,4 +1,4 @@
-"""The softmax cross entropy of a linear head, summed over rows, without its logits.
+"""A loss of the softmax of a linear head, summed over rows, without its logits.
 
 Rows are taken some at a time. Either the logits of these rows are kept until their gradient is formed, in the same
 sweep (three matrix products in all, as many as with all logits at hand); or nothing but a tile ever exists, and is
@@ -18,27 +18,30 @@ import numpy as np
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan
-from jaxloss.numerics.linear_tiles import (
-    Costs,
-    Head,
+from jaxloss.numerics.linear_softmax import (
+    Link,
     Pull,
     Rows,
-    Tiling,
+    Softmax,
     add_tile,
-    columns,
-    cost_of,
-    costs_and_pull,
-    cut,
-    explicit,
     gradient_of,
-    logits_of,
-    multiply,
     no_rows_yet,
+    pull_of,
+    rebased,
+    softmax_of,
 )
+from jaxloss.numerics.linear_tiles import Head, Tiling, columns, cut, explicit, logits_of, multiply
 
 Parameters = dict[str, Array]
 BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})
 """The slopes that are summed over classes, a tile at a time; those of the other arguments need whole rows only."""
+
+
+class Given(NamedTuple):
+    """What a link takes beside the softmax, by name: a number of each row `[n]`, and arrays that all rows share."""
+
+    each: Parameters
+    shared: Parameters
 
 
 class Classes(NamedTuple):
@@ -52,23 +55,31 @@ class Classes(NamedTuple):
     along: frozenset[Any]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
-def total_cost(tiling: Tiling, hidden: Array, labels: Array, weights: Array, head: Head) -> Array:
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def total_cost(
+    tiling: Tiling, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given
+) -> Array:
     """The weighted sum of the costs of all rows: hidden `[n, d]`, labels and weights `[n]`."""
-    values, _ = _sweep(tiling, frozenset(), hidden, labels, weights, head)
+    values, _ = _sweep(tiling, link, frozenset(), hidden, labels, weights, head, given)
     return jnp.sum(multiply_no_nan(weights, values))
 
 
 @functools.partial(total_cost.defjvp, symbolic_zeros=True)
-def _(tiling: Tiling, primals: Any, tangents: Any) -> Any:
-    hidden, labels, weights, head = primals
-    dhidden, _, dweights, dhead = tangents
+def _(tiling: Tiling, link: Link, primals: Any, tangents: Any) -> Any:
+    weights = primals[2]
+    dhidden, _, dweights, dhead, dgiven = tangents
     moved = {
         name: tangent.astype(tiling.dtype)
-        for name, tangent in {"hidden": dhidden, "weights": dweights, **dhead._asdict()}.items()
+        for name, tangent in {
+            "hidden": dhidden,
+            "weights": dweights,
+            **dhead._asdict(),
+            **dgiven.each,
+            **dgiven.shared,
+        }.items()
         if tangent is not None and not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
     }
-    values, slopes = _slopes(tiling, frozenset(moved), hidden, labels, weights, head)
+    values, slopes = _slopes(tiling, link, frozenset(moved), *primals)
     slopes["weights"] = values
     tangent = jnp.zeros((), tiling.dtype)
     for name in moved.keys() & BY_TILES:
@@ -80,26 +91,35 @@ def _(tiling: Tiling, primals: Any, tangents: Any) -> Any:
     return jnp.sum(multiply_no_nan(weights, values)), tangent
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
 def _slopes(
-    tiling: Tiling, wanted: frozenset[str], hidden: Array, labels: Array, weights: Array, head: Head
+    tiling: Tiling, link: Link, wanted: frozenset[str], *arrays: *tuple[Array, Array, Array, Head, Given]
 ) -> tuple[Array, Parameters]:
-    return _sweep(tiling, wanted, hidden, labels, weights, head)
+    return _sweep(tiling, link, wanted, *arrays)
 
 
 @_slopes.defjvp
-def _(tiling: Tiling, wanted: frozenset[str], primals: Any, tangents: Any) -> Any:
-    return jax.jvp(functools.partial(_sweep, tiling.differentiable(), wanted), primals, tangents)
+def _(tiling: Tiling, link: Link, wanted: frozenset[str], primals: Any, tangents: Any) -> Any:
+    return jax.jvp(functools.partial(_sweep, tiling.differentiable(), link, wanted), primals, tangents)
 
 
 def _sweep(
-    tiling: Tiling, wanted: frozenset[str], hidden: Array, labels: Array, weights: Array, head: Head
+    tiling: Tiling,
+    link: Link,
+    wanted: frozenset[str],
+    hidden: Array,
+    labels: Array,
+    weights: Array,
+    head: Head,
+    given: Given,
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted of the weighted sum."""
-    classes = _classes(tiling, head, (hidden, labels, weights))
+    classes = _classes(tiling, head, (hidden, labels, weights, *given.each.values()))
     summed = {name: array for name, array in head._asdict().items() if name in wanted & BY_TILES}
     sums = {name: _vary(_zeros(x, tiling.dtype), classes.along) for name, x in summed.items()}
-    rows = _split(tiling, {"hidden": hidden, "labels": labels, "weights": weights})
+    # Rows that fill the last part are the last one once more, which is in the domain of the link, of weight 0.
+    rows = _split(tiling, {"hidden": hidden, "labels": labels, "given": given.each}, "edge")
+    rows |= _split(tiling, {"weights": weights}, "constant")
     if "kernel" in wanted and tiling.words:
         rows["upright"] = _as_words(jnp.swapaxes(rows["hidden"], 1, 2))
     if tiling.words:
@@ -110,27 +130,29 @@ def _sweep(
         # In the carry, so that one buffer serves all parts.
         kept = _vary(jnp.zeros((tiling.rows, head.count(tiling)), tiling.dtype), classes.along)
 
-    def some_rows(carry: Any, part: dict[str, Array]) -> Any:
-        part = {name: _from_words(x, hidden.dtype) for name, x in part.items()}
-        return _some_rows(tiling, wanted, head, classes, part, carry)
+    def some_rows(carry: Any, part: dict[str, Any]) -> Any:
+        part = jax.tree.map(lambda x: _from_words(x, hidden.dtype), part)
+        return _some_rows(tiling, link, wanted, head, classes, given.shared, part, carry)
 
     (sums, _), each = jax.lax.scan(tiling.remember(some_rows), (sums, kept), rows)
-    each = {name: _join(tiling, x, len(labels)) for name, x in each.items()}
-    values = each.pop("values")
-    for name in ("label_smoothing", "z_loss"):
-        if name in each:
-            sums[name] = jnp.sum(multiply_no_nan(weights, each.pop(name)))
-    return values, {**sums, **each}
+    values, slopes = jax.tree.map(lambda x: _join(tiling, x, len(labels)), each)
+    for name in slopes.keys() & (given.each.keys() | given.shared.keys()):
+        slopes[name] = multiply_no_nan(weights.reshape(-1, *[1] * (slopes[name].ndim - 1)), slopes[name])
+    for name in slopes.keys() & given.shared.keys():
+        slopes[name] = jnp.sum(slopes[name], axis=0)
+    return values, {**sums, **slopes}
 
 
 def _some_rows(
     tiling: Tiling,
+    link: Link,
     wanted: frozenset[str],
     head: Head,
     classes: Classes,
-    part: dict[str, Array],
+    shared: Parameters,
+    part: dict[str, Any],
     carry: tuple[Parameters, Any],
-) -> tuple[tuple[Parameters, Any], dict[str, Array]]:
+) -> tuple[tuple[Parameters, Any], tuple[Array, Parameters]]:
     """What some rows add to the sums, and what is theirs: values and slopes."""
     (sums, kept), pulls = carry, bool(wanted & BY_TILES)
     hidden, labels, weights = part["hidden"], part["labels"], part["weights"]
@@ -143,20 +165,18 @@ def _some_rows(
         tile = logits_of(tiling, head, hidden, start, width)
         if tiling.keep and pulls:
             kept = tile if kept is None else jax.lax.dynamic_update_slice_in_dim(kept, tile, start, 1)
-        return add_tile(tiling, head, rows, tile, column - start), kept
+        return add_tile(tiling, rows, tile, column - start), kept
 
-    stats = jax.tree.map(lambda x: _vary(x, classes.along), no_rows_yet(len(labels), tiling.dtype))
+    stats = jax.tree.map(lambda x: _vary(x, classes.along), no_rows_yet(link, len(labels), tiling.dtype))
     stats, logits = _over_columns(tiling, count, look, (stats, kept))
     if tiling.axis_name is not None:
-        largest = jax.lax.pmax(stats.largest, tiling.axis_name)
-        scaled = stats.others * jnp.exp(stats.largest - largest)
-        here = jnp.where((column >= 0) & (column < count), stats.label, 0)
-        others, label, total = jax.lax.psum((scaled, here, stats.total), tiling.axis_name)
-        stats = Rows(largest, others, label, total)
-    costs, pull = costs_and_pull(head, stats, known, weights, classes.possible)
-    each = {"values": cost_of(head, costs)} | _slopes_in_options(wanted, costs)
+        stats = _over_devices(tiling, stats, (column >= 0) & (column < count))
+    softmax, shares = softmax_of(link, stats, classes.possible)
+    values, (slopes, in_given) = _linked(link, softmax, part["given"], shared, wanted)
+    values = jnp.where(known, values, jnp.nan)
     if not pulls:
-        return (sums, kept), each
+        return (sums, kept), (values, in_given)
+    pull = pull_of(shares, slopes, jnp.where(known | (weights == 0), weights, jnp.nan), classes.possible)
 
     def pull_back(start: Any, width: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
         kept = tiling.keep
@@ -167,14 +187,29 @@ def _some_rows(
     sums, in_hidden = _over_columns(tiling, count, pull_back, (sums, in_hidden))
     # What was formed is kept as the buffer of the next part.
     kept = None if kept is None else logits
-    return (sums, kept), each if in_hidden is None else each | {"hidden": in_hidden}
+    return (sums, kept), (values, in_given if in_hidden is None else in_given | {"hidden": in_hidden})
+
+
+def _over_devices(tiling: Tiling, rows: Rows, here: Array) -> Rows:
+    """The statistics of the classes of all devices; on one of them is the label here."""
+    largest = jax.lax.pmax(rows.largest, tiling.axis_name)
+    rows = rebased(rows, largest)._replace(label=jnp.where(here, rows.label, 0))
+    sums: Rows = jax.lax.psum(rows, tiling.axis_name)
+    return sums._replace(largest=largest)
+
+
+def _linked(
+    link: Link, softmax: Softmax, each: Parameters, shared: Parameters, wanted: frozenset[str]
+) -> tuple[Array, tuple[Softmax, Parameters]]:
+    along = frozenset[Any]().union(*(_varying(x) for x in jax.tree.leaves((softmax, each))))
+    return link.values_and_slopes(softmax, each, {name: _vary(x, along) for name, x in shared.items()}, wanted)
 
 
 def _pull_back(
     tiling: Tiling,
     wanted: frozenset[str],
     head: Head,
-    part: dict[str, Array],
+    part: dict[str, Any],
     pull: Pull,
     tile: Array,
     column: Array,
@@ -212,15 +247,6 @@ def _pull_back(
     return sums, in_hidden
 
 
-def _slopes_in_options(wanted: frozenset[str], costs: Costs) -> dict[str, Array]:
-    slopes = {}
-    if costs.uniform is not None and "label_smoothing" in wanted:
-        slopes["label_smoothing"] = costs.uniform - costs.surprisal
-    if "z_loss" in wanted:
-        slopes["z_loss"] = jnp.square(costs.log_partition)
-    return slopes
-
-
 def _classes(tiling: Tiling, head: Head, rows: tuple[Array, ...]) -> Classes:
     count = head.count(tiling)
     possible = jnp.asarray(count) if head.possible is None else jnp.sum(head.possible)
@@ -255,15 +281,15 @@ def _add(array: Array, block: Array, start: Any, axis: int) -> Array:
     return jax.lax.dynamic_update_slice_in_dim(array, before + block, start, axis)
 
 
-def _split(tiling: Tiling, rows: dict[str, Array]) -> dict[str, Array]:
-    """The rows in parts of equal size. Those that are added at the end have weight 0."""
+def _split(tiling: Tiling, rows: dict[str, Any], filled: str) -> dict[str, Any]:
+    """The rows in parts of equal size, the last filled as `jnp.pad` does it."""
     size = tiling.rows
 
     def parts(x: Array) -> Array:
         if tiling.strided:
             return jnp.moveaxis(x.reshape(size, -1, *x.shape[1:]), 1, 0)
         missing = -len(x) % size
-        x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1)) if missing else x
+        x = jnp.pad(x, [(0, missing)] + [(0, 0)] * (x.ndim - 1), filled) if missing else x
         return x.reshape(-1, size, *x.shape[1:])
 
     return jax.tree.map(parts, rows)

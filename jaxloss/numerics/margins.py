@@ -6,32 +6,61 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope
+from jaxloss.numerics.elementary import apart, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
 from jaxloss.numerics.logits import one_hot, pick
 
 
 @jax.custom_jvp
-@jax.jit
-def signed_margin(score: Array, sign: Array) -> Array:
-    r"""The score, counted in the direction of a sign; NaN if the sign is neither -1 nor 1.
+@inlined
+def signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
+    r"""How far a score is from being on the side of a sign by a margin; NaN if the sign is neither -1 nor 1.
 
-    $$ y f, \qquad y \in \{-1, 1\} $$
+    $$ \max(0, m - y f), \qquad y \in \{-1, 1\} $$
 
-    A 0 that stands for the negative class would make every score right. NaN is what tells. The gradient in y is f, at
-    an infinite score the largest finite number.
+    A 0 that stands for the negative class would make every score right. NaN is what tells. At the kink y f = m the
+    gradient is the middle of its two sides. That in y is -f, at an infinite score the largest finite number.
 
-    >>> print(signed_margin(jnp.array([3.0, 3.0, 3.0]), jnp.array([1.0, -1.0, 0.0])))
-    [ 3. -3. nan]
+    >>> print(signed_shortfall(jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, -1.0, 0.0]), jnp.array(1.0)))
+    [0.5 1.5 nan]
     """
-    return jnp.where(jnp.abs(sign) == 1, sign * score, jnp.nan)
+    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))
+    return jnp.maximum(margin - sign * score, zero_or_nan)
 
 
-@signed_margin.defjvp
-@jax.jit
+@signed_shortfall.defjvp
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (score, sign), (dscore, dsign) = primals, tangents
-    return signed_margin(score, sign), dscore * sign + dsign * finite_slope(score)
+    dscore, dsign, dmargin = tangents
+    score, sign, margin, one = apart(*primals, jnp.ones((), primals[0].dtype))
+    behind = 0.5 * (one + jnp.sign(margin - sign * score))
+    change = behind * (dmargin - sign * dscore - finite_slope(score) * dsign)
+    return signed_shortfall(*primals), change
+
+
+@jax.custom_jvp
+@inlined
+def squared_signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
+    r"""The square of the `signed_shortfall`, without a kink.
+
+    $$ \max(0, m - y f)^2, \qquad y \in \{-1, 1\} $$
+
+    An infinite gradient is the largest finite number of its sign.
+
+    >>> print(squared_signed_shortfall(jnp.array([0.5, 2.0]), jnp.array([1.0, -1.0]), jnp.array(1.0)))
+    [0.25 9.  ]
+    """
+    return jnp.square(signed_shortfall(score, sign, margin))
+
+
+@squared_signed_shortfall.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    dscore, dsign, dmargin = tangents
+    score, sign, margin, one = apart(*primals, jnp.ones((), primals[0].dtype))
+    slope = finite_slope(2 * jnp.maximum(margin - sign * score, one - one))
+    change = slope * (dmargin - sign * dscore) - finite_slope(slope * finite_slope(score)) * dsign
+    return squared_signed_shortfall(*primals), change
 
 
 @jax.jit

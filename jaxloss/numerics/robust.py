@@ -58,7 +58,7 @@ def robust_cost(error: Array, lost: Array, alpha: Array, scale: Array) -> Array:
     q = jnp.where(beyond, jnp.sign(alpha - 2) * growth + log_base, 0.5 * finite * log_base)
     power = _power(x, z, z_low, w, base, base_low, alpha, far, 1)
 
-    near = growth * _expm1_ratio(jnp.clip(q, -0.5, 0.5))
+    near = growth * expm1_ratio(jnp.clip(q, -0.5, 0.5))
     divisor = jnp.where(alpha > 1, alpha, 1)
     above = x * (x * power / divisor) + b * (power - 1) / divisor
     below = jnp.where(jnp.isinf(alpha), -1, b / jnp.where(finite == 0, 1, finite)) * (power - 1)
@@ -183,7 +183,7 @@ def _power(
     return jnp.where(b > _exponential(x), decay, jnp.where(far, of_size, of_base))
 
 
-def _expm1_ratio(x: Array) -> Array:
+def expm1_ratio(x: Array) -> Array:
     """(exp(x) - 1) / x for |x| up to 1/2."""
     series = jnp.ones_like(x)
     for order in range(jnp.finfo(x.dtype).nmant // 4 + 4, 1, -1):

@@ -16,7 +16,7 @@ def log_softmax(x):
 
 
 def surprisal(x, label):
-    """One of 1e-220 as well, of which 200 digits of a logarithm of a partition function show nothing."""
+    """One of 1e-220 as well, of whose digits a logarithm of a partition function shows few."""
     others = sum(exp(xj - x[label]) for j, xj in enumerate(x) if j != label) if x[label] > -inf else inf
     return log1p(others)
 

@@ -21,6 +21,8 @@ def laplace_nll(location, target, log_scale):
 def student_t_nll(location, target, log_scale, *, degrees_of_freedom):
     s, nu = mpf(log_scale), mpf(degrees_of_freedom)
     square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
+    if nu == mp.inf:
+        return log(2 * mp.pi) / 2 + s + square / 2
     constant = log(nu * mp.pi) / 2 + mp.loggamma(nu / 2) - mp.loggamma((nu + 1) / 2)
     return constant + s + (nu + 1) / 2 * mp.log1p(square / nu)
 
@@ -193,7 +195,7 @@ def _terms_of_laplace(location, target, log_scale):
 def _terms_of_student(location, target, log_scale, *, degrees_of_freedom):
     s, nu = mpf(log_scale), mpf(degrees_of_freedom)
     square = (mpf(location) - mpf(target)) ** 2 * exp(-2 * s)
-    tail = (nu + 1) / 2 * mp.log1p(square / nu)
+    tail = (nu + 1) / 2 * mp.log1p(square / nu) if nu < mp.inf else square / 2
     return max(1, abs(s), tail), (0, 0, max(square, 1) / (1 + square / nu))
 
 
@@ -281,7 +283,7 @@ CASES = (
         "student_t_nll",
         errors_and_log_scale,
         student_t_nll,
-        options=({"degrees_of_freedom": 4.0}, {"degrees_of_freedom": 0.3}, {"degrees_of_freedom": 1e6}),
+        options=tuple({"degrees_of_freedom": nu} for nu in (4.0, 0.3, 1e6, np.inf)),
         corners=_ERRORS,
         differentiable=(0, 1, 2),
         hard=hard_errors_but_the_smallest,

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics import safe_square, shortfall, signed_margin
+from jaxloss.numerics import shortfall, signed_shortfall, squared_signed_shortfall
 
 
 @custom_loss
@@ -26,7 +26,7 @@ def hinge(prediction: Input, target: Input) -> Array:
     >>> print(hinge(jnp.array([0.5, 2.0, -1.0]), jnp.array([1, 1, 1])))
     0.8333333
     """
-    return jnp.maximum(1 - signed_margin(prediction, target), 0)
+    return signed_shortfall(prediction, target, 1.0)
 
 
 @custom_loss
@@ -48,7 +48,7 @@ def squared_hinge(prediction: Input, target: Input) -> Array:
     >>> print(squared_hinge(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     4.625
     """
-    return safe_square(jnp.maximum(1 - signed_margin(prediction, target), 0))
+    return squared_signed_shortfall(prediction, target, 1.0)
 
 
 @custom_loss
@@ -71,7 +71,7 @@ def perceptron(prediction: Input, target: Input) -> Array:
     >>> print(perceptron(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     1.0
     """
-    return jnp.maximum(-signed_margin(prediction, target), 0)
+    return signed_shortfall(prediction, target, 0.0)
 
 
 @custom_loss(signature="(k),()->()")

@@ -60,7 +60,7 @@ def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_o
         target: True values, the shape of `location`.
         log_scale: s, the logarithm of the predicted scale, the shape of `location`. The variance is
             exp(2 s) nu / (nu - 2), for nu > 2.
-        degrees_of_freedom: nu, > 0 and finite; 1 is the Cauchy distribution, and 1e6 hardly differs from a Gaussian.
+        degrees_of_freedom: nu, > 0; 1 is the Cauchy distribution, and inf the Gaussian, from which 1e6 hardly differs.
 
     Corners: gradient 0 in the location at a perfect prediction. For an error that is large the value grows as its
     logarithm, and the gradient falls as (nu + 1) / |error|.

@@ -1,17 +1,23 @@
-"""The softmax cross entropy of a linear head over many rows: what is given, made ready for the sweep."""
+"""A loss of the softmax of a linear head over many rows: what is given, made ready for the sweep."""
 
+import functools
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.core.types import Array, Input, Number, computing_dtype
-from jaxloss.numerics.linear_head import total_cost
+from jaxloss.numerics.elementary import multiply_no_nan
+from jaxloss.numerics.linear_head import Given, total_cost
+from jaxloss.numerics.linear_softmax import Link, Softmax
 from jaxloss.numerics.linear_tiles import Head, Tiling, explicit
 
 
-def linear_cross_entropy_sum(
+def linear_softmax_sum(
+    link: Callable[..., Any],
     hidden: Array,
     labels: Array,
     kernel: Array,
@@ -19,23 +25,26 @@ def linear_cross_entropy_sum(
     class_mask: Array | None,
     weights: Array,
     *,
+    each: Mapping[str, Array],
+    shared: Mapping[str, Any],
     classes_first: bool = False,
-    label_smoothing: Number = 0.0,
-    z_loss: Number = 0.0,
     softcap: Number | None = None,
     axis_name: Input = None,
     strategy: str = "auto",
     memory: int | float | None = None,
 ) -> Array:
-    r"""The weighted sum of the softmax cross entropies of a linear head, whose logits never exist all at once.
+    r"""The weighted sum of a loss of the softmax of a linear head, whose logits never exist all at once.
 
-    $$ \sum_i w_i \Big[ (1 - s)(\log Z_i - x_{iy_i}) + \frac{s}{k} \sum_j (\log Z_i - x_{ij}) + z (\log Z_i)^2 \Big],
-       \qquad x_{ij} = c \tanh\frac{h_i^T W_j + b_j}{c} $$
+    $$ \sum_i w_i\, \varphi(S(x_i, y_i), e_i), \qquad x_{ij} = c \tanh\frac{h_i^T W_j + b_j}{c} $$
 
     With hidden `[..., d]`, labels and weights `[...]`, a kernel `[d, v]` (`[v, d]` if `classes_first`), a bias and a
     class_mask `[v]` or None. Sums are taken in float32 or wider, of products of the arrays as they are; only the
     gradient of a bfloat16 logit is rounded to bfloat16 before it meets a bfloat16 array. Classes behind the mask, like
     those of bias -inf, are not there. The gradient at a confident label is the sum of the other probabilities.
+
+    `link(softmax, **each, **shared)` is phi, the loss of one row, of a `Softmax` S (surprisal, complement,
+    mean_surprisal, entropy, log_partition), of numbers of its own, from arrays `[...]`, and of what all rows share. It
+    is differentiated by JAX, in all of these. What it does not read of the softmax is not computed.
 
     `strategy` is "fast": the logits of some rows exist, and their gradient is formed beside their value, in three
     products of matrices for value and gradient; "small": a tile of logits exists at a time, four products; or "auto":
@@ -43,9 +52,13 @@ def linear_cross_entropy_sum(
     which the classes of kernel, bias and class_mask are split; what is given else is the same on all of them.
 
     >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 40.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
-    >>> total = linear_cross_entropy_sum(hidden, jnp.array([0, 1]), kernel, None, None, jnp.array([0.0, 1.0]))
+    >>> def focal(softmax, power):
+    ...     return softmax.complement**power * softmax.surprisal
+    >>> total = linear_softmax_sum(
+    ...     focal, hidden, jnp.array([0, 1]), kernel, None, None, jnp.array([0.0, 1.0]), each={}, shared={"power": 1.0}
+    ... )
     >>> print(f"{total:.3e}")
-    4.248e-18
+    1.805e-35
     """
     dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
     possible = class_mask
@@ -56,15 +69,61 @@ def linear_cross_entropy_sum(
         kernel,
         None if bias is None else bias if possible is None else jnp.where(possible, bias, jnp.zeros((), bias.dtype)),
         possible,
-        _option(label_smoothing, 0, dtype),
-        _option(z_loss, 0, dtype),
-        _option(softcap, None, dtype),
+        None if softcap is None else jnp.asarray(softcap).astype(dtype),
     )
     rows, classes = math.prod(labels.shape), kernel.shape[0 if classes_first else 1]
     tiling = _tiling(rows, classes, hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
+    bound, given = _bound(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
     return total_cost(
-        tiling, hidden.reshape(rows, -1), _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head
+        tiling,
+        bound,
+        hidden.reshape(rows, -1),
+        _columns(labels).reshape(rows),
+        weights.reshape(rows).astype(dtype),
+        head,
+        given,
     )
+
+
+def linked_softmax(
+    link: Callable[..., Any], logits: Array, label: Array, axis_name: Input, shared: Mapping[str, Any]
+) -> Array:
+    r"""A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
+
+    $$ \varphi(S(x, y), e), \qquad S = \Big(-\log p_y,\; \sum_{j \ne y} p_j,\; -\frac{1}{k} \sum_j \log p_j,\;
+       -\sum_j p_j \log p_j,\; \log Z\Big), \qquad p_j = \frac{e^{x_j}}{Z} $$
+
+    The link, and what is shared, are those of `linear_softmax_sum`. Inside `shard_map`, `axis_name` names the mesh
+    axes of the classes: the label counts over all of them, and sums are reduced over them, never the row. A class of
+    logit -inf is not there. A label that is no class gives NaN. The gradient is that of the linear head whose only
+    hidden number is 1.
+
+    >>> print(f"{linked_softmax(lambda softmax: softmax.entropy, jnp.array([20.0, 0.0]), jnp.array(0), None, {}):.3e}")
+    4.328e-08
+    """
+    dtype = logits.dtype
+    possible = logits != -jnp.inf
+    head = Head(jnp.where(possible, logits, 0)[None, :], None, possible, None)
+    tiling = Tiling(1, len(logits), True, False, False, False, axis_name, dtype)
+    bound, given = _bound(link, {}, shared, dtype)
+    return total_cost(
+        tiling, bound, jnp.ones((1, 1), dtype), _columns(label).reshape(1), jnp.ones(1, dtype), head, given
+    )
+
+
+def cross_entropy(softmax: Softmax, label_smoothing: Number = 0.0, z_loss: Number = 0.0) -> Array:
+    r"""The softmax cross entropy of one row, of its label or of smoothed ones, as a link.
+
+    $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
+
+    >>> print(cross_entropy(Softmax(2.0, None, 4.0, None, None), label_smoothing=0.25))
+    2.5
+    """
+    value = softmax.surprisal
+    if not _is_absent(label_smoothing):
+        mean = multiply_no_nan(label_smoothing, softmax.mean_surprisal)
+        value = multiply_no_nan(1 - label_smoothing, value) + mean
+    return value if _is_absent(z_loss) else value + z_loss * jnp.square(softmax.log_partition)
 
 
 def split_cross_entropy(
@@ -86,24 +145,35 @@ def split_cross_entropy(
     >>> print(f"{cost(jnp.array([20.0, 0.0])):.3e}")
     2.061e-09
     """
-    dtype = logits.dtype
-    possible = logits != -jnp.inf
-    finite = jnp.where(possible, logits, 0)[None, :]
-    head = Head(finite, None, possible, _option(label_smoothing, 0, dtype), _option(z_loss, 0, dtype), None)
-    tiling = Tiling(1, len(logits), True, False, False, False, axis_name, dtype)
-    return total_cost(tiling, jnp.ones((1, 1), dtype), _columns(label).reshape(1), jnp.ones(1, dtype), head)
+    return linked_softmax(
+        cross_entropy, logits, label, axis_name, {"label_smoothing": label_smoothing, "z_loss": z_loss}
+    )
+
+
+def _is_absent(option: Any) -> bool:
+    return isinstance(option, int | float) and option == 0
+
+
+def _bound(
+    link: Callable[..., Any], each: Mapping[str, Array], shared: Mapping[str, Any], dtype: Any
+) -> tuple[Link, Given]:
+    """Arrays as such, real ones in the computing dtype; what else the rows share is a part of the link."""
+    arrays = {name: jnp.asarray(x) for name, x in shared.items() if isinstance(x, np.ndarray | np.generic | jax.Array)}
+    fixed = {name: x for name, x in shared.items() if name not in arrays}
+
+    def real(x: Array) -> Array:
+        return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    given = Given({name: real(x) for name, x in each.items()}, {name: real(x) for name, x in arrays.items()})
+    name = getattr(link, "__name__", type(link).__name__)
+    shapes = {n: jax.ShapeDtypeStruct((), x.dtype) for n, x in given.each.items()} | given.shared
+    return Link.of(name, functools.partial(link, **fixed), dtype, shapes), given
 
 
 def _columns(labels: Array) -> Array:
     """Labels as numbers of columns, in 32 bits; one that does not fit them is none, and stays none."""
     beyond = (labels < 0) | (labels > jnp.iinfo(jnp.int32).max)
     return jnp.where(beyond, -1, labels.astype(jnp.int32))
-
-
-def _option(value: Any, absent: Any, dtype: Any) -> Array | None:
-    if value is None or (isinstance(value, int | float) and value == absent):
-        return None
-    return jnp.asarray(value).astype(dtype)
 
 
 def _tiling(
