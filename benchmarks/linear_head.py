@@ -1,6 +1,6 @@
 """The head of a language model side by side with its peers: time, temporaries, products of matrices, error.
 
-python benchmarks/linear_head.py [rounds]
+python benchmarks/linear_head.py [rounds]; on a CPU it writes linear_head.md beside it.
 
 All run in one process, in turns, so that a busy machine slows them alike; a ratio is the median over rounds of the
 time against the dense form in the same round, and the dense form runs twice, so that its ratio to itself shows what a
@@ -8,11 +8,16 @@ ratio is worth. Temporaries are the compiler's count. On a CPU the goals are pri
 shapes are larger and the goals are not stated: this column has not been run.
 """
 
+import datetime as dt
 import functools
+import os
+import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -30,6 +35,14 @@ except ImportError:
 head = jaxloss.linear_softmax_cross_entropy
 small = functools.partial(head, strategy="small")
 Cost = Callable[..., jax.Array]
+PAGE = Path(__file__).with_name("linear_head.md")
+LINES: list[str] = []
+
+
+def say(line: str) -> None:
+    """Prints it, and keeps it for the page."""
+    print(line)
+    LINES.append(line)
 
 
 # --------------------------------------------------------------------------------------------------------------- peers
@@ -128,7 +141,9 @@ def torch_calls(hidden: Any, labels: Any, kernel: Any) -> dict[str, Callable[[],
     functional = torch.nn.functional
     costs = {"torch from logits": lambda: functional.cross_entropy((x @ w.T).float(), y)}
     if hasattr(functional, "linear_cross_entropy"):
-        costs["torch linear_cross_entropy"] = lambda: functional.linear_cross_entropy(x, w, y)
+        # Without options it forms all logits.
+        some = torch.nn.LinearCrossEntropyOptions()
+        costs["torch linear_cross_entropy"] = lambda: functional.linear_cross_entropy(x, w, y, options=some)
     return {
         name: lambda c=c: [g.float().numpy() for g in torch.autograd.grad(c(), (x, w))] for name, c in costs.items()
     }
@@ -221,16 +236,16 @@ def side_by_side(n: int, d: int, v: int, dtype: Any, rounds: int) -> dict[str, t
             if number >= 2:
                 times[name].append(time.perf_counter() - began)
     truth = true_gradients(*arrays)
-    print(f"\n{n} x {d} x {v} {jnp.dtype(dtype).name}, value and both gradients, {rounds} rounds")
-    print(
-        f"{'':<28}{'least ms':>10}{'ratio':>8}{'quartiles':>14}"
+    say(f"\n{n} x {d} x {v} {jnp.dtype(dtype).name}, value and both gradients, {rounds} rounds")
+    say(
+        f"{'':<28}{'least ms':>10}{'ratio':>8}{'quartiles':>16}"
         f"{'MiB':>9}{'products':>10}{'error dx':>11}{'error dW':>11}"
     )
     found = {}
     for name in calls:
         ratios = [one / other for one, other in zip(times[name], times["dense"], strict=True)]
         low, middle, high = statistics.quantiles(ratios, n=4)
-        line = f"{name:<28}{min(times[name]) * 1e3:>10.1f}{middle:>8.3f}{f'{low:.2f} to {high:.2f}':>14}"
+        line = f"{name:<28}{min(times[name]) * 1e3:>10.1f}{middle:>8.3f}{f'{low:.2f} to {high:.2f}':>16}"
         if name in programs:
             memory = mebibytes(programs[name])
             dots = products(gradient_of(costs[name]), *arrays) / (n * d * v)
@@ -241,8 +256,56 @@ def side_by_side(n: int, d: int, v: int, dtype: Any, rounds: int) -> dict[str, t
             in_x, in_w = calls[name]()
             slopes = in_x, in_w.T
             line += f"{'':>19}"
-        print(line + "".join(f"{error(got, true):>11.1e}" for got, true in zip(slopes, truth, strict=True)))
+        say(line + "".join(f"{error(got, true):>11.1e}" for got, true in zip(slopes, truth, strict=True)))
     return found
+
+
+def clipped_policy(softmax: Any, old_log_probability: Any, advantage: Any) -> Any:
+    """PPO, by the probability of the token."""
+    ratio = jnp.exp(-softmax.surprisal - old_log_probability)
+    return -jnp.minimum(ratio * advantage, jnp.clip(ratio, 0.8, 1.2) * advantage)
+
+
+def entropy_bonus(softmax: Any) -> Any:
+    """Cross entropy less a share of the entropy."""
+    return softmax.surprisal - 0.01 * softmax.entropy
+
+
+def a_link(link: Callable[..., Any], extras: int, n: int, d: int, v: int, rounds: int) -> None:
+    """A loss by `linear_softmax_loss`, and the same formula of log_softmax."""
+    hidden, kernel, labels = example(n, d, v, jnp.float32)
+    extra = [0.1 * jax.random.normal(jax.random.key(i), (n,)) - 11 * (i == 0) for i in range(extras)]
+
+    def from_logits(hidden: Any, labels: Any, *extra: Any, kernel: Any) -> jax.Array:
+        logs = jax.nn.log_softmax(hidden @ kernel)
+        surprisal = -jnp.take_along_axis(logs, labels[:, None], 1)[:, 0]
+        softmax = jaxloss.numerics.Softmax(surprisal, None, None, -jnp.sum(jnp.exp(logs) * logs, 1), None)
+        return jnp.mean(link(softmax, *extra))
+
+    loss = jaxloss.linear_softmax_loss(link)
+    costs = {
+        "log_softmax": from_logits,
+        "log_softmax again": from_logits,
+        "jaxloss": loss,
+        "jaxloss small": functools.partial(loss, strategy="small"),
+    }
+    programs = {
+        name: jax.jit(jax.value_and_grad(lambda h, k, c=cost: c(h, labels, *extra, kernel=k), (0, 1)))
+        .lower(hidden, kernel)
+        .compile()
+        for name, cost in costs.items()
+    }
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, program in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(program(hidden, kernel))
+            times[name].append(time.perf_counter() - began)
+    say(f"\n{link.__name__} of a head, {n} x {d} x {v} float32, value and both gradients, {rounds} rounds")
+    say(f"{'':<28}{'least ms':>10}{'ratio':>8}{'MiB':>9}")
+    for name, program in programs.items():
+        ratio = statistics.median(one / other for one, other in zip(times[name], times["log_softmax"], strict=True))
+        say(f"{name:<28}{min(times[name]) * 1e3:>10.1f}{ratio:>8.3f}{mebibytes(program):>9.1f}")
 
 
 def memory_alone(n: int, d: int, v: int, dtype: Any) -> None:
@@ -252,7 +315,7 @@ def memory_alone(n: int, d: int, v: int, dtype: Any) -> None:
         jax.ShapeDtypeStruct((d, v), dtype),
         jax.ShapeDtypeStruct((n,), jnp.int32),
     )
-    print(f"\n{n} x {d} x {v} {jnp.dtype(dtype).name}, temporaries in MiB, compiled and not run")
+    say(f"\n{n} x {d} x {v} {jnp.dtype(dtype).name}, temporaries in MiB, compiled and not run")
     fast = functools.partial(head, strategy="fast")
     rows = {
         "dense": dense,
@@ -262,20 +325,21 @@ def memory_alone(n: int, d: int, v: int, dtype: Any) -> None:
         "checkpointed scan": checkpointed,
     }
     for name, cost in rows.items():
-        print(f"{name:<28}{mebibytes(compiled(cost, *shapes)):>9.0f}")
+        say(f"{name:<28}{mebibytes(compiled(cost, *shapes)):>9.0f}")
 
 
 def judge(what: str, reached: float, goal: float) -> None:
     """Says whether a goal is met."""
-    print(f"  {'met ' if reached <= goal else 'MISSED'} {what}: {reached:.3f}, at most {goal:.3f}")
+    say(f"  {'met ' if reached <= goal else 'MISSED'} {what}: {reached:.3f}, at most {goal:.3f}")
 
 
 def main() -> None:
-    """Prints every table, and on a CPU the goals."""
+    """Prints every table, and on a CPU the goals, and writes the page."""
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
-    print(
-        f"jax {jax.__version__} on {jax.devices()[0].device_kind}; "
-        f"torch {getattr(torch, '__version__', 'is not installed')}"
+    say(
+        f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, jaxloss {version('jaxloss')}, jax {jax.__version__}, optax "
+        f"{version('optax')}, torch {getattr(torch, '__version__', 'none')}, on {jax.devices()[0].device_kind}, "
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     )
     if jax.default_backend() != "cpu":
         for shape in ((8192, 4096, 128256), (2048, 4096, 151936)):
@@ -283,7 +347,7 @@ def main() -> None:
         return
     found = side_by_side(1024, 256, 32768, jnp.float32, rounds)
     memory = found["dense"][1]
-    print("goals")
+    say("goals")
     judge("time of the default against dense", found["jaxloss"][0], 0.95)
     judge("its temporaries, MiB", found["jaxloss"][1], memory / 6)
     judge("time of small against dense", found["jaxloss small"][0], 1.05)
@@ -291,10 +355,13 @@ def main() -> None:
     judge("time of small against the tiles twice", found["jaxloss small"][0], found["tiles twice (tokamax)"][0])
     judge("time of the default against the checkpointed scan", found["jaxloss"][0], found["checkpointed scan"][0])
     found = side_by_side(1024, 512, 32768, jnp.bfloat16, rounds)
-    print("goals")
+    say("goals")
     judge("time of the default against dense", found["jaxloss"][0], 0.45)
     side_by_side(1000, 256, 50257, jnp.float32, max(rounds // 3, 3))
     memory_alone(8192, 4096, 128256, jnp.bfloat16)
+    for link, extras in ((clipped_policy, 2), (entropy_bonus, 0)):
+        a_link(link, extras, 1024, 256, 32768, rounds)
+    PAGE.write_text("\n".join(["# The head of a language model beside its peers", "", "```", *LINES, "```", ""]))
 
 
 if __name__ == "__main__":

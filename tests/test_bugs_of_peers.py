@@ -191,6 +191,48 @@ def test_per_token_weights_and_ignored_labels_unreduced():  # Liger-Kernel #968,
     agree(pulled, (logits, labels, weights), dense, 5e-6)
 
 
+@pytest.mark.parametrize("softcap", [1.0, 30.0])
+@pytest.mark.parametrize("strategy", ["fast", "small"])
+def test_capped_logits_with_lanes_that_pad_the_vocabulary(softcap, strategy):  # unsloth #10616 (T21)
+    rng = np.random.default_rng(0)
+    hidden, kernel = rng.normal(size=(5, 4)), 9 * rng.normal(size=(4, 7))
+    labels, real = np.array([0, 3, 4, 1, 2]), np.arange(7) < 5
+    logits = softcap * np.tanh(hidden @ kernel[:, :5] / softcap)
+    p = np.exp(logits) / np.sum(np.exp(logits), axis=1, keepdims=True)
+    slope = (p - np.eye(5)[labels]) * (1 - (logits / softcap) ** 2) / 5
+    head = functools.partial(jaxloss.linear_softmax_cross_entropy, softcap=softcap, strategy=strategy)
+
+    def seen(hidden, kernel):
+        return head(hidden, jnp.asarray(labels), kernel, class_mask=jnp.asarray(real))
+
+    for pad in (0.0, NAN, INF):
+        padded = np.where(real, kernel, pad)
+        agree(seen, (hidden, padded), -np.mean(np.log(p[np.arange(5), labels])))
+        in_kernel = np.pad(hidden.T @ slope, ((0, 0), (0, 2)))
+        np.testing.assert_allclose(jax.jit(jax.grad(seen, 1))(array(hidden), array(padded)), in_kernel, 1e-5, 1e-7)
+        in_hidden = slope @ kernel[:, :5].T
+        np.testing.assert_allclose(jax.jit(jax.grad(seen))(array(hidden), array(padded)), in_hidden, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("peak", [5.0, 40.0, 160.0, 640.0])
+@pytest.mark.parametrize("strategy", ["fast", "small"])
+def test_a_bfloat16_head_with_large_logits(peak, strategy):  # marin #8217 (T51)
+    rng = np.random.default_rng(0)
+    hidden, kernel, labels = rng.normal(size=(64, 32)), rng.normal(size=(32, 300)), rng.integers(0, 300, 64)
+    kernel *= peak / np.max(np.abs(hidden @ kernel))
+    narrow = [jnp.asarray(x, jnp.bfloat16) for x in (hidden, kernel)]
+    x, w = (np.asarray(a).astype(np.float64) for a in narrow)
+    logits = x @ w
+    p = np.exp(logits - np.max(logits, axis=1, keepdims=True))
+    p /= np.sum(p, axis=1, keepdims=True)
+    slope = (p - np.eye(300)[labels]) / 64
+    loss = functools.partial(jaxloss.linear_softmax_cross_entropy, strategy=strategy)
+    got = jax.jit(jax.grad(lambda x, w: loss(x, jnp.asarray(labels), w), (0, 1)))(*narrow)
+    for one, true in zip(got, (slope @ w.T, x.T @ slope), strict=True):
+        # That of rounding a gradient to bfloat16, twice.
+        assert np.linalg.norm(np.asarray(one).astype(np.float64) - true) <= 2 * 2**-8 * np.linalg.norm(true)
+
+
 def test_bfloat16_logits_are_reduced_in_float32():  # optax #1020 (T18)
     logits = jax.random.uniform(jax.random.key(42), (8, 100)).astype(jnp.bfloat16)
     labels = np.arange(8, dtype=np.int32)

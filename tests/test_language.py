@@ -320,6 +320,12 @@ def test_products(strategy, value, frozen, both):
     assert products(jax.value_and_grad(cost(dense), (0, 1)), *SHAPES) == 3
 
 
+def test_bfloat16_takes_the_small_walk_on_a_cpu():
+    narrow = *(jax.ShapeDtypeStruct(x.shape, jnp.bfloat16) for x in SHAPES[:2]), SHAPES[2]
+    for arrays, both in ((SHAPES, 3), (narrow, 4), ((narrow[0], *SHAPES[1:]), 3)):
+        assert products(jax.value_and_grad(cost(head), (0, 1)), *arrays) == both
+
+
 def compiled(loss, **keywords):
     return jax.jit(jax.value_and_grad(cost(loss, **keywords), (0, 1))).lower(*SHAPES).compile()
 

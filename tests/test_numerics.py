@@ -187,7 +187,10 @@ FORMULAS = {
     ),
     "modulated_surprisal": Formula(
         binary.modulated_surprisal,
-        [(x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)],
+        [
+            *((x, gamma) for x in (0.3, -1.0, 17.1, -20.0, -80.0) for gamma in (0.0, 0.3, 2.0, 3.3)),
+            *((x, 5.0) for x in np.random.default_rng(0).uniform(-1, 1, 200)),
+        ],
     ),
     "focal_surprisal": Formula(
         lambda x, y, gamma, a, b: (
@@ -220,6 +223,7 @@ FORMULAS = {
     ),
     "logsumexp": Formula(log_partition, LOGITS),
     "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
+    "uniform_surprisal": Formula(lambda x: log_partition(x) - mp.fsum(x) / 3, LOGITS),
     "expected_surprisal": Formula(
         lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
         [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
@@ -270,6 +274,17 @@ FORMULAS = {
     "tempered_divergence": Formula(
         lambda y, x, t1, t2: bi_tempered_cross_entropy(x, y, t1, t2),
         [(y, [1.0, -2.0, 0.5], *t) for y in ([0.7, 0.2, 0.1], [0.05, 0.9, 0.05]) for t in ((0.8, 1.3), (0.5, 2.0))],
+    ),
+    "polynomial_surprisal": Formula(
+        lambda t, x, w: mp.fsum(
+            tj * (log_partition(x) - xj + w * (1 - mp.exp(xj - log_partition(x)))) for tj, xj in zip(t, x, strict=True)
+        ),
+        [
+            ([0.2, 0.5, 0.3], [1.0, -2.0, 0.5], 2.0),
+            ([0.0, 0.5, 0.5], [20.3, 0.1, -1.0], -1.5),
+            ([0.1, 0.7, 0.2], [0.3, 0.7, 0.2], -1.0),
+            ([1.0, 0.0, 0.0], [20.3, 0.1, -1.0], 0.0),
+        ],
     ),
     "expected_complement": Formula(
         lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
@@ -914,6 +929,13 @@ CORNERS = {
         (([INF, 0.0],), [0, INF], ([[0, 0], [1, -1]],)),
         (([LARGEST, -LARGEST],), [0, INF], ([[0, 0], [1, -1]],)),
     ],
+    "uniform_surprisal": [
+        (([-INF, 0.0],), 0, (ZEROS,)),
+        (([0.0, INF],), INF, ([-0.5, 0.5],)),
+        (([INF, INF],), LOG2, (ZEROS,)),
+        (([-INF, -INF],), 0, (ZEROS,)),
+        (([LARGEST, -LARGEST],), LARGEST, ([0.5, -0.5],)),
+    ],
     "expected_surprisal": [
         (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
         (([1.0, 0.0], [-INF, 0.0]), INF, ([LARGEST, 0], [-1, 1])),
@@ -924,6 +946,7 @@ CORNERS = {
     "label_surprisal": [
         (([0.0, -INF],), INF, ([1, -1],)),
         (([0.0, INF],), 0, (ZEROS,)),
+        (([INF, INF],), LOG2, ([0.5, -0.5],)),
         (([-INF, -INF],), INF, ([0, -1],)),
     ],
     "label_complement": [
@@ -972,6 +995,10 @@ CORNERS = {
     ],
     "tempered_divergence": [
         (([0.0, 1.0], [-INF, 0.0], 1.0, 1.0), 0, (ZEROS, ZEROS, 0, 0)),
+    ],
+    "polynomial_surprisal": [
+        (([0.0, 1.0], [0.0, -INF], -1.0), INF, ([0, LARGEST], [1, -1], 1)),
+        (([0.0, 1.0], [-INF, 0.0], -1.0), 0, (ZEROS, ZEROS, 0)),
     ],
     "expected_complement": [
         (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),
@@ -1070,10 +1097,12 @@ def test_corners(name):
         ("softmax_relative_entropy", ([NAN, -INF], [0.0, 1.0], 1.0)),
         ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
+        ("uniform_surprisal", ([NAN, INF],)),
         ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
         ("signed_shortfall", (2.0, NAN, 1.0)),
         ("signed_shortfall", (2.0, 0.0, 1.0)),
         ("squared_signed_shortfall", (2.0, 0.5, 1.0)),
+        ("label_surprisal", ([NAN, INF],)),
         ("shortfall", ([0.0, NAN, 0.0], 1.0)),
         ("shortfall", ([0.0, INF, NAN], 1.0)),
         ("modulated_surprisal", (NAN, 2.0)),

@@ -22,6 +22,12 @@ def squared_distance(u: jax.Array, v: jax.Array) -> jax.Array:
     return jnp.sum(jnp.square(u - v))
 
 
+@jaxloss.linear_softmax_loss
+def reinforce(softmax: jaxloss.numerics.Softmax, advantage: jax.Array, *, bonus: float = 0.0) -> jax.Array:
+    value: jax.Array = advantage * softmax.surprisal - bonus * softmax.entropy
+    return value
+
+
 def accepted(prediction: jax.Array, target: np.ndarray, mask: jax.Array, labels: jax.Array) -> jax.Array:
     value: jax.Array = jaxloss.huber(prediction, target, delta=1.0)
     value += jaxloss.huber(prediction, target, where=mask, weights=prediction, delta=2)
@@ -35,6 +41,7 @@ def accepted(prediction: jax.Array, target: np.ndarray, mask: jax.Array, labels:
     value += log_squared(prediction, prediction, scale=2.0)
     value += log_squared(prediction, prediction, where=mask)
     value += squared_distance(prediction, prediction, weights=target)
+    value += reinforce(prediction, labels, target, kernel=prediction, bonus=0.1, where=mask)
     tally: jaxloss.Tally = jaxloss.huber.tally(prediction, target, where=mask) + jaxloss.huber.tally(prediction, target)
     value += jaxloss.huber.finish(sum([tally, tally], start=tally))
     return value + jaxloss.catalogue["huber"](prediction, target)
@@ -45,4 +52,5 @@ def refused(prediction: jax.Array, target: jax.Array) -> None:
     jaxloss.huber(prediction)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     log_squared(prediction, target, skale=1.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     jaxloss.reduce(jaxloss.huber, "sum")(prediction, target, detla=1.0)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    jaxloss.linear_softmax_loss(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     jaxloss.reduce(jaxloss.huber, "average")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -107,7 +107,7 @@ def lsgan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
 
     Corners: 0 with gradient 0 at D(x) = 1, D(G(z)) = 0.
 
-    Source: Mao et al. (2017), Least squares generative adversarial networks, equation 9.
+    Source: Mao et al. (2017), Least squares generative adversarial networks, with targets 0 and 1.
 
     >>> print(f"{lsgan_discriminator(0.5, 0.2):.3f}")
     0.145
@@ -126,7 +126,7 @@ def lsgan_generator(fake_scores: Input) -> Array:
 
     Corners: 0 with gradient 0 at D(G(z)) = 1.
 
-    Source: Mao et al. (2017), Least squares generative adversarial networks, equation 9.
+    Source: Mao et al. (2017), Least squares generative adversarial networks, with targets 0 and 1.
 
     >>> print(f"{lsgan_generator(0.2):.2f}")
     0.32
@@ -146,7 +146,7 @@ def hinge_gan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
 
     Corners: at both hinges the gradient is 0.
 
-    Source: Miyato et al. (2018), Spectral normalization for generative adversarial networks, equation 16; Lim and Ye
+    Source: Miyato et al. (2018), Spectral normalization for generative adversarial networks, its hinge loss; Lim and Ye
     (2017), Geometric GAN.
 
     >>> print(f"{hinge_gan_discriminator(0.5, -2.0):.1f}")
@@ -166,7 +166,7 @@ def hinge_gan_generator(fake_scores: Input) -> Array:
 
     Corners: none; a line.
 
-    Source: Miyato et al. (2018), Spectral normalization for generative adversarial networks, equation 17.
+    Source: Miyato et al. (2018), Spectral normalization for generative adversarial networks, its hinge loss.
 
     >>> print(f"{hinge_gan_generator(0.5):.1f}")
     -0.5
@@ -228,7 +228,7 @@ def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Ar
     Corners: exact in both tails, also where the difference is far smaller or larger than the logits; of inf on one side
     the value is 0 or inf and the gradient 0 or +-1. Two logits of the same inf are NaN.
 
-    Source: Jolicoeur-Martineau (2018), The relativistic discriminator, equation 4 (RSGAN).
+    Source: Jolicoeur-Martineau (2018), The relativistic discriminator, its RSGAN.
 
     >>> print(f"{relativistic_gan_discriminator(2.0, -1.0):.4f}")
     0.0486
@@ -248,7 +248,7 @@ def relativistic_gan_generator(real_logits: Input, fake_logits: Input) -> Array:
 
     Corners: as `relativistic_gan_discriminator`.
 
-    Source: Jolicoeur-Martineau (2018), The relativistic discriminator, equation 5 (RSGAN).
+    Source: Jolicoeur-Martineau (2018), The relativistic discriminator, its RSGAN.
 
     >>> print(f"{relativistic_gan_generator(2.0, -1.0):.4f}")
     3.0486

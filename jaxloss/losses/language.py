@@ -67,7 +67,8 @@ def linear_softmax_cross_entropy(
         class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which kernel, bias, class_mask and embedding
             are split by classes. Labels count over all of them.
         strategy: "fast" forms the gradient of some rows beside their value (three products), "small" forms a tile of
-            logits twice (four); "auto" is fast where the logits of enough rows fit `memory`.
+            logits twice (four); "auto" is fast where the logits of enough rows fit `memory`, but on a CPU small for
+            bfloat16.
         memory: How many bytes the logits at hand may take; None is 32 MiB on a CPU and 2 GiB elsewhere, or an eighth of
             the kernel if that is more.
 
@@ -79,7 +80,7 @@ def linear_softmax_cross_entropy(
         TypeError: The labels are not integers; not exactly one of kernel and embedding is given; `memory` is traced.
         ValueError: An option is out of range, or `strategy` is an unknown name.
 
-    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, equation 4; without the logits:
+    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, its softmax; without the logits:
     Wijmans et al. (2024), Cut your losses in large-vocabulary language models, section 4; cap: Gemma Team (2024), Gemma
     2, section 2; classes over devices: Shoeybi et al. (2019), Megatron-LM, section 3.
 

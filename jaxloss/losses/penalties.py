@@ -37,7 +37,7 @@ def r1_penalty(critic: Critic, real: Input, *, where: Input = None, weights: Inp
     Raises:
         ValueError: The critic does not return one number for one example.
 
-    Source: Mescheder et al. (2018), Which training methods for GANs do actually converge?, equation 9, without gamma.
+    Source: Mescheder et al. (2018), Which training methods for GANs do actually converge?, its R1, without gamma.
 
     >>> import jax.numpy as jnp
     >>> print(r1_penalty(lambda x: jnp.sum(x**2), jnp.array([[1.0, 2.0], [0.0, 0.0]])))
@@ -66,7 +66,7 @@ def r2_penalty(critic: Critic, fake: Input, *, where: Input = None, weights: Inp
     Raises:
         ValueError: The critic does not return one number for one example.
 
-    Source: Mescheder et al. (2018), Which training methods for GANs do actually converge?, equation 10, without gamma.
+    Source: Mescheder et al. (2018), Which training methods for GANs do actually converge?, its R2, without gamma.
 
     >>> import jax.numpy as jnp
     >>> print(r2_penalty(lambda x: jnp.sum(x**2), jnp.array([[1.0, 2.0], [0.0, 0.0]])))

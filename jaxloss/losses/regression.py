@@ -65,7 +65,7 @@ def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     Raises:
         ValueError: `delta` is not > 0.
 
-    Source: Huber (1964), Robust estimation of a location parameter, equation 9.
+    Source: Huber (1964), Robust estimation of a location parameter, its proposal for a contaminated normal.
 
     >>> print(f"{huber(6.1, 6.3, delta=1.0):.2f}")
     0.02
@@ -110,8 +110,8 @@ def log_cosh(prediction: Input, target: Input) -> Array:
 
     Corners: 0 with gradient 0 at a perfect prediction, 5e-9 at an error of 1e-4. The gradient is the tanh of the error.
 
-    Source: Green (1990), Bayesian reconstructions from emission tomography data using a modified EM algorithm,
-    equation 11.
+    Source: Green (1990), Bayesian reconstructions from emission tomography data using a modified EM algorithm, its
+    potential log cosh.
 
     >>> print(f"{log_cosh(6.1, 6.3):.4f}")
     0.0199
@@ -135,8 +135,8 @@ def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> 
     Raises:
         ValueError: `delta` is not > 0.
 
-    Source: Charbonnier et al. (1997), Deterministic edge-preserving regularization in computed imaging, table 1; under
-    this name in Hartley and Zisserman (2003), Multiple view geometry, appendix 6.8.
+    Source: Charbonnier et al. (1997), Deterministic edge-preserving regularization in computed imaging, its
+    hypersurfaces; under this name in Hartley and Zisserman (2003), Multiple view geometry, appendix 6.8.
 
     >>> print(f"{pseudo_huber(3.0, 0.0, delta=4.0):.1f}")
     4.0
@@ -185,7 +185,7 @@ def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) ->
     Raises:
         ValueError: `level` is outside [0, 1], or does not align with the trailing axes.
 
-    Source: Newey and Powell (1987), Asymmetric least squares estimation and testing, equation 2.1.
+    Source: Newey and Powell (1987), Asymmetric least squares estimation and testing, its criterion.
 
     >>> print(f"{expectile(6.1, 6.3, level=0.9):.3f} {expectile(6.3, 6.1, level=0.9):.3f}")
     0.036 0.004
@@ -237,8 +237,7 @@ def squared_log_error(prediction: Input, target: Input) -> Array:
     Corners: 0 with gradient 0 at a perfect prediction, also at -1. Where only one of the two is -1 the cost is inf and
     the gradient in that one the largest finite number. Below -1 it is NaN.
 
-    Source: Jachner et al. (2007), Statistical methods for the qualitative assessment of dynamic models with time delay,
-    table 1.
+    Source: Jachner et al. (2007), Statistical methods for the qualitative assessment of dynamic models with time delay.
 
     >>> print(f"{squared_log_error(1.0, 3.0):.4f}")
     0.4805
@@ -279,7 +278,7 @@ def symmetric_absolute_percentage_error(prediction: Input, target: Input) -> Arr
 
     Corners: 0 with subgradient 0 at a perfect prediction, also of 0. Where the signs differ it is 2 with gradient 0.
 
-    Source: Makridakis (1993), Accuracy measures: theoretical and practical concerns, section 3, as a share.
+    Source: Makridakis (1993), Accuracy measures: theoretical and practical concerns, as a share.
 
     >>> print(f"{symmetric_absolute_percentage_error(90.0, 110.0):.2f}")
     0.20
@@ -327,8 +326,8 @@ def squared_epsilon_insensitive(prediction: Input, target: Input, *, epsilon: No
     Raises:
         ValueError: `epsilon` is negative.
 
-    Source: Lee et al. (2005), Epsilon-SSVR: a smooth support vector machine for epsilon-insensitive regression,
-    equation 5.
+    Source: Lee et al. (2005), Epsilon-SSVR: a smooth support vector machine for epsilon-insensitive regression, its
+    squared loss.
 
     >>> print(f"{squared_epsilon_insensitive(6.1, 6.4, epsilon=0.1):.2f}")
     0.04

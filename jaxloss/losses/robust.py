@@ -53,8 +53,8 @@ def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> A
     Raises:
         ValueError: `scale` is not > 0.
 
-    Source: Charbonnier et al. (1994), Two deterministic half-quadratic regularization algorithms, section 3; Barron
-    (2019), equation 8 at alpha = 1.
+    Source: Charbonnier et al. (1994), Two deterministic half-quadratic regularization algorithms; Barron (2019),
+    equation 8 at alpha = 1.
 
     >>> print(f"{charbonnier(3.0, 0.0, scale=4.0):.4f}")
     0.2500
@@ -78,8 +78,8 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     Raises:
         ValueError: `scale` is not > 0.
 
-    Source: Black and Anandan (1996), The robust estimation of multiple motions, section 2; Barron (2019), equation 8 at
-    alpha = 0.
+    Source: Black and Anandan (1996), The robust estimation of multiple motions, its Lorentzian; Barron (2019), equation
+    8 at alpha = 0.
 
     >>> print(f"{cauchy(2.0, 0.0):.4f}")
     1.0986
@@ -104,7 +104,7 @@ def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) ->
     Raises:
         ValueError: `scale` is not > 0.
 
-    Source: Geman and McClure (1985), Bayesian image analysis, section 3; Barron (2019), equation 8 at alpha = -2.
+    Source: Geman and McClure (1985), Bayesian image analysis; Barron (2019), equation 8 at alpha = -2.
 
     >>> print(f"{geman_mcclure(2.0, 0.0):.4f}")
     1.0000
@@ -129,8 +129,8 @@ def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     Raises:
         ValueError: `scale` is not > 0.
 
-    Source: Dennis and Welsch (1978), Techniques for nonlinear least squares and robust regression, section 4; Barron
-    (2019), equation 8 at alpha = -inf.
+    Source: Dennis and Welsch (1978), Techniques for nonlinear least squares and robust regression; Barron (2019),
+    equation 8 at alpha = -inf.
 
     >>> print(f"{welsch(2.0, 0.0):.4f}")
     0.8647
@@ -156,7 +156,7 @@ def tukey_biweight(prediction: Input, target: Input, *, scale: Positive = 4.685)
     Raises:
         ValueError: `scale` is not > 0.
 
-    Source: Beaton and Tukey (1974), The fitting of power series, meaning polynomials, section 4.
+    Source: Beaton and Tukey (1974), The fitting of power series, meaning polynomials, its biweight.
 
     >>> print(f"{tukey_biweight(2.0, 0.0, scale=4.0):.4f}")
     1.5417

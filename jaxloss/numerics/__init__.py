@@ -73,12 +73,14 @@ from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
 from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
+from jaxloss.numerics.logits import uniform_surprisal as uniform_surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_shortfall as signed_shortfall
 from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_shortfall
 from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
+from jaxloss.numerics.polynomial import polynomial_surprisal as polynomial_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_log as modulated_log
 from jaxloss.numerics.probabilities import rel_entr as rel_entr

@@ -224,7 +224,10 @@ def _(primals: Any, tangents: Any) -> Any:
     shape, zero = jnp.exp(log_shape), outcome == 0
     excess = _scaled_excess_of(log_mean, outcome, shape)
     at_zero = jnp.where(shape == 1, jnp.exp(-log_mean), jnp.sign(1 - shape) * jnp.inf)
-    positive = (excess + 1) / jnp.where(zero, 1, outcome)
+    # a / m - (a - 1) / y: where y < m, with what a is more than 1, which at a = 1 leaves 1 / m.
+    below, divisor = jnp.minimum(scaled_excess(outcome, log_mean), 0), jnp.where(zero, 1, outcome)
+    under = jnp.expm1(log_shape) * below / divisor + scaled(jnp.ones_like(outcome), log_mean)
+    positive = jnp.where(below < 0, under, (excess + 1) / divisor)
     positive = jnp.where(excess == jnp.inf, scaled(shape, log_mean), positive)
     slope_y = jnp.where(zero, at_zero, positive)
     bracket = _scaled_bracket(log_mean, jnp.where(zero, 1, outcome), shape)

@@ -45,7 +45,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def absolute(x: Array) -> Array:
     r"""The absolute value, with subgradient 0 at 0.
 
@@ -58,7 +58,7 @@ def absolute(x: Array) -> Array:
 
 
 @absolute.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     return absolute(x), jnp.sign(x) * dx
@@ -258,7 +258,7 @@ def sigmoid(x: Array) -> Array:
     2.061e-09
     """
     tail = jnp.exp(-jnp.abs(x))
-    return jnp.where(x >= 0, 1, tail) / (1 + tail)
+    return jnp.where(jnp.signbit(x), tail, 1) / (1 + tail)
 
 
 @sigmoid.defjvp
@@ -269,7 +269,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def softplus(x: Array) -> Array:
     r"""The smooth ramp, which is -log sigmoid(-x).
 
@@ -284,10 +284,10 @@ def softplus(x: Array) -> Array:
 
 
 @softplus.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x,), (dx,) = primals, tangents
-    return softplus(x), dx * sigmoid(x)
+    (x,), (dx,) = apart(*primals), tangents
+    return softplus(*primals), dx * sigmoid(x)
 
 
 def largest_like(x: Array) -> Array:

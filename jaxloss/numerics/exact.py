@@ -44,10 +44,19 @@ def exact_sum(x: Array) -> Array:
 
     Against a power of two above every partial sum, the high digits of all terms lie on one grid and add up exactly.
     """
-    bound = 2 * max(x.shape[-1], 1) * jnp.max(jnp.abs(x), axis=-1, keepdims=True, initial=0)
-    grid = jax.lax.reduce_precision(bound, jnp.finfo(x.dtype).nexp, 0)
-    high = (x + grid) - grid
+    high = on_grid(x, grid_above(jnp.abs(x)))
     return jnp.sum(high, axis=-1) + jnp.sum(x - high, axis=-1)
+
+
+def grid_above(size: Array) -> Array:
+    """A power of two above every partial sum over the last axis of numbers of at most this size."""
+    bound = 2 * max(size.shape[-1], 1) * jnp.max(size, axis=-1, keepdims=True, initial=0)
+    return jax.lax.reduce_precision(bound, jnp.finfo(size.dtype).nexp, 0)
+
+
+def on_grid(x: Array, grid: Array) -> Array:
+    """The high digits of a number, those that its sum with the grid keeps."""
+    return (x + grid) - grid
 
 
 def halves(x: Array) -> tuple[Array, Array]:

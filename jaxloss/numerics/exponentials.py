@@ -1,4 +1,4 @@
-"""The exponential near 0, without its first terms."""
+"""The exponential near 0, without its first terms, and the logarithm of 1 and an exponential, beyond its last digit."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope
+from jaxloss.numerics.exact import residual, two_sum
 
 
 @jax.custom_jvp
@@ -48,3 +49,25 @@ def expm1(x: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     return expm1(x), dx * finite_slope(jnp.exp(x))
+
+
+def log1p_of_tail(x: Array) -> tuple[Array, Array]:
+    """The logarithm of 1 + exp(-x), for finite x >= 0, and what its rounding took.
+
+    With s = t / (2 + t) it is 2 s + 2 s (s^2 / 3 + s^4 / 5 + ...), of which the quotient is taken with its rest, as
+    the exponential t is for x below 1/2.
+    """
+    few = x < 0.5
+    near = jnp.where(few, x, 0)
+    fallen, fallen_low = two_sum(-near, near * near * _series(-near))
+    tail, tail_low = two_sum(jnp.ones_like(x), fallen)
+    tail = jnp.where(few, tail, jnp.exp(-x))
+    tail_low = jnp.where(few, tail_low + fallen_low, 0)
+
+    whole, whole_low = two_sum(jnp.full_like(x, 2), tail)
+    s = tail / whole
+    s_low = (residual(tail, s, whole) - s * (whole_low + tail_low) + tail_low) / whole
+    square, series = s * s, jnp.zeros_like(s)
+    for order in range(jnp.finfo(x.dtype).nmant // 3 * 2 + 1, 1, -2):
+        series = (series + 1 / order) * square
+    return two_sum(2 * s, 2 * (s_low + s * series))

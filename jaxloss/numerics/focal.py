@@ -18,6 +18,7 @@ from jaxloss.numerics.elementary import (
     softplus,
 )
 from jaxloss.numerics.exact import halves, split, two_sum
+from jaxloss.numerics.exponentials import log1p_of_tail
 
 
 @jax.custom_jvp
@@ -34,15 +35,18 @@ def modulated_surprisal(logit: Array, gamma: Array) -> Array:
     >>> print(f"{modulated_surprisal(jnp.array(20.0), jnp.array(2.0)):.3e}")
     8.757e-27
     """
-    return _modulation(logit, gamma) * softplus(-logit)
+    shared, _ = log1p_of_tail(jnp.abs(logit))
+    return _modulation(logit, gamma) * (jnp.maximum(-logit, 0) + shared)
 
 
 @modulated_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logit, gamma), (dx, dgamma) = primals, tangents
-    value, cost = modulated_surprisal(logit, gamma), softplus(-logit)
-    inner = gamma * multiply_no_nan(sigmoid(logit), cost) + sigmoid(-logit)
+    value, cost, tail = modulated_surprisal(logit, gamma), softplus(-logit), jnp.exp(-jnp.abs(logit))
+    # The sigmoids of x and of -x, both without their denominator, which is taken once.
+    right, wrong = jnp.where(logit >= 0, 1, tail), jnp.where(logit >= 0, tail, 1)
+    inner = (gamma * multiply_no_nan(right, cost) + wrong) / (1 + tail)
     slope_gamma = multiply_no_nan(finite_slope(value), -softplus(logit))
     return value, dx * (-_modulation(logit, gamma) * inner) + dgamma * slope_gamma
 
@@ -52,12 +56,12 @@ def _(primals: Any, tangents: Any) -> Any:
 def _modulation(logit: Array, gamma: Array) -> Array:
     """The power gamma of sigmoid(-x), which is exp(-gamma softplus(x))."""
     finite = jnp.where(jnp.isinf(logit), 0, logit)
-    info = jnp.finfo(logit.dtype)
-    # Split in two halves, the steep part of the exponent is an exact product and a small rest.
-    ramp, factor = jnp.maximum(finite, 0), gamma + jnp.zeros_like(logit)
-    ramp_high, factor_high = (jax.lax.reduce_precision(x, info.nexp, (info.nmant - 1) // 2) for x in (ramp, factor))
-    small = factor * (log1p(jnp.exp(-jnp.abs(finite))) + (ramp - ramp_high)) + (factor - factor_high) * ramp_high
-    exponent, lost = two_sum(factor_high * ramp_high, small)
+    shared, shared_low = log1p_of_tail(jnp.abs(finite))
+    cost, cost_low = two_sum(jnp.maximum(finite, 0), shared)
+    # Split in two halves, the exponent is an exact product and a small rest.
+    (high, low), (gamma_high, gamma_low) = halves(cost), halves(gamma + jnp.zeros_like(logit))
+    rest = gamma_high * low + gamma_low * cost + gamma * (cost_low + shared_low)
+    exponent, lost = two_sum(gamma_high * high, rest)
     inside = jnp.exp(-exponent)
     inside = inside - inside * lost
     return jnp.where(jnp.isinf(logit), jnp.where((logit < 0) | (gamma == 0), 1, 0), inside)
@@ -113,15 +117,23 @@ def _(primals: Any, tangents: Any) -> Any:
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
     change = (negative * steep_negative - positive * steep_positive) / (one + tail) * dlogit
+    slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
         (negative_weight, -1, at_negative, relief, surprise, one - target, dnegative),
     ):
         term = finite_slope(decay * cost)
         kept = jnp.where((weight * share == 0) & jnp.isinf(cost), 0, term)
-        change = change + sign * finite_slope(weight * kept) * dtarget + share * kept * dshare
+        slope_target = slope_target + sign * finite_slope(weight * kept)
+        change = change + share * kept * dshare
         change = change + weight * share * multiply_no_nan(term, -exponent) * dgamma
-    return focal_surprisal(*primals), change
+    # Near 0 the costs of the two classes are nearly equal: their difference, of which nothing cancels.
+    inside = jnp.where(jnp.abs(logit) < one, logit, zero)
+    near = (jnp.abs(logit) < one) & (gamma * jnp.abs(inside) < one)
+    spared = jnp.where(near, relief, zero)
+    grown = positive_weight * inside + negative_weight * (jnp.expm1(gamma * inside) * spared)
+    difference = at_positive * ((positive_weight - negative_weight) * spared - grown)
+    return focal_surprisal(*primals), change + jnp.where(near, difference, slope_target) * dtarget
 
 
 def _decay(logit: Array, shared: Array, gammas: tuple[Array, Array], one: Any = 1.0) -> Array:

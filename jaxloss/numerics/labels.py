@@ -4,7 +4,8 @@ A `correction` is what rounding took from each logit. It is far below the last d
 exponential, and has no gradient: that of the logit is the whole one.
 """
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +13,24 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves
-from jaxloss.numerics.logits import pick, relative, softmax, sum_of_others, surprisal
+from jaxloss.numerics.logits import gap_to, pick, relative, softmax, sum_of_others, surprisal
+from jaxloss.numerics.partition import (
+    is_index,
+    largest_of,
+    may_be_split,
+    origin_of,
+    weight,
+    weight_of_largest,
+    weight_of_others,
+)
 from jaxloss.numerics.probabilities import log_probability
+
+# What is not inlined, XLA fuses with nothing around it.
+_inlined = functools.partial(jax.jit, inline=True)
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def label_surprisal(logits: Array, label: Array, correction: Array | None = None) -> Array:
     r"""The negative log-probability that the softmax of logits gives to a label.
 
@@ -29,20 +42,84 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
     >>> print(f"{label_surprisal(jnp.array([20.0, 0.0]), jnp.array(0)):.3e}")
     2.061e-09
     """
-    gap, error, _, others = relative(logits, correction)
-    return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
+    label = _wide(label)
+    if correction is not None:
+        gap, error, _, others = relative(logits, correction)
+        return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
+    return _cost(_label_and_others(logits, label))
 
 
 @label_surprisal.defjvp
-@jax.jit
+@_inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
-    p, others = softmax(logits, correction)
-    # Split over devices as the probabilities are, which a condition has to be.
-    indicator = is_label(logits, label) & (p >= 0)
-    known = ((label >= 0) & (label < logits.shape[-1]))[..., None] | indicator
-    slope = jnp.where(known, jnp.where(indicator, -others, p), jnp.nan)
-    return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
+    label = _wide(label)
+    if correction is not None:
+        p, others = softmax(logits, correction)
+        known = (label >= 0) & (label < logits.shape[-1])
+        slope = jnp.where(known[..., None], jnp.where(is_index(p, label), -others, p), jnp.nan)
+        return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
+    row = _label_and_others(logits, label)
+    return _cost(row), jnp.sum(_slope(logits, label, row) * dx, axis=-1)
+
+
+class _Row(NamedTuple):
+    """What a row of logits is to a label, the last axis kept. A label that is no class has the logit and weight NaN."""
+
+    largest: Array
+    """Of the logits."""
+    origin: Array
+    """Of the weights."""
+    entry: Array
+    """The logit of the label."""
+    own: Array
+    """The weight of the label."""
+    others: Array
+    """The sum of all other weights."""
+
+
+def _label_and_others(logits: Array, label: Array) -> _Row:
+    largest = largest_of(logits)
+    origin = origin_of(largest, logits.shape[-1])
+    known = (label >= 0) & (label < logits.shape[-1])
+    index = jnp.where(known, label, 0)
+    if may_be_split(logits):
+        entry = pick(logits, label)[..., None]
+    else:
+        entry = jnp.where(known[..., None], jnp.take_along_axis(logits, index[..., None], axis=-1), jnp.nan)
+    return _Row(largest, origin, entry, weight(entry, origin), weight_of_others(logits, origin, index))
+
+
+def _cost(row: _Row) -> Array:
+    at_largest = weight_of_largest(row.largest, row.origin)
+    # All weights but that of the largest, against that.
+    rest = row.others / at_largest + jnp.where(row.entry < row.largest, row.own / at_largest - 1, 0)
+    return jnp.squeeze(gap_to(row.largest, row.entry) + jnp.log1p(rest), -1)
+
+
+@jax.custom_jvp
+@_inlined
+def _slope(logits: Array, label: Array, row: _Row) -> Array:
+    """The probabilities, but at the label minus what the others have."""
+    total = row.own + row.others
+    # Where all logits are -inf, the others have all.
+    total, others = jnp.where(total == 0, 1, total), jnp.where(total == 0, 1, row.others)
+    p = weight(logits, row.origin) / total
+    return jnp.where(is_index(p, label), -others / total, p)
+
+
+@_slope.defjvp
+@_inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (logits, _, _), (dx, _, _) = primals, tangents
+    slope = _slope(*primals)
+    dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
+    return slope, jnp.where(jnp.isnan(slope), slope, dp)
+
+
+def _wide(label: Array) -> Array:
+    """A label of fewer than 32 bits may be too small to number the classes."""
+    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label
 
 
 @jax.custom_jvp

@@ -103,6 +103,8 @@ def _(tiling: Tiling, link: Link, wanted: frozenset[str], primals: Any, tangents
     return jax.jvp(functools.partial(_sweep, tiling.differentiable(), link, wanted), primals, tangents)
 
 
+# As one program also outside of `jit`, compiled once for equal links; inside of it nothing is to be seen of this.
+@functools.partial(jax.jit, static_argnums=(0, 1, 2), inline=True)
 def _sweep(
     tiling: Tiling,
     link: Link,

@@ -1,6 +1,5 @@
 """A loss of the softmax of a linear head over many rows: what is given, made ready for the sweep."""
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -48,8 +47,9 @@ def linear_softmax_sum(
 
     `strategy` is "fast": the logits of some rows exist, and their gradient is formed beside their value, in three
     products of matrices for value and gradient; "small": a tile of logits exists at a time, four products; or "auto":
-    fast, if the logits of enough rows fit `memory` bytes. Inside `shard_map`, `axis_name` names the mesh axes over
-    which the classes of kernel, bias and class_mask are split; what is given else is the same on all of them.
+    fast, if the logits of enough rows fit `memory` bytes, but on a CPU small for bfloat16. Inside
+    `shard_map`, `axis_name` names the mesh axes over which the classes of kernel, bias and class_mask are split; what
+    is given else is the same on all of them.
 
     >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 40.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> def focal(softmax, power):
@@ -165,9 +165,8 @@ def _bound(
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     given = Given({name: real(x) for name, x in each.items()}, {name: real(x) for name, x in arrays.items()})
-    name = getattr(link, "__name__", type(link).__name__)
-    shapes = {n: jax.ShapeDtypeStruct((), x.dtype) for n, x in given.each.items()} | given.shared
-    return Link.of(name, functools.partial(link, **fixed), dtype, shapes), given
+    shapes = {name: jax.ShapeDtypeStruct((), x.dtype) for name, x in given.each.items()}
+    return Link.of(link, fixed, dtype, shapes | given.shared), given
 
 
 def _columns(labels: Array) -> Array:
@@ -201,7 +200,9 @@ def _tiling(
         taken = _divisor(rows, min(affordable, most * mesh.size), shards)
         return Tiling(taken, classes, True, classes_first, False, True, axis_name, dtype)
     affordable = int(memory // (classes * size))
-    if strategy == "small" or (strategy == "auto" and affordable < min(rows, enough)):
+    # Where products are cheap, as in a CPU's units for bfloat16, the traffic of logits kept costs more than a fourth.
+    cheap = words and kernel.dtype == jnp.bfloat16
+    if strategy == "small" or (strategy == "auto" and (cheap or affordable < min(rows, enough))):
         side = max(2 ** int(math.log2(memory / size) / 2), 128)
         return Tiling(
             _even(rows, min(side, tile[0])), min(side, tile[1]), False, classes_first, words, False, axis_name, dtype

@@ -5,7 +5,7 @@ difference. Where the entropy is asked for, the largest logits are kept apart fr
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -36,17 +36,26 @@ class Softmax(NamedTuple):
 
 @dataclass(frozen=True)
 class Link:
-    """The loss of one row, a function of its Softmax and of what else is given by name; which statistics it reads."""
+    """The loss of one row, a function of its Softmax and of what else is given by name.
+
+    Attributes:
+        function: As its author wrote it.
+        fixed: What it takes that is no array.
+        reads: Which statistics it uses.
+        dtype: Of its value.
+    """
 
     function: Callable[..., Any]
+    fixed: Mapping[str, Any] = field(hash=False)
     reads: frozenset[str]
+    dtype: Any
 
     @classmethod
-    def of(cls, name: str, function: Callable[..., Any], dtype: Any, given: Mapping[str, Any]) -> "Link":
-        """Reads off the program of the function which statistics it reads."""
-        number = jax.ShapeDtypeStruct((), dtype)
-        softmax = Softmax(*[number] * len(Softmax._fields))
-        program = jax.make_jaxpr(lambda of, given: function(of, **given))(softmax, dict(given)).jaxpr
+    def of(cls, function: Callable[..., Any], fixed: Mapping[str, Any], dtype: Any, given: Mapping[str, Any]) -> "Link":
+        """Reads off the program of the function, at such arrays, which statistics it uses."""
+        name = getattr(function, "__name__", type(function).__name__)
+        softmax = Softmax(*[jax.ShapeDtypeStruct((), dtype)] * len(Softmax._fields))
+        program = jax.make_jaxpr(lambda softmax, given: function(softmax, **fixed, **given))(softmax, given).jaxpr
         if [x.aval.shape for x in program.outvars] != [()]:
             shapes = ", ".join(str(x.aval.shape) for x in program.outvars)
             raise ValueError(f"{name} must return one number for one token, got shape {shapes or 'nothing'}.")
@@ -54,7 +63,10 @@ class Link:
         reads = frozenset(n for n, x in zip(Softmax._fields, program.invars, strict=False) if id(x) in used)
         if not reads:
             raise ValueError(f"{name} must use its first argument, one of {', '.join(Softmax._fields)}; it uses none.")
-        return cls(lambda of, **given: jnp.asarray(function(of, **given)).astype(dtype), reads)
+        return cls(function, fixed, reads, dtype)
+
+    def __call__(self, softmax: Softmax, given: Mapping[str, Any]) -> Array:
+        return jnp.asarray(self.function(softmax, **self.fixed, **given)).astype(self.dtype)
 
     def values_and_slopes(
         self, softmax: Softmax, each: dict[str, Array], shared: dict[str, Array], wanted: frozenset[str]
@@ -62,13 +74,13 @@ class Link:
         """Of each row, and the slopes in its softmax and in what is wanted of that which is given."""
         given = each | shared
         moving = {name: x for name, x in given.items() if name in wanted}
-        fixed = {name: x for name, x in given.items() if name not in wanted}
+        still = {name: x for name, x in given.items() if name not in wanted}
 
-        def one_row(softmax: Softmax, moving: dict[str, Array], fixed: dict[str, Array]) -> Any:
-            return self.function(softmax, **moving, **fixed)
+        def one_row(softmax: Softmax, moving: dict[str, Array], still: dict[str, Array]) -> Any:
+            return self(softmax, moving | still)
 
-        axes = [{name: 0 if name in each else None for name in part} for part in (moving, fixed)]
-        return jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, fixed)
+        axes = [{name: 0 if name in each else None for name in part} for part in (moving, still)]
+        return jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, still)
 
 
 class Rows(NamedTuple):

@@ -9,6 +9,16 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import apart, finite_slope, multiply_bounded, multiply_no_nan, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
+from jaxloss.numerics.partition import (
+    largest_and_others,
+    largest_origin_and_others,
+    mean_gap_and_count,
+    weight,
+    weight_of_largest,
+)
+
+# What is not inlined, XLA fuses with nothing around it.
+_inlined = functools.partial(jax.jit, inline=True)
 
 
 @jax.custom_jvp
@@ -127,7 +137,7 @@ def pick(values: Array, label: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def logsumexp(logits: Array) -> Array:
     r"""The log-partition function over the last axis.
 
@@ -138,15 +148,64 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    largest = jnp.max(logits, axis=-1)
-    return largest + jnp.log1p(jnp.squeeze(relative(logits, None)[3], -1))
+    largest, others = largest_and_others(logits)
+    return jnp.squeeze(largest + jnp.log1p(others), -1)
 
 
 @logsumexp.defjvp
-@jax.jit
+@_inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    return logsumexp(logits), jnp.sum(softmax(logits, None)[0] * dx, axis=-1)
+    largest, origin, others = largest_origin_and_others(logits)
+    at_largest = weight_of_largest(largest, origin)
+    value = jnp.squeeze(largest + jnp.log1p(others / at_largest), -1)
+    return value, jnp.sum(_probabilities(logits, origin, at_largest + others) * dx, axis=-1)
+
+
+@jax.custom_jvp
+@_inlined
+def uniform_surprisal(logits: Array) -> Array:
+    r"""The negative log-probability that a softmax gives to a class, in the mean over those that are possible.
+
+    $$ \frac{1}{k} \sum_{x_j > -\infty} -\log \operatorname{softmax}(x)_j $$
+
+    Where all k classes but one are impossible it is 0, and where all are; a class of logit -inf has no gradient.
+
+    >>> print(f"{uniform_surprisal(jnp.array([20.0, 0.0, -jnp.inf])):.3f}")
+    10.000
+    """
+    largest, others = largest_and_others(logits)
+    return jnp.squeeze(mean_gap_and_count(logits, largest)[0] + jnp.log1p(others), -1)
+
+
+@uniform_surprisal.defjvp
+@_inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (logits,), (dx,) = primals, tangents
+    largest, origin, others = largest_origin_and_others(logits)
+    at_largest = weight_of_largest(largest, origin)
+    mean, count = mean_gap_and_count(logits, largest)
+    value = jnp.squeeze(mean + jnp.log1p(others / at_largest), -1)
+    total, classes = at_largest + others, jnp.maximum(count, 1)
+    uniform = (logits > -jnp.inf).astype(logits.dtype) / classes
+    # At the largest by the complements of both, which are 0 where it is the only one.
+    slope = jnp.where(
+        logits == largest, (classes - 1) / classes - others / total, _probabilities(logits, origin, total) - uniform
+    )
+    return value, jnp.sum(slope * dx, axis=-1)
+
+
+@jax.custom_jvp
+@_inlined
+def _probabilities(logits: Array, origin: Array, total: Array) -> Array:
+    return weight(logits, origin) / total
+
+
+@_probabilities.defjvp
+@_inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (logits, _, _), (dx, _, _) = primals, tangents
+    return _probabilities(*primals), jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
 
 
 @jax.custom_jvp
@@ -224,6 +283,12 @@ def _(primals: Any, tangents: Any) -> Any:
     dx = _against_largest(logits, dx)
     dp = p * (dx - jnp.sum(p * dx, axis=-1, keepdims=True))
     return (p, others), (dp, -dp)
+
+
+def gap_to(largest: Array, logits: Array) -> Array:
+    """How far logits are below the largest of their row: 0 at it also where it is inf, and inf where all are -inf."""
+    gap = jnp.where((logits == largest) & (largest > -jnp.inf), 0, largest - logits)
+    return jnp.where(jnp.isneginf(logits) & ~jnp.isnan(largest), jnp.inf, gap)
 
 
 def _against_largest(logits: Array, dx: Array) -> Array:

@@ -9,17 +9,17 @@ from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
+    inlined,
     largest_like,
     log1p,
+    multiply_bounded,
     multiply_no_nan,
     power,
     ratio,
     safe_log,
     safe_log1p,
-    xlog1py,
-    xlogy,
 )
-from jaxloss.numerics.exact import exact_sum
+from jaxloss.numerics.exact import grid_above, on_grid
 
 
 @jax.custom_jvp
@@ -50,7 +50,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def relative_entropy(p: Array, q: Array) -> Array:
     r"""The sum of `rel_entr` over the last axis, true also for distributions that are nearly the same.
 
@@ -63,18 +63,43 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
     4.768e-07
     """
-    difference = p - q
-    half = ratio(difference, p + q)
-    near = jnp.abs(half) <= 1 / 3  # within a factor of 2, where the difference is exact
-    bracket = log_excess(p, difference, jnp.where(near, half, 0), bits=3)
-    inner = jnp.sum(jnp.where(near, bracket, rel_entr(p, q)), axis=-1)
-    return inner + exact_sum(jnp.where(near, difference, 0))
+    # Three sums, each of numbers of its own: what two of them shared would be written to memory.
+    first = apart(p, q, grid_above(jnp.abs(p - q)), jnp.ones((), p.dtype))
+    second = apart(*first)
+    high, low, excess = _high_digits(*first), _low_digits(*second), _excess(p, q, *apart(first[-1]))
+    return jnp.sum(excess, axis=-1) + (jnp.sum(high, axis=-1) + jnp.sum(low, axis=-1))
 
 
 @relative_entropy.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     return relative_entropy(*primals), jnp.sum(jax.jvp(rel_entr, apart(*primals), tangents)[1], axis=-1)
+
+
+def _high_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
+    return on_grid(p - _nearest(p, q, one), grid)
+
+
+def _low_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
+    difference = p - _nearest(p, q, one)
+    return difference - on_grid(difference, grid)
+
+
+def _excess(p: Array, q: Array, one: Array) -> Array:
+    """By arithmetic alone, what p log(p / q) has beyond the difference p - c, which is exact; c is `_nearest`.
+
+    That is p log(p / c) - (p - c), and p log(c / q), which is 0 where q is that near itself.
+    """
+    near = _nearest(p, q, one)
+    difference, positive = p - near, jnp.maximum(near, float(jnp.finfo(p.dtype).tiny) * one)
+    bracket = log_excess(p, difference, difference / (p + positive), bits=3)
+    # Where p is 0 the quotient is lifted above 1, which keeps its logarithm finite.
+    return bracket - p * jnp.log((q + (positive - near)) / positive)
+
+
+def _nearest(p: Array, q: Array, one: Array) -> Array:
+    """Of the numbers within a factor of 2 of p, the one nearest to q."""
+    return jnp.minimum(jnp.maximum(q, 0.5 * one * p), p + p)
 
 
 def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
@@ -84,10 +109,11 @@ def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
     it is worth `bits`: 3 for |half| up to 1/3, 2 up to 1/2.
     """
     square = jnp.square(half)
-    series = jnp.zeros_like(half)
-    for order in range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2):
+    orders = range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2)
+    series: Any = 1 / orders[0]
+    for order in orders[1:]:
         series = series * square + 1 / order
-    return difference * half + 2 * p * (half * square * series)
+    return half * (difference + (p + p) * (square * series))
 
 
 def log_ratio(p: Array, q: Array) -> Array:
@@ -145,7 +171,7 @@ def log_probability(p: Array, complement: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def binary_surprisal(p: Array, target: Array) -> Array:
     r"""The cross entropy of a target in [0, 1] with the probability p of a one.
 
@@ -161,17 +187,17 @@ def binary_surprisal(p: Array, target: Array) -> Array:
     >>> print(binary_surprisal(wrong, right), jax.grad(binary_surprisal)(right, right))
     inf -1.0
     """
-    return -(xlogy(target, p) + xlog1py(1 - target, -p))
+    return multiply_bounded(target, -jnp.log(p)) + multiply_bounded(1 - target, -log1p(-p))
 
 
 @binary_surprisal.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (p, target), (dp, dtarget) = apart(*primals), tangents
-    variance = p * (1 - p)
+    (p, target, one), (dp, dtarget) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    variance = p * (one - p)
     # At 0 as 1 / (1 - p), at 1 as -1 / p, also in what comes of another derivative.
-    at_an_end = jnp.where(p == target, 1 + p - 3 * target, jnp.where(p > target, 1, -1) * largest_like(p))
-    slope_p = jnp.where(variance == 0, at_an_end, ratio(p - target, variance))
+    at_an_end = jnp.where(p == target, one + p - 3 * target, jnp.sign(p - target) * largest_like(p))
+    slope_p = jnp.where(variance == 0, at_an_end, (p - target) / jnp.where(variance == 0, one, variance))
 
     near = jnp.abs(p - 0.5) < 0.25
     middle, outer = jnp.where(near, p, 0.5), jnp.where(near, 0.5, p)

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, largest_like
-from jaxloss.numerics.exact import residual, sum_of_three, two_sum
+from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like
+from jaxloss.numerics.exact import residual, sum_of_three
 
 
 @jax.custom_jvp
@@ -23,7 +23,25 @@ def log_ratio(x: Array, y: Array) -> Array:
     >>> print(f"{log_ratio(jnp.array(1e30), jnp.array(1e-30)):.4f} {log_ratio(jnp.array(1e-9), jnp.array(0.0))}")
     138.1551 inf
     """
-    return _log_ratio(x, jnp.zeros_like(x), y, jnp.zeros_like(y))
+    # One logarithm is taken, and that of the quotient is corrected.
+    negative, gap = (x < 0) | (y < 0), x - y
+    near = jnp.abs(gap) <= 0.4 * jnp.minimum(x, y)
+    apart = (x != y) & ~near
+    half = jnp.where(near & (gap != 0), gap, 0) / jnp.where(near & (gap != 0), x + y, 1)
+    square, series = jnp.square(half), jnp.zeros_like(half)
+    for order in range(2 * (jnp.finfo(x.dtype).nmant // 5) + 3, 1, -2):
+        series = (series + 1 / order) * square
+    x, y = jnp.where(apart, x, 1), jnp.where(apart, y, 1)
+    quotient = x / y
+    # With room for the last digits of the quotient.
+    in_range = (quotient < jnp.inf) & (quotient > jnp.finfo(x.dtype).tiny / jnp.finfo(x.dtype).eps)
+    # The logarithm of a quotient beyond the format is twice that of its root.
+    root = jnp.sqrt(x) / jnp.sqrt(y)
+    far = jnp.log(jnp.where(in_range, quotient, root)) * jnp.where(in_range, 1, 2)
+    x, y, quotient = (jnp.where(in_range, z, 1) for z in (x, y, quotient))
+    lost = jnp.where(in_range, residual(x, quotient, y), 0)
+    value = jnp.where(apart, far + lost / x, 2 * half * (1 + series))
+    return value + jnp.sqrt(jnp.where(negative, -1, 0).astype(value.dtype))  # NaN below 0
 
 
 @log_ratio.defjvp
@@ -39,26 +57,26 @@ def _slope_of_log(slope: Array, at_zero: Array, equal: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def squared_log1p_ratio(x: Array, y: Array) -> Array:
     r"""The square of the difference of two logarithms of 1 + x and 1 + y.
 
     $$ \left[ \log(1 + x) - \log(1 + y) \right]^2 $$
 
     At x = y it is 0 with gradient 0, also at -1; else, where one is -1, it is inf and the gradient in that one the
-    largest finite number of its sign. Below -1 it is NaN.
+    largest finite number of its sign. Below -1, and of two infinities, it is NaN.
 
     >>> print(f"{squared_log1p_ratio(jnp.array(1e-9), jnp.array(3e-9)):.3e}")
     4.000e-18
     """
-    return jnp.square(_log1p_ratio(x, y))
+    return jnp.square(_log1p_distance(x, y, *apart(jnp.ones((), x.dtype))))
 
 
 @squared_log1p_ratio.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
-    return squared_log1p_ratio(x, y), _log1p_slope(x, y) * dx + _log1p_slope(y, x) * dy
+    (x, y), (dx, dy) = apart(*primals), tangents
+    return squared_log1p_ratio(*primals), _log1p_slope(x, y) * dx + _log1p_slope(y, x) * dy
 
 
 def _log1p_slope(x: Array, y: Array) -> Array:
@@ -69,8 +87,7 @@ def _log1p_slope(x: Array, y: Array) -> Array:
 
 @jax.custom_jvp
 def _log1p_ratio(x: Array, y: Array) -> Array:
-    one = jnp.ones_like(x)
-    return _log_ratio(*two_sum(one, x), *two_sum(one, y))
+    return jnp.sign(x - y) * _log1p_distance(x, y, jnp.ones((), x.dtype))
 
 
 @_log1p_ratio.defjvp
@@ -79,26 +96,20 @@ def _(primals: Any, tangents: Any) -> Any:
     return _log1p_ratio(x, y), dx / (1 + x) - dy / (1 + y)
 
 
-def _log_ratio(x: Array, x_low: Array, y: Array, y_low: Array) -> Array:
-    """Of numbers with what their rounding lost. One logarithm is taken, and that of the quotient is corrected."""
-    negative, gap = (x < 0) | (y < 0), (x - y) + (x_low - y_low)
-    near = jnp.abs(gap) <= 0.4 * jnp.minimum(x, y)
-    apart = (x != y) & ~near
-    half = jnp.where(near & (gap != 0), gap, 0) / jnp.where(near & (gap != 0), x + y, 1)
-    square, series = jnp.square(half), jnp.zeros_like(half)
-    for order in range(2 * (jnp.finfo(x.dtype).nmant // 5) + 3, 1, -2):
-        series = (series + 1 / order) * square
-    x, y = jnp.where(apart, x, 1), jnp.where(apart, y, 1)
-    quotient = x / y
-    # With room for the last digits of the quotient.
-    in_range = (quotient < jnp.inf) & (quotient > jnp.finfo(x.dtype).tiny / jnp.finfo(x.dtype).eps)
-    # The logarithm of a quotient beyond the format is twice that of its root.
-    root = jnp.sqrt(x) / jnp.sqrt(y)
-    far = jnp.log(jnp.where(in_range, quotient, root)) * jnp.where(in_range, 1, 2)
-    x, y, quotient = (jnp.where(in_range, z, 1) for z in (x, y, quotient))
-    lost = jnp.where(in_range, residual(x, quotient, y) + (x_low - quotient * y_low), 0)
-    value = jnp.where(apart, far + lost / x, 2 * half * (1 + series))
-    return value + jnp.sqrt(jnp.where(negative, -1, 0).astype(value.dtype))  # NaN below 0
+def _log1p_distance(x: Array, y: Array, one: Array) -> Array:
+    """The size of log(1 + x) - log(1 + y), by arithmetic alone: log(1 + q) with q = |x - y| / (1 + min(x, y))."""
+    far, largest = 2.0**100 * one, float(jnp.finfo(x.dtype).max) * one
+    gap, least = jnp.abs(x - y), jnp.minimum(x, y)
+    # 1 + min(x, y), and what its rounding lost (Knuth); 1 more where x = y, which may both be -1.
+    total = one + least
+    part = total - one
+    lost = (one - (total - part)) + (least - part)
+    divisor = total + (one - jnp.minimum(gap * largest, one))
+    # In two parts, the second beyond 2^100, since the quotient may leave the format.
+    quotient = jnp.minimum(gap / divisor, far)
+    quotient = quotient - quotient * (lost / jnp.maximum(divisor, float(jnp.finfo(x.dtype).tiny) * one))
+    zero_or_nan = jnp.minimum(jnp.sqrt(total), one - one)
+    return jnp.log1p(jnp.maximum(quotient, zero_or_nan)) + jnp.log(jnp.maximum(gap / far / divisor, one))
 
 
 @jax.custom_jvp
@@ -170,7 +181,7 @@ def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array]:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def excess(x: Array, y: Array, allowed: Array) -> Array:
     r"""By how much two numbers differ more than is allowed, true to the last digit.
 
@@ -187,7 +198,7 @@ def excess(x: Array, y: Array, allowed: Array) -> Array:
 
 
 @excess.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, y, allowed), (dx, dy, dallowed) = primals, tangents
     value = excess(x, y, allowed)

@@ -59,9 +59,8 @@ def _terms_of_poly(x, t, epsilon):
     largest = mpf(0)
     for j, (pj, tj) in enumerate(zip(p, t, strict=True)):
         others = [(pi, ti) for i, (pi, ti) in enumerate(zip(p, t, strict=True)) if i != j]
-        up, down = sum(ti for _, ti in others), sum(pi for pi, _ in others)
-        of_poly = abs(mpf(epsilon)) * pj
-        largest = max(largest, pj * up, tj * down, of_poly * sum(pi * ti for pi, ti in others), of_poly * tj * down)
+        up, down = sum(ti * abs(1 + mpf(epsilon) * pi) for pi, ti in others), sum(pi for pi, _ in others)
+        largest = max(largest, pj * up, tj * abs(1 + mpf(epsilon) * pj) * down)
     cost = poly_cross_entropy(x, t, 0)
     return (cost if epsilon < 0 else 0), (largest, cost if epsilon < 0 else 0)
 

@@ -245,7 +245,8 @@ def _terms_of_gamma(log_mean, target, log_shape):
     quotient, logs = y * exp(-m), max(abs(log(y)), abs(m))
     near = abs(quotient - 1) <= (quotient + 1) / 3
     apart = a * abs(quotient - 1) if near else a * max(1, quotient, abs(m - log(y)))
-    return max(apart, logs, abs(mpf(log_shape)), 1), (a * max(1, quotient), max(a * quotient, a, 1) / y, max(apart, 1))
+    of_target = max(abs(a - 1), quotient) if quotient < 1 else max(a * quotient, 1)
+    return max(apart, logs, abs(mpf(log_shape)), 1), (a * max(1, quotient), of_target / y, max(apart, 1))
 
 
 def _terms_of_crps(_mean, _target, log_scale):

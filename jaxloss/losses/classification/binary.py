@@ -27,7 +27,7 @@ def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     Corners: 0 log 0 = 0. A certain mistake (p = 0, y = 1) costs inf, and its gradient is the largest finite number.
     Probabilities are never clipped; one outside [0, 1] gives NaN.
 
-    Source: Good (1952), Rational decisions, section 6.
+    Source: Good (1952), Rational decisions, its logarithmic score.
 
     >>> print(f"{binary_cross_entropy(0.8, 1.0):.3f}")
     0.223
@@ -56,7 +56,7 @@ def sigmoid_binary_cross_entropy(
     Raises:
         ValueError: An option is out of range, or `positive_weight` does not align with the trailing axes.
 
-    Source: Good (1952), Rational decisions, section 6, at p = sigmoid(x).
+    Source: Good (1952), Rational decisions, its logarithmic score, at p = sigmoid(x).
 
     >>> import jax.numpy as jnp
     >>> print(f"{sigmoid_binary_cross_entropy(jnp.array([0.0, 100.0]), jnp.array([1.0, 0.0])):.4f}")

@@ -6,11 +6,10 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, Number, Positive
 from jaxloss.numerics import (
     adjusted_surprisal,
-    expected_complement,
-    expected_surprisal,
     label_margin,
     margin_surprisal,
     modulated_label_surprisal,
+    polynomial_surprisal,
 )
 
 
@@ -58,13 +57,13 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
     Raises:
         TypeError: An argument is unknown.
 
-    Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions,
-    equation 4.
+    Source: Leng et al. (2022), PolyLoss: a polynomial expansion perspective of classification loss functions, its
+    Poly-1.
 
     >>> print(f"{poly_cross_entropy(jnp.array([2.0, 0.0, 0.0]), jnp.array([1, 0, 0]), epsilon=2.0):.4f}")
     0.6656
     """
-    return expected_surprisal(targets, logits) + epsilon * expected_complement(targets, logits)
+    return polynomial_surprisal(targets, logits, jnp.asarray(epsilon, logits.dtype))
 
 
 @custom_loss(signature="(k),()->()")

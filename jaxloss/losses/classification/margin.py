@@ -90,8 +90,8 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
     Raises:
         TypeError: The labels are not integers.
 
-    Source: Crammer and Singer (2001), On the algorithmic implementation of multiclass kernel-based vector machines,
-    the bound of the error in section 3.
+    Source: Crammer and Singer (2001), On the algorithmic implementation of multiclass kernel-based vector machines, the
+    bound of the error in section 3.
 
     >>> import jax.numpy as jnp
     >>> print(multiclass_hinge(jnp.array([[1.0, 4.0, 2.5], [1.0, 0.0, 1.5]]), jnp.array([1, 0])))

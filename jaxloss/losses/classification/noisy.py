@@ -63,7 +63,7 @@ def symmetric_cross_entropy(
         TypeError: The labels are not integers.
         ValueError: An option is out of range.
 
-    Source: Wang et al. (2019), Symmetric cross entropy for robust learning with noisy labels, equation 7.
+    Source: Wang et al. (2019), Symmetric cross entropy for robust learning with noisy labels, its SL.
 
     >>> import jax.numpy as jnp
     >>> print(f"{symmetric_cross_entropy(jnp.array([0.0, 0.0]), 0, alpha=0.1, beta=1.0):.4f}")
@@ -99,7 +99,8 @@ def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval
     Raises:
         ValueError: An option is out of range.
 
-    Source: Amid et al. (2019), Robust bi-tempered logistic loss based on Bregman divergences, equation 5.
+    Source: Amid et al. (2019), Robust bi-tempered logistic loss based on Bregman divergences, its loss for two
+    temperatures.
 
     >>> import jax.numpy as jnp
     >>> print(f"{bi_tempered_cross_entropy(jnp.array([2.0, 0.0]), jnp.array([1, 0]), t1=0.5, t2=2.0):.4f}")

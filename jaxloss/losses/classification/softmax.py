@@ -8,13 +8,14 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
     expected_surprisal,
+    label_surprisal,
     logsumexp,
     multiply_no_nan,
-    one_hot,
     pick,
     safe_log,
     safe_square,
     split_cross_entropy,
+    uniform_surprisal,
     xlogy,
 )
 
@@ -32,7 +33,7 @@ def categorical_cross_entropy(probabilities: Input, targets: Input) -> Array:
     Corners: 0 log 0 = 0. A class that has a target and no probability costs inf, with the largest finite number for
     gradient. Probabilities are never clipped and need not sum to 1.
 
-    Source: Good (1952), Rational decisions, section 6.
+    Source: Good (1952), Rational decisions, its logarithmic score.
 
     >>> import jax.numpy as jnp
     >>> print(f"{categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), jnp.array([1, 0, 0])):.3f}")
@@ -58,7 +59,7 @@ def sparse_categorical_cross_entropy(probabilities: Input, labels: Input) -> Arr
     Raises:
         TypeError: The labels are not integers.
 
-    Source: Good (1952), Rational decisions, section 6.
+    Source: Good (1952), Rational decisions, its logarithmic score.
 
     >>> import jax.numpy as jnp
     >>> print(f"{sparse_categorical_cross_entropy(jnp.array([0.7, 0.2, 0.1]), 0):.3f}")
@@ -94,7 +95,7 @@ def softmax_cross_entropy(
     Raises:
         ValueError: An option is out of range.
 
-    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, equation 4; smoothing: Szegedy
+    Source: Bridle (1990), Probabilistic interpretation of feedforward network outputs, its softmax; smoothing: Szegedy
     et al. (2016), Rethinking the Inception architecture, section 7; z-loss: Chowdhery et al. (2022), PaLM, section 5.
 
     >>> import jax.numpy as jnp
@@ -145,8 +146,12 @@ def softmax_cross_entropy_with_integer_labels(
     if class_axis_name is not None:
         possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
         return split_cross_entropy(possible, labels, class_axis_name, label_smoothing, z_loss)
-    targets = one_hot(labels, logits.shape[-1], logits.dtype)
-    return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
+    possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
+    cost = label_surprisal(possible, labels)
+    if not _is_zero(label_smoothing):
+        uniform = multiply_no_nan(label_smoothing, uniform_surprisal(possible))
+        cost = multiply_no_nan(1 - label_smoothing, cost) + uniform
+    return cost + _z_loss(possible, z_loss)
 
 
 def _smoothed_cross_entropy(
@@ -157,5 +162,15 @@ def _smoothed_cross_entropy(
     possible = (logits > -jnp.inf).astype(logits.dtype)
     uniform = possible / jnp.maximum(jnp.sum(possible), 1)
     targets = (1 - label_smoothing) * targets + label_smoothing * uniform
-    log_partition = logsumexp(logits)
-    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, safe_square(log_partition))
+    return expected_surprisal(targets, logits) + _z_loss(logits, z_loss)
+
+
+def _z_loss(logits: Array, z_loss: NonNegative) -> Array:
+    if _is_zero(z_loss):
+        return jnp.zeros((), logits.dtype)
+    return multiply_no_nan(z_loss, safe_square(logsumexp(logits)))
+
+
+def _is_zero(option: Any) -> bool:
+    """Whether an option is known to be left out; one that is traced is not."""
+    return isinstance(option, int | float) and option == 0

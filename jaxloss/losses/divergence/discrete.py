@@ -22,7 +22,7 @@ def kl_divergence(p: Input, q: Input) -> Array:
     Corners: a class without p counts for nothing, also where q is 0, and has gradient 0 (the true slope in p is
     infinite there). A class with p and without q costs inf, with the largest finite number for gradient.
 
-    Source: Kullback and Leibler (1951), On information and sufficiency, equation 2.4.
+    Source: Kullback and Leibler (1951), On information and sufficiency, its I(1:2).
 
     >>> import jax.numpy as jnp
     >>> p, q = jnp.array([0.4, 0.6]), jnp.array([0.5, 0.5])
@@ -46,7 +46,7 @@ def generalized_kl_divergence(p: Input, q: Input) -> Array:
     gradient in p is 0 there (the true slope is infinite). A class with p and without q costs inf, with the largest
     finite number for gradient.
 
-    Source: Csiszar (1991), Why least squares and maximum entropy?, equation 1.3.
+    Source: Csiszar (1991), Why least squares and maximum entropy?, its I-divergence.
 
     >>> import jax.numpy as jnp
     >>> p, q = jnp.array([2.0, 3.0]), jnp.array([2.5, 2.5])
@@ -101,8 +101,8 @@ def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge
     Raises:
         ValueError: `alpha` is negative or infinite.
 
-    Source: Renyi (1961), On measures of entropy and information, equation 3.3; van Erven and Harremoes (2014), Renyi
-    divergence and Kullback-Leibler divergence, equation 1.
+    Source: Renyi (1961), On measures of entropy and information, its information of order alpha; van Erven and
+    Harremoes (2014), Renyi divergence and Kullback-Leibler divergence, equation 1.
 
     >>> import jax.numpy as jnp
     >>> p, q = jnp.array([0.5, 0.5]), jnp.array([0.25, 0.75])
@@ -125,8 +125,8 @@ def hellinger_distance(p: Input, q: Input) -> Array:
     Corners: exact where p is near q; 0 at p = q, with subgradient 0. Where one of the two has no probability its
     gradient is 0 (the true slope is infinite).
 
-    Source: Hellinger (1909), Neue Begruendung der Theorie quadratischer Formen von unendlichvielen Veraenderlichen;
-    as a distance of distributions: Le Cam (1986), Asymptotic methods in statistical decision theory, chapter 4.
+    Source: Hellinger (1909), Neue Begruendung der Theorie quadratischer Formen von unendlichvielen Veraenderlichen; as
+    a distance of distributions: Le Cam (1986), Asymptotic methods in statistical decision theory, chapter 4.
 
     >>> import jax.numpy as jnp
     >>> p, q = jnp.array([1.0, 0.0]), jnp.array([0.5, 0.5])

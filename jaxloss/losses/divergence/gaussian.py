@@ -26,7 +26,7 @@ def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, 
     means differ by 0 standard deviations, however small these are. A divergence beyond the format is inf, with the
     largest finite number for gradient.
 
-    Source: Kullback and Leibler (1951), On information and sufficiency, equation 2.4, for normal densities.
+    Source: Kullback and Leibler (1951), On information and sufficiency, its I(1:2), for normal densities.
 
     >>> print(f"{gaussian_kl_divergence(1.0, 0.0, 0.0, 0.0):.2f} {gaussian_kl_divergence(0.0, 1.0, 0.0, 0.0):.4f}")
     0.50 0.3591

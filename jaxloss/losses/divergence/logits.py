@@ -23,7 +23,7 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     Raises:
         ValueError: `temperature` is not > 0.
 
-    Source: Kullback and Leibler (1951), On information and sufficiency, equation 2.4; with a temperature: Hinton et al.
+    Source: Kullback and Leibler (1951), On information and sufficiency, its I(1:2); with a temperature: Hinton et al.
     (2015), Distilling the knowledge in a neural network, section 2.
 
     >>> import jax.numpy as jnp

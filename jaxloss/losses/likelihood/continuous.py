@@ -19,7 +19,7 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     Corners: at a perfect prediction (log 2 pi + s) / 2, with gradient 0 in the mean and 1/2 in s. No variance is
     clipped: for an error that is not 0 the value grows as exp(-s).
 
-    Source: Nix and Weigend (1994), Estimating the mean and variance of the target probability distribution, equation 2.
+    Source: Nix and Weigend (1994), Estimating the mean and variance of the target probability distribution, its cost.
 
     >>> print(f"{gaussian_nll(6.1, 6.3, 0.0):.4f}")
     0.9389
@@ -68,7 +68,7 @@ def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_o
     Raises:
         ValueError: `degrees_of_freedom` is not > 0.
 
-    Source: Lange et al. (1989), Robust statistical modeling using the t distribution, equation 1.
+    Source: Lange et al. (1989), Robust statistical modeling using the t distribution, the density of its model.
 
     >>> print(f"{student_t_nll(6.1, 6.3, 0.0, degrees_of_freedom=3.0):.4f}")
     1.0274
@@ -90,7 +90,7 @@ def gamma_nll(log_mean: Input, target: Input, log_shape: Input) -> Array:
     Corners: a target of 0 costs -inf for a < 1, inf for a > 1, and log mu for a = 1, with a finite gradient. A negative
     target gives NaN.
 
-    Source: McCullagh and Nelder (1989), Generalized linear models, section 8.2, the density before equation 8.1.
+    Source: McCullagh and Nelder (1989), Generalized linear models, section 8.2.
 
     >>> print(f"{gamma_nll(0.0, 2.0, 0.0):.4f}")  # of shape 1, the exponential distribution
     2.0000

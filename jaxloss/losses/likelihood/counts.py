@@ -18,8 +18,8 @@ def poisson_nll(log_rate: Input, target: Input) -> Array:
     Corners: no rate and no count cost 0, with gradient 0; no rate and a count cost inf, with gradient -y in x. A
     negative target gives NaN.
 
-    Source: Nelder and Wedderburn (1972), Generalized linear models, section 3.1; its stable form: Loader (2000), Fast
-    and accurate computation of binomial probabilities, section 4.
+    Source: Nelder and Wedderburn (1972), Generalized linear models; its stable form: Loader (2000), Fast and accurate
+    computation of binomial probabilities, its saddle-point expansion.
 
     >>> import jax.numpy as jnp
     >>> print(f"{poisson_nll(jnp.log(3.0), 5):.4f}")  # with Stirling's formula for the factorial, 2.2778
@@ -43,8 +43,8 @@ def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input)
     Corners: at a log-dispersion of -inf it is `poisson_nll`. No mean and no count cost 0, with gradient 0; no mean and
     a count cost inf. A negative target gives NaN.
 
-    Source: Hilbe (2011), Negative binomial regression, equation 8.8; its stable form: Loader (2000), Fast and accurate
-    computation of binomial probabilities, section 5.
+    Source: Hilbe (2011), Negative binomial regression, chapter 8; its stable form: Loader (2000), Fast and accurate
+    computation of binomial probabilities, its saddle-point expansion.
 
     >>> import jax.numpy as jnp
     >>> print(f"{negative_binomial_nll(jnp.log(3.0), 5, 0.0):.4f}")
@@ -73,8 +73,8 @@ def tweedie_deviance(log_mean: Input, target: Input, *, power: NonNegative = 1.5
         ValueError: `power` is negative or between 0 and 1, where no such distribution exists. Where it is an array,
             which is not looked into, a power between 0 and 1 gives NaN.
 
-    Source: Jorgensen (1987), Exponential dispersion models, section 5, in the form of Dunn and Smyth (2005), Series
-    evaluation of Tweedie exponential dispersion model densities, equation 3.
+    Source: Jorgensen (1987), Exponential dispersion models, in the form of Dunn and Smyth (2005), Series evaluation of
+    Tweedie exponential dispersion model densities, the unit deviance.
 
     >>> print(f"{tweedie_deviance(0.0, 2.0, power=1.5):.4f}")
     0.6863

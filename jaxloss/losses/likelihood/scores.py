@@ -72,7 +72,7 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
     is not the fair score, whose second sum is over m (m - 1).
 
     Source: Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and estimation, equation 21; the sum
-    over gaps: Hersbach (2000), Decomposition of the continuous ranked probability score, equation 26.
+    over gaps: Hersbach (2000), Decomposition of the continuous ranked probability score, for an ensemble.
 
     >>> import jax.numpy as jnp
     >>> print(f"{crps_ensemble(jnp.array([1.0, -1.0, 4.0]), 0.0):.4f}")
