@@ -1,4 +1,4 @@
-"""Writes gallery.ipynb from the catalogue: for each family the losses that share axes, for each loss its own picture.
+"""Writes gallery.ipynb and gallery.png from the catalogue: for each family the losses that share axes, for each loss its own picture.
 
 `make gallery` runs it and then executes what it wrote. Nothing in the gallery is kept by hand: the formulas are those
 of the docstrings, and how a loss is drawn is said in `jaxloss/cli/views.py`.
@@ -13,6 +13,8 @@ import jaxloss
 from jaxloss.cli import form, pictures
 
 PATH = Path(__file__).parent / "gallery.ipynb"
+SHOWN = ["squared_error", "huber", "log_cosh", "cauchy", "welsch"]
+"""In the README, as gallery.png."""
 KERNEL = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -51,4 +53,5 @@ def cells():
 
 
 if __name__ == "__main__":
+    PATH.with_suffix(".png").write_bytes(pictures.png(pictures.family_picture(SHOWN)))
     nbformat.write(new_notebook(cells=list(cells()), metadata=KERNEL), PATH)
