@@ -1,4 +1,4 @@
-"""Writes gallery.ipynb and gallery.png from the catalogue: for each family the losses that share axes, for each loss its own picture.
+"""Writes gallery.ipynb and gallery.png from the catalogue: the losses of each family that share axes, then each alone.
 
 `make gallery` runs it and then executes what it wrote. Nothing in the gallery is kept by hand: the formulas are those
 of the docstrings, and how a loss is drawn is said in `jaxloss/cli/views.py`.

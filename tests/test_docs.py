@@ -42,9 +42,15 @@ def speed() -> str:
         if line.startswith(("| Loss", "| `"))
     )
     measured = {row[0]: dict(zip(head, row, strict=True)) for row in rows if row != head}
-    columns = {"ours / optax": "time / optax's", "ours / torch": "time / torch's", "temporaries, MiB": "temporaries, MiB"}
+    columns = {
+        "ours / optax": "time / optax's",
+        "ours / torch": "time / torch's",
+        "temporaries, MiB": "temporaries, MiB",
+    }
     lines = [
-        "| loss | " + " | ".join(f"{name}: {what}" for name in columns.values() for what in ("value", "and gradient")) + " |",
+        "| loss | "
+        + " | ".join(f"{name}: {what}" for name in columns.values() for what in ("value", "and gradient"))
+        + " |",
         "|---|" + "--:|" * (2 * len(columns)),
     ]
     for loss in SHOWN:
