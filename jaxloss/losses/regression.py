@@ -235,7 +235,7 @@ def squared_log_error(prediction: Input, target: Input) -> Array:
         target: True values, > -1, the shape of `prediction`.
 
     Corners: 0 with gradient 0 at a perfect prediction, also at -1. Where only one of the two is -1 the cost is inf and
-    the gradient in that one the largest finite number. Below -1 it is NaN.
+    the gradient in that one the largest finite number. Below -1 it is NaN, and so it is where both are inf.
 
     Source: Jachner et al. (2007), Statistical methods for the qualitative assessment of dynamic models with time delay.
 
