@@ -11,6 +11,8 @@ import jaxloss
 
 ELEMENTS = 2**20
 
+counted = pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts of XLA on a CPU")
+
 # In arrays of the size of the data: those of the value, and of value and gradient.
 TEMPORARIES = {
     "squared_error": (0, 0),
@@ -36,7 +38,7 @@ TEMPORARIES = {
 }
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts of XLA on a CPU")
+@counted
 @pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
 @pytest.mark.parametrize("name", TEMPORARIES)
 def test_temporaries(name, gradient):
@@ -52,7 +54,7 @@ OF_LABELS = jaxloss.softmax_cross_entropy_with_integer_labels
 OPTIONS = [{}, {"z_loss": 1e-4}, {"label_smoothing": 0.1}, {"label_smoothing": 0.1, "z_loss": 1e-4}]
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts of XLA on a CPU")
+@counted
 @pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
 @pytest.mark.parametrize("classes", [1024, 1000, 2187])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -60,7 +62,7 @@ def test_a_row_is_read_and_nothing_of_its_length_written(options, classes, gradi
     assert temporaries_at_labels(jnp.float32, options, classes, gradient) < 0.25
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="counts of XLA on a CPU")
+@counted
 @pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_of_logits_in_half_precision_one_wider_copy_is_made(options, gradient):

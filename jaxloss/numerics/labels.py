@@ -56,8 +56,10 @@ def _(primals: Any, tangents: Any) -> Any:
     label = _wide(label)
     if correction is not None:
         p, others = softmax(logits, correction)
-        known = (label >= 0) & (label < logits.shape[-1])
-        slope = jnp.where(known[..., None], jnp.where(is_index(p, label), -others, p), jnp.nan)
+        indicator = is_index(p, label)
+        # Split over devices as the probabilities are, which a condition has to be.
+        known = ((label >= 0) & (label < logits.shape[-1]))[..., None] | indicator
+        slope = jnp.where(known, jnp.where(indicator, -others, p), jnp.nan)
         return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
     row = _label_and_others(logits, label)
     return _cost(row), jnp.sum(_slope(logits, label, row) * dx, axis=-1)
