@@ -38,7 +38,7 @@ def kl_div(p: Array, q: Array) -> Array:
     difference = p - q
     half = ratio(difference, p + q)
     near = jnp.abs(half) <= 0.5
-    close = log_excess(p, difference, jnp.where(near, half, 0), bits=2)
+    close = log_excess(p, difference, jnp.where(near, half, 0), within=1 / 2)
     return jnp.where(near, close, rel_entr(p, q) - difference)
 
 

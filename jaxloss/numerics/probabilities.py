@@ -1,9 +1,12 @@
 """Entropies of probabilities in [0, 1], exact at 0, at 1 and where two of them are nearly the same."""
 
+import functools
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
@@ -63,11 +66,10 @@ def relative_entropy(p: Array, q: Array) -> Array:
     >>> print(f"{relative_entropy(jnp.array([0.5 + 2**-11, 0.5 - 2**-11]), jnp.array([0.5, 0.5])):.3e}")
     4.768e-07
     """
-    # Three sums, each of numbers of its own: what two of them shared would be written to memory.
+    # Two sums, each of numbers of its own: what they shared would be written to memory.
     first = apart(p, q, grid_above(jnp.abs(p - q)), jnp.ones((), p.dtype))
-    second = apart(*first)
-    high, low, excess = _high_digits(*first), _low_digits(*second), _excess(p, q, *apart(first[-1]))
-    return jnp.sum(excess, axis=-1) + (jnp.sum(high, axis=-1) + jnp.sum(low, axis=-1))
+    high, rest = _high_digits(*first), _rest(*apart(*first))
+    return jnp.sum(high, axis=-1) + jnp.sum(rest, axis=-1)
 
 
 @relative_entropy.defjvp
@@ -80,21 +82,18 @@ def _high_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
     return on_grid(p - _nearest(p, q, one), grid)
 
 
-def _low_digits(p: Array, q: Array, grid: Array, one: Array) -> Array:
-    difference = p - _nearest(p, q, one)
-    return difference - on_grid(difference, grid)
+def _rest(p: Array, q: Array, grid: Array, one: Array) -> Array:
+    """By arithmetic alone, p log(p / q) less the high digits of the difference p - c, which is exact; c is `_nearest`.
 
-
-def _excess(p: Array, q: Array, one: Array) -> Array:
-    """By arithmetic alone, what p log(p / q) has beyond the difference p - c, which is exact; c is `_nearest`.
-
-    That is p log(p / c) - (p - c), and p log(c / q), which is 0 where q is that near itself.
+    That is p log(p / c) - (p - c), the low digits, and p log(c / q), which is 0 where q is that near itself.
     """
+    info = jnp.finfo(p.dtype)
     near = _nearest(p, q, one)
-    difference, positive = p - near, jnp.maximum(near, float(jnp.finfo(p.dtype).tiny) * one)
-    bracket = log_excess(p, difference, difference / (p + positive), bits=3)
-    # Where p is 0 the quotient is lifted above 1, which keeps its logarithm finite.
-    return bracket - p * jnp.log((q + (positive - near)) / positive)
+    difference, positive = p - near, jnp.maximum(near, float(info.tiny) * one)
+    bracket = log_excess(p, difference, difference / (p + positive), within=1 / 3)
+    # Where p is 0 the quotient is lifted above 1 and kept finite, and so is its logarithm.
+    quotient = jnp.minimum((q + (positive - near)) / positive, float(info.max) * one)
+    return (bracket + (difference - on_grid(difference, grid))) - p * jnp.log(quotient)
 
 
 def _nearest(p: Array, q: Array, one: Array) -> Array:
@@ -102,18 +101,31 @@ def _nearest(p: Array, q: Array, one: Array) -> Array:
     return jnp.minimum(jnp.maximum(q, 0.5 * one * p), p + p)
 
 
-def log_excess(p: Array, difference: Array, half: Array, bits: int) -> Array:
-    """The bracket p log(p / q) - (p - q) of p and q that are near, by half = (p - q) / (p + q).
+def log_excess(p: Array, difference: Array, half: Array, within: float) -> Array:
+    """The bracket p log(p / q) - (p - q) of p and q that are near, by half = (p - q) / (p + q), at most `within`.
 
-    The logarithm is 2 atanh(half), so this is difference * half + 2 p (atanh(half) - half), by its series. A term of
-    it is worth `bits`: 3 for |half| up to 1/3, 2 up to 1/2.
+    The logarithm is 2 atanh(half), so this is difference * half + 2 p (atanh(half) - half).
     """
     square = jnp.square(half)
-    orders = range(2 * (jnp.finfo(p.dtype).nmant // bits) + 3, 1, -2)
-    series: Any = 1 / orders[0]
-    for order in orders[1:]:
-        series = series * square + 1 / order
+    highest, *others = _atanh_excess(within, jnp.finfo(p.dtype).nmant)
+    series: Any = highest
+    for coefficient in others:
+        series = series * square + coefficient
     return half * (difference + (p + p) * (square * series))
+
+
+@functools.cache
+def _atanh_excess(within: float, bits: int) -> list[float]:
+    """Of (atanh(h) - h) / h^3 in h^2, a polynomial that is true to so many bits up to h, from the highest power."""
+
+    def series(square: Any) -> Any:
+        return sum(square**k / (2 * k + 3) for k in range(64))
+
+    # An interpolation in Chebyshev points gains so many bits with each degree (Bernstein), as the pole is at 1.
+    pole = 2 / within**2 - 1
+    degree = math.ceil((bits - 3) / math.log2(pole + math.sqrt(pole**2 - 1)))
+    polynomial = np.polynomial.Chebyshev.interpolate(series, degree, [0, within**2])
+    return [float(c) for c in polynomial.convert(kind=np.polynomial.Polynomial).coef[::-1]]
 
 
 def log_ratio(p: Array, q: Array) -> Array:

@@ -131,7 +131,8 @@ def _terms_of_gaussian_kl(p_mean, _, q_mean, q_log_variance):
 def _terms_of_kl(p, q):
     apart = [(mpf(pj), mpf(qj)) for pj, qj in zip(p, q, strict=True) if pj and abs(pj - qj) > min(pj, qj) > 0]
     unnormalised = abs(sum(map(mpf, p)) - sum(map(mpf, q)))
-    return max((abs(pj * log(pj / qj)) for pj, qj in apart), default=unnormalised), (0, 0)
+    # The slope in p is log(p / q) + 1.
+    return max((abs(pj * log(pj / qj)) for pj, qj in apart), default=unnormalised), (1, 0)
 
 
 def _pairs(ulp):
@@ -143,6 +144,7 @@ def _amounts(ulp):
     some = [3.0, 1e4, 1e-20, 0.0, 1e18]
     yield from ((some, [x * factor for x in some]) for factor in (1 - ulp, 1.0001, 1.9, 2.9, 3.1, 0.4, 1e-10, 1e10))
     yield some, [0.0, 1.0, 2.0, 3.0, 1e-18]
+    yield [0.0, 1.0, 0.0, 1e-20, 0.0], [5.0, 1.0, 1e30, 1.0, 0.0]
 
 
 def _pairs_of_rows(ulp):
@@ -201,10 +203,10 @@ CASES = (
         two_distributions,
         kl_divergence,
         corners=_CORNERS,
-        domain=_PROBABILITIES,
-        hard=_pairs,
+        domain=_AMOUNTS,
+        hard=_amounts,
         terms=_terms_of_kl,
-        why="terms of both signs where p and q are apart; sums that are not the same",
+        why="terms of both signs where p and q are apart; sums that are not the same; a logarithm near -1, and 1",
     ),
     Case(
         "generalized_kl_divergence",
