@@ -182,6 +182,23 @@ def _table(rows: list[Row]) -> list[str]:
     return lines + ["| " + " | ".join(_cells(row)) + " |" for row in rows]
 
 
+def _prices(behind: list[Row]) -> list[str]:
+    """What a loss that is behind does with the time, and how true those are that need less of it."""
+    peers = {row.loss: {peer for peer, ratio in row.against.items() if ratio.low > 1} for row in behind}
+    lines = []
+    for line in (HERE / "truth.md").read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 13 and (name := cells[1].strip("`")) in peers:
+            package = cells[0].strip("`").split(".")[0]
+            if package in peers[name]:
+                lines.append(
+                    f"| `{name}` | {PAIRS[name].price} | {cells[0]} | " + " | ".join([cells[2], *cells[7:]]) + " |"
+                )
+    columns = ("Loss", "what ours does besides", "beside", "inputs", "their values off by > 16 ulp", "their gradients")
+    columns = (*columns, "their worst value, ulp", "their worst gradient", "our worst value", "our worst gradient")
+    return ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns), *sorted(lines)]
+
+
 def _work(sizes: Sizes, rounds: int) -> str:
     return f"{sizes.elements} elements, rows of {sizes.classes}, float32, {rounds} rounds"
 
@@ -203,6 +220,7 @@ def _report(rows: list[Row], sizes: Sizes, rounds: int) -> str:
         "",
         *(_table(behind) if behind else ["None."]),
         "",
+        *(["What is bought with it, on the inputs of `truth.md`:", "", *_prices(behind), ""] if behind else []),
         "## Level or ahead",
         "",
         *_table(rest),

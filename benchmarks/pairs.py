@@ -63,7 +63,7 @@ def data(sizes: Sizes, kind: str) -> tuple[np.ndarray, ...]:
 class Pair(NamedTuple):
     """What each peer calls a loss: an expression in its package (`F` is torch.nn.functional), of the arrays a, b, c.
 
-    `arguments` says how ours takes the arrays, where that is another order.
+    `ours` says how ours takes the arrays, where that is another order; `price`, what ours does that takes longer.
     """
 
     kind: str
@@ -72,6 +72,7 @@ class Pair(NamedTuple):
     keras: str = ""
     rax: str = ""
     ours: str = "loss(a, b)"
+    price: str = ""
 
 
 PAIRS: dict[str, Pair] = {
@@ -84,7 +85,7 @@ PAIRS: dict[str, Pair] = {
     "log_cosh": Pair("errors", "optax.log_cosh(a, b)", "", "keras.losses.log_cosh(b, a)"),
     "squared_log_error": Pair("amounts", "", "", "keras.losses.mean_squared_logarithmic_error(b, a)"),
     "absolute_percentage_error": Pair("amounts", "", "", "keras.losses.mean_absolute_percentage_error(b, a)"),
-    "poisson_nll": Pair("counts", "", "F.poisson_nll_loss(a, b)"),
+    "poisson_nll": Pair("counts", "", "F.poisson_nll_loss(a, b, full=True)"),
     "gaussian_nll": Pair("gaussian", "", "F.gaussian_nll_loss(a, b, c.exp())", ours="loss(a, b, c)"),
     "binary_cross_entropy": Pair(
         "probabilities, targets", "", "F.binary_cross_entropy(a, b)", "keras.losses.binary_crossentropy(b, a)"
@@ -115,12 +116,14 @@ PAIRS: dict[str, Pair] = {
         "F.cross_entropy(a, b)",
         "keras.losses.categorical_crossentropy(b, a, from_logits=True)",
         "rax.softmax_loss(a, b)",
+        price="No logarithm of a sum near 1, no difference of two logarithms: what is tiny is summed alone.",
     ),
     "softmax_cross_entropy_with_integer_labels": Pair(
         "rows, labels",
         "optax.softmax_cross_entropy_with_integer_labels(a, b)",
         "F.cross_entropy(a, b.long())",
         "keras.losses.sparse_categorical_crossentropy(b, a, from_logits=True)",
+        price="As `softmax_cross_entropy`: the label is left out of the sum, not taken from it.",
     ),
     "categorical_cross_entropy": Pair("distribution, targets", keras="keras.losses.categorical_crossentropy(b, a)"),
     "sparse_categorical_cross_entropy": Pair(
@@ -128,9 +131,15 @@ PAIRS: dict[str, Pair] = {
         torch="F.nll_loss(a.log(), b.long())",
         keras="keras.losses.sparse_categorical_crossentropy(b, a)",
     ),
-    "poly_cross_entropy": Pair("rows, targets", "optax.poly_loss_cross_entropy(a, b)"),
+    "poly_cross_entropy": Pair(
+        "rows, targets", "optax.poly_loss_cross_entropy(a, b)", price="As `softmax_cross_entropy`."
+    ),
     "multiclass_hinge": Pair("rows, labels", "optax.multiclass_hinge_loss(a, b)"),
-    "multiclass_perceptron": Pair("rows, labels", "optax.multiclass_perceptron_loss(a, b)"),
+    "multiclass_perceptron": Pair(
+        "rows, labels",
+        "optax.multiclass_perceptron_loss(a, b)",
+        price="What the label lacks of the largest score is formed where it is, and is 0 without rounding.",
+    ),
     "multiclass_sparsemax": Pair("rows, labels", "optax.multiclass_sparsemax_loss(a, b)"),
     "kl_divergence": Pair(
         "distribution, targets",
@@ -138,22 +147,33 @@ PAIRS: dict[str, Pair] = {
         "F.kl_div(a.log(), b, reduction='batchmean')",
         "keras.losses.kl_divergence(b, a)",
         ours="loss(b, a)",
+        price="Near terms by a series, beyond the difference p - q; these differences are added up exactly.",
     ),
     "generalized_kl_divergence": Pair(
-        "distribution, targets", "optax.generalized_kl_divergence(jnp.log(a), b)", ours="loss(b, a)"
+        "distribution, targets",
+        "optax.generalized_kl_divergence(jnp.log(a), b)",
+        ours="loss(b, a)",
+        price="Each term is formed as one number >= 0, by a series where p and q are near.",
     ),
     "kl_divergence_with_logits": Pair(
         "rows, targets",
         "optax.kl_divergence(jax.nn.log_softmax(a), jax.nn.softmax(b))",
         "F.kl_div(F.log_softmax(a, -1), F.softmax(b, -1), reduction='batchmean')",
         ours="loss(b, a)",
+        price="log p / q is formed of exact differences of logits, and each term as one number >= 0.",
     ),
-    "cosine_distance": Pair("vectors", "optax.cosine_distance(a, b)", "1 - F.cosine_similarity(a, b)"),
+    "cosine_distance": Pair(
+        "vectors",
+        "optax.cosine_distance(a, b)",
+        "1 - F.cosine_similarity(a, b)",
+        price="The distance of two directions is formed of their difference, not as 1 minus their product.",
+    ),
     "triplet": Pair(
         "triplets",
         "optax.triplet_margin_loss(a, b, c, margin=0.2)",
         "F.triplet_margin_loss(a, b, c, margin=0.2)",
         ours="loss(a, b, c)",
+        price="The difference of two distances is formed of that of two points, not of two near numbers.",
     ),
 }
 """The one table of who has what: the names are those of `jaxloss.catalogue`."""
