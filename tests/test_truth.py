@@ -107,7 +107,7 @@ def subgradients(function, x, value, lowest=-mp.inf, highest=mp.inf):
     # An infinite slope grows as the step shrinks.
     if any(not isfinite(a) or abs(a - b) > mpf(10) ** -6 * abs(a) for a, b in zip(first, second, strict=True)):
         return ZERO
-    return min(first), max(first)
+    return min(second), max(second)
 
 
 @functools.cache
