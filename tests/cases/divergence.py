@@ -232,7 +232,9 @@ CASES = (
         hard=_pairs,
         terms=_terms_of_renyi,
         option_terms={"alpha": _terms_of_order},
-        why="terms of both signs where p and q are apart; sums that are not 1",
+        every_slope=False,
+        why="terms of both signs where p and q are apart; sums that are not 1, where at order 1 the slope in the order "
+        "is infinite",
     ),
     Case(
         "hellinger_distance",
@@ -257,7 +259,8 @@ CASES = (
         corners=_LOGITS,
         hard=_pairs_of_rows,
         option_terms={"temperature": _terms_of_temperature},
-        why="the slope in the temperature has terms of both signs",
+        every_slope=False,
+        why="the slope in the temperature has terms of both signs, known at temperature 1",
     ),
     Case(
         "jensen_shannon_divergence_with_logits",
