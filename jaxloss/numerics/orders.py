@@ -32,7 +32,7 @@ def renyi(p: Array, q: Array, alpha: Array) -> Array:
     excess = alpha - 1
     scaled, reference, impossible = _powers(p, q, order)
     directly = ratio(safe_log(jnp.sum(p * scaled, axis=-1)), excess) + jnp.squeeze(reference, -1)
-    surplus = _surplus(p, q, order, jnp.where(reference == 1, scaled, jnp.nan))
+    surplus = _surplus(p, q, order, jnp.where(reference == 0, scaled, jnp.nan))
     logarithm = excess * surplus
     far = jnp.abs(logarithm) > 0.5
     small = jnp.where(far, 0, logarithm)
@@ -89,9 +89,10 @@ def _surplus(p: Array, q: Array, order: Array, powers: Array) -> Array:
     """
     excess = order - 1
     log = log_ratio(p, q)
-    log = jnp.where(jnp.isinf(log), jnp.where(excess < 0, 100, 0), log)
+    gone = jnp.isinf(log)  # the power of p / 0
+    log = jnp.where(gone, 0, log)
     power = excess * log
-    near = (p > 0) & (jnp.abs(log) < 0.69) & (jnp.abs(power) < 1)
+    near = (p > 0) & ~gone & (jnp.abs(log) < 0.69) & (jnp.abs(power) < 1)
     u, v = jnp.where(near, power, 0), jnp.where(near, -log, 0)
     symmetric, power_of_v, weight = jnp.ones_like(p), jnp.ones_like(p), 0.5
     series = weight * symmetric
@@ -101,7 +102,7 @@ def _surplus(p: Array, q: Array, order: Array, powers: Array) -> Array:
         weight = weight / (order_of_term + 1)
         series = series + weight * symmetric
     square = p * (order * v * v) * series
-    grown = jnp.where((jnp.abs(power) < 1) | jnp.isnan(powers), expm1(power), powers - 1)
+    grown = jnp.where(gone, -1, jnp.where((jnp.abs(power) < 1) | jnp.isnan(powers), expm1(power), powers - 1))
     far = jnp.where(excess == 0, log, ratio(grown, jnp.broadcast_to(excess, p.shape)))
     terms = jnp.where(near, square, p * far)
     differences = exact_sum(jnp.where(near, p - q, 0))
