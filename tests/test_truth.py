@@ -107,7 +107,7 @@ def subgradients(function, x, value, lowest=-mp.inf, highest=mp.inf):
     # An infinite slope grows as the step shrinks.
     if any(not isfinite(a) or abs(a - b) > mpf(10) ** -6 * abs(a) for a, b in zip(first, second, strict=True)):
         return ZERO
-    return min(first), max(first)
+    return min(second), max(second)
 
 
 @functools.cache
@@ -287,7 +287,7 @@ OPTIONS = [
     for name, row in ROW.items()
     if not row.case.masked
     for option, x in row.rounded_options(np.float32).items()
-    if isinstance(x, float) and (is_default(row) or (row.case.every_slope and option in row.options))
+    if isinstance(x, float) and (is_default(row) or row.case.every_slope)
 ]
 
 
@@ -309,8 +309,8 @@ def test_slope_in_an_option_is_true(name, option):
             at = functools.partial(lambda x, item: mpf(case.oracle(*item, **options, **{option: x})), item=item)
             slope = subgradients(at, x, value, lowest=0 if x >= 0 else -mp.inf)
             term = case.option_terms.get(option, lambda *_: 0)(*item)
-        if abs(slope[0]) > float(np.finfo(np.float32).max):  # infinite in the format
-            slope = ZERO
+        if abs(slope[0]) > float(np.finfo(np.float32).max):  # as good as infinite, of which the slope may be 0 too
+            slope = min(slope[0], mpf(0)), max(slope[1], mpf(0))
         found.append(Found(error_of_gradient([got], [slope], term, np.float32), item, got, mp.nstr(slope[0], 9)))
     worst = max(found, key=lambda one: one.error)
     assert worst.error <= ROW[name].case.ulp[1], worst
@@ -358,7 +358,8 @@ def test_every_loss_is_on_the_grid():
 
 
 def test_what_is_beyond_the_goal_is_argued():
-    assert not [case.name for case in CASES if (case.terms or case.ulp > (4, 8)) and not case.why]
+    argued = [case for case in CASES if case.terms or case.ulp > (4, 8) or not case.every_slope]
+    assert not [case.name for case in argued if not case.why]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan, ratio, safe_log
-from jaxloss.numerics.exact import exact_sum, residual
+from jaxloss.numerics.exact import exact_sum, grid_above, on_grid, residual, two_sum
 from jaxloss.numerics.exponentials import expm1
 from jaxloss.numerics.probabilities import log_ratio
 
@@ -32,7 +32,7 @@ def renyi(p: Array, q: Array, alpha: Array) -> Array:
     excess = alpha - 1
     scaled, reference, impossible = _powers(p, q, order)
     directly = ratio(safe_log(jnp.sum(p * scaled, axis=-1)), excess) + jnp.squeeze(reference, -1)
-    surplus = _surplus(p, q, order)
+    surplus = _surplus(p, q, order, jnp.where(reference == 0, scaled, jnp.nan))
     logarithm = excess * surplus
     far = jnp.abs(logarithm) > 0.5
     small = jnp.where(far, 0, logarithm)
@@ -61,25 +61,27 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _powers(p: Array, q: Array, order: Array) -> tuple[Array, Array, Array]:
     """(p / q)^(order - 1), over that of a reference whose logarithm is given too; and whether the sum is infinite."""
-    excess = order - 1
+    excess, excess_lost = two_sum(order, jnp.full_like(order, -1))
     present = p != 0
     apart = present & (q != 0)
     p, q_apart = jnp.where(apart, p, 1), jnp.where(apart, q, 1)
     quotient = ratio(p, q_apart)
-    # What the quotient lost in rounding, which a high power multiplies.
-    lost = ratio(residual(p, quotient, q_apart), p)
     largest = jax.lax.stop_gradient(jnp.max(quotient, axis=-1, keepdims=True))
     beyond = excess * safe_log(largest) > 0.7 * jnp.log(jnp.finfo(p.dtype).max)
     reference = jnp.where(beyond, largest, 1)
+    base = quotient / reference
+    # What the quotients lost in rounding, which a high power multiplies, and the order less 1, which a far base does.
+    lost = ratio(residual(p, quotient, q_apart), p) + ratio(residual(quotient, base, reference), quotient)
+    lost = excess * lost + multiply_no_nan(excess_lost, safe_log(base))
     # A NaN in q beside p = 0 stays one.
     unused = jnp.where(q >= 0, 0, q)
-    powers = jnp.where(apart, (quotient / reference) ** excess * (1 + excess * lost), unused)
+    powers = jnp.where(apart, base**excess * (1 + lost), unused)
     impossible = jnp.any(present & (q == 0), axis=-1) & jnp.squeeze(jnp.broadcast_to(excess >= 0, beyond.shape), -1)
     return powers, safe_log(reference), impossible
 
 
-def _surplus(p: Array, q: Array, order: Array) -> Array:
-    """The sum of p (p / q)^e - 1 over e = order - 1; at e = 0 that of p log(p / q).
+def _surplus(p: Array, q: Array, order: Array, powers: Array) -> Array:
+    """The sum of p (p / q)^e - 1 over e = order - 1; at e = 0 that of p log(p / q). The powers are NaN where unknown.
 
     Of a term with p near q, p - q is taken: what is left is of the size of its square, p l (f(e l) - f(-l)) with the
     log ratio l and f(x) = (exp(x) - 1) / x, whose divided difference is a series of positive weights. The differences
@@ -87,9 +89,10 @@ def _surplus(p: Array, q: Array, order: Array) -> Array:
     """
     excess = order - 1
     log = log_ratio(p, q)
-    log = jnp.where(jnp.isinf(log), jnp.where(excess < 0, 100, 0), log)
+    gone = jnp.isinf(log)  # the power of p / 0
+    log = jnp.where(gone, 0, log)
     power = excess * log
-    near = (p > 0) & (jnp.abs(log) < 0.69) & (jnp.abs(power) < 1)
+    near = (p > 0) & ~gone & (jnp.abs(log) < 0.69) & (jnp.abs(power) < 1)
     u, v = jnp.where(near, power, 0), jnp.where(near, -log, 0)
     symmetric, power_of_v, weight = jnp.ones_like(p), jnp.ones_like(p), 0.5
     series = weight * symmetric
@@ -99,7 +102,8 @@ def _surplus(p: Array, q: Array, order: Array) -> Array:
         weight = weight / (order_of_term + 1)
         series = series + weight * symmetric
     square = p * (order * v * v) * series
-    far = jnp.where(excess == 0, log, ratio(expm1(power), jnp.broadcast_to(excess, p.shape)))
+    grown = jnp.where(gone, -1, jnp.where((jnp.abs(power) < 1) | jnp.isnan(powers), expm1(power), powers - 1))
+    far = jnp.where(excess == 0, log, ratio(grown, jnp.broadcast_to(excess, p.shape)))
     terms = jnp.where(near, square, p * far)
     differences = exact_sum(jnp.where(near, p - q, 0))
     missing = _beyond_one(p)
@@ -129,11 +133,14 @@ def _slope_in_order(p: Array, log: Array, tilt: Array, value: Array, alpha: Arra
 
 
 def _beyond_one(p: Array) -> Array:
-    """The sum of p minus 1, as by `exact_sum` of p and -1, without joining them, which a sharded axis forbids."""
+    """The sum of p minus 1, as by `exact_sum` of p and -1, without joining them, which a sharded axis forbids.
+
+    Of probabilities that were rounded nothing but roundings may be left: so two grids, and the sums on both are exact.
+    """
     bound = 2 * (p.shape[-1] + 1) * jnp.maximum(jnp.max(p, axis=-1, keepdims=True, initial=0), 1)
-    grid = jax.lax.reduce_precision(bound, jnp.finfo(p.dtype).nexp, 0)
-    high = (p + grid) - grid
-    return (jnp.sum(high, axis=-1) - 1) + jnp.sum(p - high, axis=-1)
+    high = on_grid(p, jax.lax.reduce_precision(bound, jnp.finfo(p.dtype).nexp, 0))
+    middle = on_grid(p - high, grid_above(jnp.abs(p - high)))
+    return ((jnp.sum(high, axis=-1) - 1) + jnp.sum(middle, axis=-1)) + jnp.sum((p - high) - middle, axis=-1)
 
 
 def _beside(alpha: Array, p: Array) -> Array:

@@ -1,6 +1,8 @@
 """The tempered logarithm and softmax, and the divergence that goes with them, smooth through the temperature 1.
 
 With log_t(p) = (p^(1 - t) - 1) / (1 - t), whose inverse has a heavy tail for t > 1 and a bounded support for t < 1.
+A probability is a power of its surprisal, which would make of its last digit as many as it is large: so a surprisal has
+two words.
 """
 
 from typing import Any
@@ -9,13 +11,22 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, safe_log
+from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.logits import relative, sum_of_others
+from jaxloss.numerics.words import (
+    Words,
+    alone,
+    log1p_in_words,
+    log_in_words,
+    product_in_words,
+    quotient_in_words,
+    sum_in_words,
+)
 
-_STEPS = 12
+_STEPS = 8
 
 
-@jax.custom_jvp
 @jax.jit
 def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     r"""The negative log-probability of each class of a tempered softmax.
@@ -30,44 +41,57 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     >>> print(f"{first:.4f} {second:.4f}")
     0.7071 0.2929
     """
-    gap, error, _, _ = relative(logits, None)
-    gap = gap - error
-    ties = jnp.maximum(jnp.sum(gap == 0, axis=-1, keepdims=True), 1).astype(gap.dtype)
-    tau = temperature.astype(logits.dtype)[..., None] - 1
-    others = gap != 0
+    return _surprisal(logits, temperature)[0]
 
-    def beyond(first: Array) -> tuple[Array, Array]:
-        """How much more surprising than the first class each is, and how fast that falls with the first."""
-        stretched = gap * jnp.exp(-tau * first)
-        base = 1 + multiply_no_nan(tau, stretched)
-        return _log1p_over(stretched, tau), 1 / base
+
+@jax.custom_jvp
+@jax.jit
+def _surprisal(logits: Array, temperature: Array) -> Words:
+    """In two words, the slope all in the first."""
+    gap, error, _, _ = relative(logits, None)
+    ties = jnp.maximum(jnp.sum(gap == 0, axis=-1, keepdims=True), 1).astype(gap.dtype)
+    possible = gap != jnp.inf
+    others = possible & (gap != 0)
+    gap = jnp.where(possible, gap, 0)
+    tau, tau_lost = two_sum(temperature.astype(logits.dtype)[..., None], jnp.full_like(temperature, -1)[..., None])
 
     def step(_: int, first: Array) -> Array:
-        more, share = beyond(first)
-        weight = jnp.where(others, jnp.exp(-more), 0)
+        stretched = (gap - error) * jnp.exp(-tau * first)
+        weight = jnp.where(others, jnp.exp(-_log1p_over(stretched, tau)), 0)
         total = jnp.sum(weight, axis=-1, keepdims=True)
-        kept = jnp.sum(multiply_no_nan(weight, share), axis=-1, keepdims=True)
+        kept = jnp.sum(multiply_no_nan(weight, 1 / (1 + multiply_no_nan(tau, stretched))), axis=-1, keepdims=True)
         slope = (ties + kept) / (ties + total)
         excess = jnp.log1p(ties - 1 + total) - first
         return jnp.maximum(first + _log1p_over(_expm1_over(excess, tau) / slope, tau), 0)
 
     first = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros_like(ties))
-    total = jnp.sum(jnp.where(others, jnp.exp(-beyond(first)[0]), 0), axis=-1, keepdims=True)
-    first = jnp.log1p(ties - 1 + total)
-    return first + jnp.where(others, beyond(first)[0], 0)
+    # One step more, in two words, from the p of the first class whose p^(t - 1) has one.
+    power = jnp.maximum(jnp.exp(-tau * first), jnp.finfo(gap.dtype).tiny)
+    surprise = _over(log_in_words(*alone(power)), (-tau, -tau_lost))
+    more, share = _log1p_over_in_words(product_in_words((gap, -error), alone(power)), (tau, tau_lost))
+    weight = jnp.where(others, jnp.exp(-more[0]) * (1 - more[1]), 0)
+    total = jnp.sum(weight, axis=-1, keepdims=True)
+    kept = jnp.sum(multiply_no_nan(weight, share), axis=-1, keepdims=True)
+    excess = (jnp.log1p(ties - 1 + total) - surprise[0]) - surprise[1]
+    change = excess * ((ties + total) / (ties + kept))
+    cost, lost = sum_in_words(surprise, sum_in_words(more, alone(multiply_no_nan(share, change))))
+    largest = jnp.log1p(ties - 1 + (total + change * (total - kept)))
+    return jnp.where(possible, jnp.where(others, cost, largest), jnp.inf), jnp.where(others, lost, 0)
 
 
-@tempered_surprisal.defjvp
+@_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logits, temperature), (dx, dt) = primals, tangents
-    cost = tempered_surprisal(logits, temperature)
-    tau = temperature.astype(logits.dtype)[..., None] - 1
-    decay, escort = _power(cost, tau), _power(cost, 1 + tau)
+    cost = _surprisal(logits, temperature)
+    temperature = temperature.astype(logits.dtype)[..., None]
+    tau = two_sum(temperature, jnp.full_like(temperature, -1))
+    decay, escort = _power(cost, tau), _power(cost, alone(temperature))
     mass = jnp.sum(escort, axis=-1, keepdims=True)
-    bend = finite_slope(_bend(cost, tau))
-    shift = jnp.sum(escort * dx - multiply_no_nan(jnp.exp(-cost), bend) * dt[..., None], axis=-1, keepdims=True) / mass
-    return cost, decay * (shift - dx) + bend * dt[..., None]
+    bend = finite_slope(_bend(cost[0], tau[0]))
+    p = _power(cost, alone(jnp.ones_like(temperature)))
+    shift = jnp.sum(escort * dx - multiply_no_nan(p, bend) * dt[..., None], axis=-1, keepdims=True) / mass
+    return cost, alone(decay * (shift - dx) + bend * dt[..., None])
 
 
 @jax.custom_jvp
@@ -85,73 +109,115 @@ def tempered_divergence(targets: Array, logits: Array, t1: Array, t2: Array) -> 
     >>> print(f"{tempered_divergence(targets, logits, jnp.array(1.0), jnp.array(1.0)):.4f}")
     0.1269
     """
-    cost = tempered_surprisal(logits, t2)
-    return jnp.sum(_bracket(targets, cost, 1 - t1.astype(logits.dtype)[..., None]), axis=-1)
+    return jnp.sum(_bracket(targets, _surprisal(logits, t2), t1.astype(logits.dtype)[..., None]), axis=-1)
 
 
 @tempered_divergence.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (targets, logits, t1, t2), (dtargets, dx, dt1, dt2) = primals, tangents
-    cost = tempered_surprisal(logits, t2)
-    delta, tau = 1 - t1.astype(logits.dtype)[..., None], t2.astype(logits.dtype)[..., None] - 1
-    p, decay = jnp.exp(-cost), _power(cost, tau)
-    distance = _log_ratio(targets, cost)
+    cost = _surprisal(logits, t2)
+    t1_, t2_ = (t.astype(logits.dtype)[..., None] for t in (t1, t2))
+    one = jnp.ones_like(t1_)
+    delta, tau, more = two_sum(one, -t1_), two_sum(t2_, -one), two_sum(t2_, -t1_)
+    p, decay, power = (_power(cost, exponent) for exponent in (alone(one), tau, delta))
+    distance = _distance(targets, cost)
     near = (targets != 0) & (distance > -1)
     rest = jnp.where(near, -targets * jnp.expm1(-jnp.where(near, distance, 0)), targets - p)
-    pull = rest * _power(cost, delta + tau)
-    escort = _power(cost, 1 + tau)
+    pull = rest * _power(cost, more)
+    escort = _power(cost, alone(t2_))
     escort = escort / jnp.sum(escort, axis=-1, keepdims=True)
     pulls = sum_of_others(jnp.maximum(pull, 0)) - sum_of_others(jnp.maximum(-pull, 0))
     slope_x = escort * pulls - pull * sum_of_others(escort)
 
-    inside = targets != 0
-    level = jnp.where(inside, targets, 1) ** delta
-    at_zero = jnp.where(delta == 0, 0, -_power(cost, delta) / jnp.where(delta == 0, 1, delta))
-    slope_y = jnp.where(inside, -level * _expm1_over(jnp.where(inside, -distance, 0), delta), at_zero)
+    level = _power(_surprise(targets), delta)
+    small = (targets != 0) & (jnp.abs(multiply_no_nan(delta[0], distance)) < 1)
+    relative_change = -_expm1_over(jnp.where(small, -distance, 0), delta[0])
+    change = jnp.where(targets != 0, level, 0) - power
+    slope_y = jnp.where(small, level * relative_change, ratio(change, delta[0]))
 
-    bend = _bend(cost, tau)
-    along = multiply_no_nan(rest * _power(cost, delta), bend)
+    bend = _bend(cost[0], tau[0])
+    along = multiply_no_nan(rest * power, bend)
     shared = jnp.sum(multiply_no_nan(p, bend), axis=-1) / jnp.sum(p * decay, axis=-1)
     slope_t2 = jnp.sum(along, axis=-1) - jnp.sum(pull, axis=-1) * shared
 
     def of_t1(t1: Array) -> Array:
-        return jnp.sum(_bracket(targets, cost, 1 - t1.astype(logits.dtype)[..., None]), axis=-1)
+        return jnp.sum(_bracket(targets, cost, t1.astype(logits.dtype)[..., None]), axis=-1)
 
     change = jnp.sum(slope_x * dx + finite_slope(slope_y) * dtargets, axis=-1)
     value, change_t1 = jax.jvp(of_t1, (t1,), (dt1,))
     return value, change + change_t1 + finite_slope(slope_t2) * dt2
 
 
-def _log_ratio(targets: Array, cost: Array) -> Array:
+def _surprise(targets: Array) -> Words:
+    """Minus the logarithm of a target; of 0 it is 0."""
+    log, lost = log_in_words(*alone(jnp.where(targets != 0, targets, 1)))
+    return -log, -lost
+
+
+def _distance(targets: Array, cost: Words) -> Array:
     """The logarithm of y / p, where there is a target."""
-    inside = targets != 0
-    return jnp.where(inside, safe_log(jnp.where(inside, targets, 1)) + cost, 0)
+    surprise, lost = _surprise(targets)
+    return jnp.where(targets != 0, sum_in_words(cost, (-surprise, -lost))[0], 0)
 
 
-def _power(cost: Array, exponent: Array) -> Array:
+def _power(cost: Words, exponent: Words) -> Array:
     """Of the probability; where that is 0, it is 0 unless the exponent is."""
-    finite = jnp.where(cost == jnp.inf, 0, cost)
-    return jnp.where(cost == jnp.inf, jnp.where(exponent == 0, 1, 0), jnp.exp(-exponent * finite))
+    never = cost[0] == jnp.inf
+    argument, lost = product_in_words((jnp.where(never, 0, cost[0]), cost[1]), exponent)
+    return jnp.where(never, jnp.where(exponent[0] == 0, 1, 0), jnp.exp(-argument) * (1 - lost))
 
 
-def _bracket(targets: Array, cost: Array, delta: Array) -> Array:
+def _bracket(targets: Array, cost: Words, t1: Array) -> Array:
     inside = targets != 0
-    distance = _log_ratio(targets, cost)
-    near = inside & (jnp.abs(distance) < 1)
-    # The integral of exp(-delta x) (1 - exp(-x)) from 0 to the distance.
-    x = jnp.where(near, distance, 0)
-    series = jnp.zeros_like(x)
-    factor, difference, power = jnp.ones_like(x), jnp.zeros_like(delta), jnp.ones_like(delta)
-    for order in range(1, 16 if targets.dtype == jnp.float32 else 28):
-        factor = factor * (-x / (order + 1))
-        # (1 + delta)^n - delta^n, and delta^n.
-        difference, power = difference * (1 + delta) + power, power * delta
-        series = series - factor * difference
-    level = jnp.where(inside, targets, 1) ** (1 + delta)
-    apart = jnp.where(inside, -_expm1_over(jnp.where(near, 1, -distance), delta) - 1 / (1 + delta), 0)
-    tail = _power(cost, 1 + delta) / (1 + delta)
-    return jnp.where(near, level * (x * series), jnp.where(inside, multiply_no_nan(level, apart), 0) + tail)
+    distance = _distance(targets, cost)
+    delta, exponent = 1 - t1, two_sum(jnp.full_like(t1, 2), -t1)
+    near = inside & (jnp.abs(distance) < 2)
+    level = _power(_surprise(targets), exponent)
+    apart = jnp.where(inside, -_expm1_over(jnp.where(near, 2, -distance), delta) - 1 / (1 + delta), 0)
+    tail = _power(cost, exponent) / (1 + delta)
+    together = level * _exponentials(jnp.where(near, distance, 0), delta)
+    return jnp.where(near, together, jnp.where(inside, multiply_no_nan(level, apart), 0) + tail)
+
+
+def _exponentials(x: Array, delta: Array) -> Array:
+    """The integral of exp(-delta x) (1 - exp(-x)) from 0 to a number up to 2, as a function of its half, h.
+
+    It is 2 exp(-(delta + 1/2) h) (sinh(h/2) (A + B) - cosh(h/2) (A - B)), A = sinh((1 + delta) h) / (1 + delta) and
+    B = sinh(delta h) / delta, where less cancels than in its own series.
+    """
+    h = 0.5 * x
+    square, single = h * h, x.dtype == jnp.float32
+    factor, power = jnp.ones_like(x), jnp.ones_like(delta)
+    difference, differences, sums = jnp.zeros_like(delta), jnp.zeros_like(x), jnp.full_like(x, 2)
+    for order in range(1, 8 if single else 14):
+        factor = factor * (square / (2 * order * (2 * order + 1)))
+        # (1 + delta)^2n - delta^2n, and delta^2n.
+        difference, power = difference * jnp.square(1 + delta) + power * (1 + 2 * delta), power * jnp.square(delta)
+        differences, sums = differences + factor * difference, sums + factor * (difference + 2 * power)
+    half = jnp.ones_like(x)
+    for order in range(4 if single else 8, 0, -1):
+        half = 1 + 0.25 * square / (2 * order * (2 * order + 1)) * half
+    grown = 0.5 * h * half * sums - jnp.cosh(0.5 * h) * differences
+    return x * jnp.exp(-(delta + 0.5) * h) * grown
+
+
+def _over(a: Words, tau: Words) -> Words:
+    """The quotient; at tau = 0 it is 0."""
+    high, low = quotient_in_words(a, (jnp.where(tau[0] == 0, 1, tau[0]), tau[1]))
+    return jnp.where(tau[0] == 0, 0, high), jnp.where(tau[0] == 0, 0, low)
+
+
+def _log1p_over_in_words(x: Words, tau: Words) -> tuple[Words, Array]:
+    """`_log1p_over`, and 1 / (1 + tau x)."""
+    product, lost = product_in_words(x, tau)
+    inside = (product > -1) | jnp.isnan(product)
+    small = jnp.abs(product) < jnp.finfo(product.dtype).eps ** 2
+    usual = inside & ~small
+    high, low = _over(log1p_in_words(jnp.where(usual, product, 1), jnp.where(usual, lost, 0)), tau)
+    high, low = jnp.where(small, x[0], high), jnp.where(small, x[1], low)
+    share = 1 / jnp.where(inside, 1 + product, jnp.inf)
+    return (jnp.where(inside, high, jnp.inf), jnp.where(inside, low, 0)), share
 
 
 def _log1p_over(x: Array, tau: Array) -> Array:

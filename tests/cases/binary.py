@@ -38,6 +38,12 @@ def sigmoid_focal(x, y, alpha=None, gamma=2.0):
     return cost + (negative * modulated_surprisal(-x, gamma) if negative else 0)
 
 
+def _term_of_focal_alpha(x, y):
+    """The larger of the two costs, whose difference the slope is."""
+    shares = (mpf(y), x), (1 - mpf(y), -x)
+    return max((share * modulated_surprisal(z, 0.5) for share, z in shares if isfinite(z)), default=0)
+
+
 def shifted_surprisal(x, gamma, shift):
     x, shift = mpf(x), mpf(shift)
     p, complement = 1 / (1 + exp(-x)) - shift, 1 / (1 + exp(x)) + shift
@@ -165,6 +171,7 @@ CASES = (
         ),
         hard=hard_logits,
         terms=_terms_of_sigmoid_focal,
+        option_terms={"alpha": _term_of_focal_alpha},
         why="what pulls down and what pulls up may balance at a soft target, and costs of unequal weight anywhere",
     ),
     Case(
@@ -182,6 +189,8 @@ CASES = (
             "gamma_negative": lambda x, y: _slope_of_shifted(x, y, 2),
             "shift": lambda x, y: _slope_of_shifted(x, y, 3),
         },
-        why="p - m cancels where they are near, and the fourth power counts each rounding of p four times",
+        every_slope=False,
+        why="p - m cancels where they are near, and the fourth power counts each rounding of p four times; with a "
+        "gamma of 0 the cost jumps there, and without a shift a slope in it is one-sided",
     ),
 )

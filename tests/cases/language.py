@@ -98,6 +98,7 @@ CASES = (
                 (1 + _size_of_logits(h, kernel, bias)) * (1 + 2 * abs(_log_partition(logits_of(h, kernel, bias, None))))
             ),
         },
+        every_slope=False,
         why=_WHY,
     ),
     Case(

@@ -73,7 +73,8 @@ CASES = (
         hard=_hard,
         ulp=(4, 8),
         option_terms={"alpha": general_robust},
-        why="the slope in alpha is a difference of terms of the size of the value",
+        every_slope=False,
+        why="the slope in alpha is a difference of terms of the size of the value; slopes beyond the format at 1e30",
     ),
     *(
         Case(
@@ -83,7 +84,6 @@ CASES = (
             options=({}, *({"scale": scale} for scale in (30.0, 1e-10, 1e20))),
             corners=((0.0, 0.0), (1e-15, 0.0), (1e4, 0.0), (-1e30, 0.0)),
             hard=_hard,
-            every_slope=True,
             ulp=(4, 8),
         )
         for member in (charbonnier, cauchy, geman_mcclure, welsch)

@@ -36,10 +36,10 @@ class Case:
         terms: Where the formula subtracts what may be nearly equal, an error is counted in ulp of the largest term:
             that of the value and that of each gradient, from the item and the options.
         option_terms: The same for the slope in an option, from the item.
-        every_slope: Whether the slope in an option is judged in every set of options, not in the first alone.
+        every_slope: Whether the slopes in the options are judged in every set of options, or in the first alone.
         sorts: Whether it sorts along a core axis, which it then takes unsharded.
         ulp: How far value and gradient may be from the truth, in ulp.
-        why: The reason for `terms` or for an `ulp` beyond the goal of 4 and 8.
+        why: The reason for `terms`, for an `ulp` beyond the goal of 4 and 8, or for not every slope.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Case:
     hard: Callable[[float], Iterable[Item]] = lambda _: ()
     terms: Callable[..., tuple[Any, Sequence[Any]]] | None = None
     option_terms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    every_slope: bool = False
+    every_slope: bool = True
     sorts: bool = False
     ulp: tuple[float, float] = (4, 5)
     why: str = ""
