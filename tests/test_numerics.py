@@ -1027,10 +1027,12 @@ CORNERS = {
         ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
         ((ZEROS, [1e30, 0], [0, 2e30]), -INF, ([-2e30, 4e30], [2e30, 0], [0, -4e30])),
         ((ZEROS, [0, 2e30], [1e30, 0]), INF, ([2e30, -4e30], [0, 4e30], [-2e30, 0])),
+        ((ZEROS, [1e30, 3e30], [3e30, 1e30]), 0, ([4e30, -4e30], [2e30, 6e30], [-6e30, -2e30])),
     ],
     "distance_difference": [
         ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
         ((ZEROS, [3.0, 4.0], ZEROS), 5, ([-0.6, -0.8], [0.6, 0.8], ZEROS)),
+        (([3e38, 0], [-3e38, 0], [3e38, 1e38]), INF, ([1, 1], [-1, 0], [0, -1])),
     ],
     "cosine_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
@@ -1231,6 +1233,13 @@ def test_near_parallel_vectors_without_fused_products():
         values = np.asarray(numerics.cosine_distance(*map(jnp.asarray, columns)))
     for value, point in zip(values, exact, strict=True):
         assert ulps([value], true_value("cosine_distance", point), np.float32) <= VALUE
+
+
+def test_vectors_farther_apart_than_any_number():
+    u, v, w = np.float32([[0, 0], [3e38, 0], [-3e38, 0]])
+    value, slopes = jax.jit(jax.value_and_grad(numerics.distance_difference, (0, 1, 2)))(u, v, w)
+    np.testing.assert_array_equal(value, 0)
+    np.testing.assert_allclose(slopes, [[-2, 0], [1, 0], [1, 0]], rtol=1e-6)
 
 
 def test_distances_seen_from_far():

@@ -3,6 +3,8 @@
 Counts are exact, whatever else the machine is doing. Times are in `benchmarks/losses.py`.
 """
 
+import re
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -35,6 +37,11 @@ TEMPORARIES = {
     "generalized_kl_divergence": (1, 1),
     "kl_divergence": (0, 0),
     "total_variation_distance": (0, 0),
+    # Sums over blocks of 16.
+    "cosine_distance": (4 / 16, 3 / 16),
+    "triplet": (3 / 16, 2 / 16),
+    "multiclass_hinge": (0, 0),
+    "multiclass_perceptron": (0, 0),
 }
 
 
@@ -43,11 +50,18 @@ TEMPORARIES = {
 @pytest.mark.parametrize("name", TEMPORARIES)
 def test_temporaries(name, gradient):
     loss = jaxloss.catalogue[name]
-    shape = (ELEMENTS,) if loss.signature is None else (ELEMENTS // 1024, 1024)
-    array = jax.ShapeDtypeStruct(shape, jnp.float32)
     cost = jax.value_and_grad(loss) if gradient else loss
-    memory = jax.jit(cost).lower(array, array).compile().memory_analysis()
+    memory = jax.jit(cost).lower(*arrays_of(loss.signature)).compile().memory_analysis()
     assert memory.temp_size_in_bytes <= 4 * ELEMENTS * (TEMPORARIES[name][gradient] + 0.05)
+
+
+def arrays_of(signature):
+    """Predictions and targets, rows of 1024, or of each row a label."""
+    if signature is None:
+        return [jax.ShapeDtypeStruct((ELEMENTS,), jnp.float32)] * 2
+    rows = jax.ShapeDtypeStruct((ELEMENTS // 1024, 1024), jnp.float32)
+    labels = jax.ShapeDtypeStruct(rows.shape[:1], jnp.int32)
+    return [rows if core else labels for core in re.findall(r"\((\w*)\)", signature.split("->")[0])]
 
 
 OF_LABELS = jaxloss.softmax_cross_entropy_with_integer_labels

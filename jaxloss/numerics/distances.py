@@ -1,13 +1,14 @@
 """Norms and distances over the last axis, of vectors of any length, and their differences."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, ratio, safe_sqrt
+from jaxloss.numerics.elementary import apart, ratio, safe_sqrt
 from jaxloss.numerics.exact import residual
+from jaxloss.numerics.rows import row_largest, row_sums
 
 
 @jax.custom_jvp
@@ -89,8 +90,16 @@ def squared_distance_difference(u: Array, v: Array, w: Array) -> Array:
     >>> print(squared_distance_difference(jnp.zeros(2), jnp.array([4.0, 0.0]), jnp.array([0.0, 3.0])))
     7.0
     """
-    product, _, scale = _product_of_differences(u, v, w)
-    return product * scale * scale
+    unit = _unit_of_distances(u, v, w)
+    u, v, w = apart(u, v, w)
+    to_v, to_w, between = (_finite(x) * unit for x in (u - v, u - w, w - v))
+    terms = between * (to_v + to_w)
+    product, size = (jnp.squeeze(x, -1) for x in row_sums(terms, jnp.abs(terms)))
+    scale = jnp.squeeze(1 / unit, -1)
+    value = product * scale * scale
+    # What is infinite, and no more than the rounding of its terms, has no sign.
+    unsure = jnp.isinf(value) & (jnp.abs(product) <= 4 * jnp.finfo(u.dtype).eps * size)
+    return jnp.where(unsure, 0, value)
 
 
 @squared_distance_difference.defjvp
@@ -114,26 +123,64 @@ def distance_difference(u: Array, v: Array, w: Array) -> Array:
     >>> print(f"{distance_difference(jnp.array([1e6, 0.0]), jnp.array([0.0, 1.0]), jnp.array([0.01, 0.0])):.4f}")
     0.0100
     """
-    product, total, scale = _product_of_differences(u, v, w)
-    return ratio(product, total) * scale
+    return _difference(_distances(u, v, w))
 
 
 @distance_difference.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (u, v, w), (du, dv, dw) = primals, tangents
-    slope = unit_vector(u - v) * (du - dv) - unit_vector(u - w) * (du - dw)
-    return distance_difference(u, v, w), jnp.sum(slope, axis=-1)
+    du, dv, dw = tangents
+    distances = _distances(*primals)
+    u, v, w, unit, to_v, to_w = apart(*primals, distances.unit, distances.to_v, distances.to_w)
+    by_v, by_w = (ratio(jnp.ones_like(d), jnp.minimum(d, jnp.finfo(d.dtype).max * unit)) for d in (to_v, to_w))
+    slope_v, slope_w = _finite(u - v) * unit * by_v, _finite(u - w) * unit * by_w
+    return _difference(distances), jnp.sum(slope_v * (du - dv) - slope_w * (du - dw), axis=-1)
 
 
-def _product_of_differences(u: Array, v: Array, w: Array) -> tuple[Array, Array, Array]:
-    """(w - v) . (u - v + u - w) over the square of a scale, the two distances over the scale, and the scale."""
-    to_v, to_w, between = finite_slope(u - v), finite_slope(u - w), finite_slope(w - v)
-    scaled, scale = _unit_scale(jnp.stack([to_v, to_w], axis=-2), axis=(-2, -1))
-    scale = jnp.squeeze(scale, -1)
-    a, b = scaled[..., 0, :], scaled[..., 1, :]
-    total = safe_norm(a) + safe_norm(b)
-    return jnp.sum(ratio(between, scale) * (a + b), axis=-1), total, jnp.squeeze(scale, -1)
+class _Distances(NamedTuple):
+    """Of a vector from two others; the last axis is kept."""
+
+    unit: Array
+    """What brings the longer near 2^48 (in float32): its square does not overflow, nor one 1e-60 of it underflow."""
+    to_v: Array
+    to_w: Array
+    product: Array
+    """(w - v) . (u - v + u - w)"""
+
+
+def _distances(u: Array, v: Array, w: Array) -> _Distances:
+    unit = _unit_of_distances(u, v, w)
+    u, v, w = apart(u, v, w)
+    to_v, to_w, between = (u - v) * unit, (u - w) * unit, (w - v) * unit
+    square_v, square_w, product = row_sums(to_v * to_v, to_w * to_w, between * (to_v + to_w))
+    return _Distances(unit, safe_sqrt(square_v), safe_sqrt(square_w), product)
+
+
+def _unit_of_distances(u: Array, v: Array, w: Array) -> Array:
+    return _to_unit(jnp.maximum(*row_largest(jnp.abs(u - v), jnp.abs(u - w))), 3 * jnp.finfo(u.dtype).maxexp // 8)
+
+
+def _difference(distances: _Distances) -> Array:
+    unit, to_v, to_w, product = (jnp.squeeze(x, -1) for x in distances)
+    # Where v and w are infinitely far apart; of two infinite distances neither is known to be the longer.
+    far = jnp.where(to_v == to_w, 0, to_v - to_w)
+    known = jnp.isfinite(product)
+    difference = ratio(jnp.where(known, product, 0), jnp.where(known, to_v + to_w, 1))
+    return jnp.where(known, difference, far) / unit
+
+
+def _to_unit(largest: Array, exponent: int = 0) -> Array:
+    """A power of two, a product with which rounds nothing and brings the largest near another, if it is not tiny."""
+    info = jnp.finfo(largest.dtype)
+    # Halved where rounding up to a power of two would overflow.
+    halved = jnp.where(largest > 1, largest / 2, largest)
+    scale = jax.lax.reduce_precision(halved, info.nexp, 0)
+    return 2.0**exponent / jnp.clip(scale, 2.0**exponent * info.tiny, 1 / info.tiny)
+
+
+def _finite(x: Array) -> Array:
+    """The largest finite number for an infinite one, of the same sign."""
+    return jnp.where(jnp.isinf(x), jnp.copysign(jnp.finfo(x.dtype).max, x), x)
 
 
 @jax.custom_jvp
@@ -141,51 +188,72 @@ def _product_of_differences(u: Array, v: Array, w: Array) -> tuple[Array, Array,
 def cosine_distance(u: Array, v: Array) -> Array:
     r"""One minus the cosine of the angle between vectors, over the last axis.
 
-    $$ 1 - \cos\theta = \frac{\sin^2\theta}{1 + \cos\theta}, \qquad \cos\theta = \hat u \cdot \hat v, \qquad
-       \sin\theta = \lVert \hat v - (\hat u \cdot \hat v)\,\hat u \rVert $$
+    $$ 1 - |\cos\theta| = \frac{\lVert t v - u \rVert^2}{2 \lVert u \rVert^2}, \qquad
+       |t| = \frac{\lVert u \rVert}{\lVert v \rVert}, \quad \operatorname{sign} t = \operatorname{sign} \cos\theta $$
 
-    The second form, which does not cancel, serves where the angle is below 60 degrees. A zero vector has cosine 0, so
+    Nothing cancels at any angle; from 60 to 120 degrees the cosine itself serves. A zero vector has cosine 0, so
     distance 1, and gradient 0.
 
     >>> print(f"{cosine_distance(jnp.array([1e-30, 0.0]), jnp.array([1e20, 1e16])):.2e}")
     5.00e-09
     """
-    (a, _), (b, _) = _unit_scale(u), _unit_scale(v)
-    cosine = ratio(_dot(a, b), safe_sqrt(_dot(a, a)) * safe_sqrt(_dot(b, b)))
-    across = _across(b, a)
-    near = ratio(_dot(across, across), _dot(b, b) * (1 + jnp.maximum(cosine, 0)))
-    return jnp.squeeze(jnp.where(cosine > 0.5, near, 1 - cosine), -1)
+    return _turn(_angle(u, v))
 
 
 @cosine_distance.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (u, v), (du, dv) = primals, tangents
-    (a, scale_u), (b, scale_v) = _unit_scale(u), _unit_scale(v)
-    lengths = safe_sqrt(_dot(a, a)) * safe_sqrt(_dot(b, b))
-    slope_u = ratio(ratio(_across(b, a), lengths), scale_u)
-    slope_v = ratio(ratio(_across(a, b), lengths), scale_v)
-    return cosine_distance(u, v), -jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    du, dv = tangents
+    angle = _angle(*primals)
+    u, v, unit_u, unit_v, square, sign, factor, lost, gap = apart(*primals, *angle)
+    a, b = _finite(u) * unit_u, _finite(v) * unit_v
+    between = lost * b - residual(a, factor, b)
+    slope_u = (gap * a + between) * ratio(sign, square) * unit_u
+    slope_v = (gap * (factor + lost) * b - between) * ratio(jnp.abs(factor + lost), square) * unit_v
+    return _turn(angle), -jnp.sum(slope_u * du + slope_v * dv, axis=-1)
 
 
-def _dot(a: Array, b: Array) -> Array:
-    return jnp.sum(a * b, axis=-1, keepdims=True)
+class _Angle(NamedTuple):
+    """Of two vectors u and v, in units of a power of two, of each its own; the last axis is kept."""
+
+    unit_u: Array
+    """What, times u, gives it in its unit."""
+    unit_v: Array
+    square: Array
+    """Of the length of u."""
+    sign: Array
+    """Of the cosine; 0 if a vector is 0."""
+    factor: Array
+    """What makes v about as long as u, and turns it by less than 90 degrees from it."""
+    lost: Array
+    """What is wanting to the factor."""
+    gap: Array
+    """1 - |cosine|"""
 
 
-def _unit_scale(x: Array, axis: int | tuple[int, ...] = -1) -> tuple[Array, Array]:
-    """The vector with components of about 1, and by what it was divided: a power of two, which rounds nothing.
+def _angle(u: Array, v: Array) -> _Angle:
+    largest_u, largest_v = row_largest(jnp.abs(u), jnp.abs(v))
+    unit_u, unit_v = _to_unit(largest_u), _to_unit(largest_v)
+    # Of vectors that are nearly parallel, by nearly the true factor: what is wanting is small, and lost to no rounding.
+    factor = ratio(_finite(largest_u) * unit_u, _finite(largest_v) * unit_v)
+    u, v, unit_u, unit_v, factor = apart(u, v, unit_u, unit_v, factor)
+    a, b = _finite(u) * unit_u, _finite(v) * unit_v
+    beyond = (jnp.abs(b) * factor + jnp.abs(a)) * -residual(jnp.abs(a), factor, jnp.abs(b))
+    square, square_v, product, beyond = row_sums(a * a, b * b, a * b, beyond)
+    sign = jnp.where(factor == 0, 0, jnp.where(product < 0, -1, 1)).astype(u.dtype)
+    longer = ratio(beyond, square)
+    near = jnp.abs(longer) < 0.5
+    root = jnp.sqrt(1 + jnp.where(near, longer, 0))
+    lost = sign * jnp.where(near, -factor * longer / (root * (1 + root)), 0)
+    factor = sign * jnp.where(near, factor, ratio(safe_sqrt(square), safe_sqrt(square_v)))
+    u, v, factor, lost = apart(u, v, factor, lost)
+    a, b = _finite(u) * unit_u, _finite(v) * unit_v
+    between = jnp.square(lost * b - residual(a, factor, b))
+    (squared,) = row_sums(between)
+    narrow, wide = ratio(squared, 2 * square), 1 - ratio((factor + lost) * product, square)
+    return _Angle(unit_u, unit_v, square, sign, factor, lost, jnp.where(narrow > 0.5, wide, narrow))
 
-    Of a vector with infinite components those alone are left.
-    """
-    largest = jax.lax.stop_gradient(jnp.max(jnp.abs(x), axis=axis, keepdims=True, initial=0))
-    # Halved where rounding up to a power of two would overflow.
-    scale = jax.lax.reduce_precision(jnp.where(largest > 1, largest / 2, largest), jnp.finfo(x.dtype).nexp, 0)
-    direction = jnp.where(jnp.isinf(x), jnp.sign(x), 0)
-    return jnp.where(jnp.isinf(scale), direction, ratio(x, jnp.where(jnp.isinf(scale), 1, scale))), scale
 
-
-def _across(b: Array, a: Array) -> Array:
-    """The part of b at right angles to a, subtracted twice, since the first factor is rounded."""
-    squared = _dot(a, a)
-    rough = residual(b, ratio(_dot(b, a), squared), a)
-    return residual(rough, ratio(_dot(rough, a), squared), a)
+def _turn(angle: _Angle) -> Array:
+    turned = jnp.where(angle.sign < 0, 2 - angle.gap, angle.gap)
+    return jnp.squeeze(jnp.where(angle.sign == 0, 1, turned), -1)

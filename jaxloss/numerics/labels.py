@@ -19,6 +19,7 @@ from jaxloss.numerics.partition import (
     largest_of,
     may_be_split,
     origin_of,
+    split_as,
     weight,
     weight_of_largest,
     weight_of_others,
@@ -206,7 +207,7 @@ def generalized_surprisal(logits: Array, label: Array, q: Array) -> Array:
     small = product < 1
     inner = jnp.where(small & (product != 0), product, 1)
     near = jnp.where(product == 0, cost, cost * (-jnp.expm1(-inner) / inner))
-    return jnp.where(small, near, -jnp.expm1(-product) / jnp.where(small, 1, q))
+    return jnp.where(small, near, -jnp.expm1(-product) / jnp.where(small, 1, split_as(cost, q)))
 
 
 @generalized_surprisal.defjvp
@@ -226,7 +227,7 @@ def _bend(product: Array, cost: Array, q: Array) -> Array:
     for order in range(jnp.finfo(cost.dtype).nmant // 3 + 8, 2, -1):
         series = (series + 1) * (inner / order)
     near = jnp.square(jnp.where(small, cost, 0)) * jnp.exp(-inner) * (0.5 + 0.5 * series)
-    safe_q = jnp.where(small, 1, q)
+    safe_q = jnp.where(small, 1, split_as(cost, q))
     outer = jnp.where(small, 1, product)
     return jnp.where(small, near, (1 - jnp.exp(-outer) - multiply_no_nan(jnp.exp(-outer), outer)) / safe_q / safe_q)
 

@@ -1,5 +1,6 @@
 """By how much a score is on the right side: of a sign, and of the scores of all other classes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
-from jaxloss.numerics.logits import one_hot, pick
+from jaxloss.numerics.logits import pick
+from jaxloss.numerics.partition import is_index, may_be_split, split_as
 
 
 @jax.custom_jvp
@@ -63,7 +65,8 @@ def _(primals: Any, tangents: Any) -> Any:
     return squared_signed_shortfall(*primals), change
 
 
-@jax.jit
+@jax.custom_jvp
+@inlined
 def shortfall(scores: Array, label: Array, margin: Array) -> Array:
     r"""By how much the score of a label fails to lead all others by a margin, over the last axis; below 0 if it leads.
 
@@ -75,9 +78,64 @@ def shortfall(scores: Array, label: Array, margin: Array) -> Array:
     >>> print(shortfall(jnp.array([1.0, 4.0, 2.5]), jnp.array(1), jnp.array(1.0)))
     -0.5
     """
-    chosen = one_hot(label, scores.shape[-1], scores.dtype) == 1
-    rival = jnp.max(jnp.where(chosen, -jnp.inf, scores), axis=-1)
-    own = pick(scores, label)
-    # Where both are infinite on the same side: a label that cannot be is wrong, one that must be is right.
-    undecided = jnp.isinf(own) & (rival == own)
-    return sum_of_three(jnp.where(undecided, 0, rival), jnp.full_like(own, margin), -own)
+    return _shortfall(*_own_and_rival(scores, label), margin)
+
+
+@shortfall.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (scores, label, margin), (dx, _, dmargin) = primals, tangents
+    own, rival = _own_and_rival(scores, label)
+    # A NaN is sought by none.
+    sought = jnp.where(_undecided(own, rival), jnp.nan, rival)[..., None]
+    rivals = (scores == sought) & ~is_index(scores, _wide(label))
+    share = 1 / jnp.maximum(_by_blocks(jnp.sum, rivals.astype(jnp.int32)), 1).astype(scores.dtype)[..., None]
+    scores, sought, share = apart(scores, sought, share)
+    slope = jnp.where(is_index(scores, _wide(label)), -1, jnp.where(scores == sought, share, 0))
+    return _shortfall(own, rival, margin), dmargin + jnp.sum(slope * dx, axis=-1)
+
+
+def _shortfall(own: Array, rival: Array, margin: Array) -> Array:
+    return sum_of_three(jnp.where(_undecided(own, rival), 0, rival), split_as(own, margin), -own)
+
+
+def _undecided(own: Array, rival: Array) -> Array:
+    """Where both are infinite on the same side: a label that cannot be is wrong, one that must be is right."""
+    return jnp.isinf(own) & (rival == own)
+
+
+def _own_and_rival(scores: Array, label: Array) -> tuple[Array, Array]:
+    """The score of the label, NaN if it is no class, and the largest of all others, NaN if one of them is."""
+    if may_be_split(scores):
+        own = pick(scores, label)
+    else:
+        own = jnp.squeeze(jnp.take_along_axis(scores, _wide(label)[..., None], axis=-1, mode="fill"), -1)
+        own = jnp.where(label < 0, jnp.nan, own)
+    # By integers of the same order: the kernel of XLA on a CPU for the largest of numbers loses a NaN.
+    others = _bits(jnp.where(is_index(scores, _wide(label)), -jnp.inf, scores))
+    others = jnp.where(jnp.isnan(scores), jnp.iinfo(others.dtype).max, _ordered(others))
+    largest = _ordered(_by_blocks(jnp.max, others))
+    return own, jax.lax.bitcast_convert_type(largest, scores.dtype)
+
+
+def _bits(x: Array) -> Array:
+    return jax.lax.bitcast_convert_type(x, jnp.dtype(f"int{8 * x.dtype.itemsize}"))
+
+
+def _ordered(bits: Array) -> Array:
+    """Integers in the order of the numbers whose bits they are; of these, the bits."""
+    return jnp.where(bits < 0, bits ^ jnp.iinfo(bits.dtype).max, bits)
+
+
+def _by_blocks(over: Callable[..., Array], row: Array) -> Array:
+    """A sum or a largest of integers over the last axis; XLA on a CPU writes a row to memory that it cuts itself."""
+    classes = row.shape[-1]
+    width = next((width for width in range(32, 7, -1) if classes % width == 0), classes)
+    width = classes if may_be_split(row) else width
+    (of_blocks,) = jax.lax.optimization_barrier((over(row.reshape(*row.shape[:-1], -1, width), axis=-1),))
+    return over(of_blocks, axis=-1)
+
+
+def _wide(label: Array) -> Array:
+    """A label of fewer than 32 bits may be too small to number the classes."""
+    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label

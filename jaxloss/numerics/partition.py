@@ -113,6 +113,14 @@ def is_index(values: Array, index: Array) -> Array:
     return (position == index[..., None]) & ~jnp.isnan(values)
 
 
+def split_as(values: Array, number: Array) -> Array:
+    """A number that all rows share, for each of the values, which are not NaN; split over devices as they are.
+
+    Two cases that all rows share, JAX 0.10.0 leaves in one piece, and then refuses a condition that is split.
+    """
+    return number + jnp.isnan(values).astype(values.dtype)
+
+
 def may_be_split(values: Array) -> bool:
     """Whether the last axis may be split over devices, where an entry cannot be read from its place."""
     return not jax.typeof(values).sharding.mesh.empty
