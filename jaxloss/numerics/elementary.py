@@ -1,6 +1,7 @@
 """Quotients, roots, logarithms, products and the logistic function, each with a slope that is right at the corner."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -303,10 +304,48 @@ def finite_slope(slope: Array) -> Array:
 def multiply_bounded(weight: Array, size: Array) -> Array:
     """`multiply_no_nan` of a size >= 0 by arithmetic alone, of one pass with the sum over it, which a selection is not.
 
-    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first.
+    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first. NaN where
+    either is, as in `at_most`.
     """
+    (one,) = apart(jnp.ones((), size.dtype))
     some = jnp.square(jnp.sign(weight))
-    return weight * jnp.minimum(size, some / (1 - some))
+    return weight * jnp.minimum(some / (one - some), size)
+
+
+def at_least(bound: Any, x: Array) -> Array:
+    """The maximum of a bound and x, NaN where x is.
+
+    Of two operands one of which is NaN, the kernel that sums on a CPU takes the second, and a constant is made that.
+    """
+    (bound,) = apart(jnp.asarray(bound, x.dtype))
+    return jnp.maximum(bound, x)
+
+
+def at_most(bound: Any, x: Array) -> Array:
+    """The minimum of a bound and x, NaN where x is, as in `at_least`. One inside the other would become a `clamp`."""
+    (bound,) = apart(jnp.asarray(bound, x.dtype))
+    return jnp.minimum(bound, x)
+
+
+@functools.cache
+def of_error(cost: Callable[..., Array]) -> Callable[..., Array]:
+    """A cost of an error e = x - y as one of x and y, of which value and slope take the difference each for itself.
+
+    Shared by the two, it would be written to memory.
+    """
+
+    @jax.custom_jvp
+    @inlined
+    def of_two(x: Array, y: Array, *options: Array) -> Array:
+        return cost(x - y, *options)
+
+    @of_two.defjvp
+    @inlined
+    def _(primals: Any, tangents: Any) -> Any:
+        (x, y, *options), (dx, dy, *doptions) = apart(*primals), tangents
+        return of_two(*primals), jax.jvp(cost, (x - y, *options), (dx - dy, *doptions))[1]
+
+    return of_two
 
 
 def apart(*arrays: Array) -> Any:

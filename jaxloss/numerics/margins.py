@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, finite_slope, inlined
+from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
 from jaxloss.numerics.logits import one_hot, pick
 
@@ -24,8 +24,10 @@ def signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
     >>> print(signed_shortfall(jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, -1.0, 0.0]), jnp.array(1.0)))
     [0.5 1.5 nan]
     """
-    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))
-    return jnp.maximum(margin - sign * score, zero_or_nan)
+    # 0 times a square that is 0 at a sign, and infinite elsewhere.
+    (large,) = apart(jnp.full((), float(jnp.finfo(sign.dtype).max) ** 0.75, sign.dtype))
+    zero_or_nan = 0 * jnp.square((jnp.abs(sign) - 1) * large)
+    return at_least(0, (margin - sign * score) + zero_or_nan)
 
 
 @signed_shortfall.defjvp

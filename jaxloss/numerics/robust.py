@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, log1p
-from jaxloss.numerics.exact import residual, two_sum
+from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, log1p
+from jaxloss.numerics.exact import residual, sum_of_three, two_sum
 
 
 @jax.custom_jvp
@@ -235,56 +235,61 @@ def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
-def biweight(error: Array, room: Array, scale: Array) -> Array:
-    r"""The cost of an error that is constant beyond the scale. What is left to the scale, c - |e|, is passed beside it.
+@inlined
+def biweight(x: Array, y: Array, scale: Array) -> Array:
+    r"""The cost of an error e = x - y that is constant beyond the scale.
 
     $$ \frac{c^2}{6} \left[ 1 - (1 - z)^3 \right] = \frac{e^2}{6} (3 - z (3 - z)), \qquad z = (e / c)^2 \le 1 $$
 
-    The gradient is e (1 - z)^2, and 0 from the scale on.
+    The gradient is e (1 - z)^2, and 0 from the scale on. It is that of what is left to the scale, c - |e|, which has
+    all its digits.
 
-    >>> print(f"{biweight(jnp.array(0.5), jnp.array(0.5), jnp.array(1.0)):.4f}")
+    >>> print(f"{biweight(jnp.array(0.5), jnp.array(0.0), jnp.array(1.0)):.4f}")
     0.0964
     """
-    del room
-    bounded = jnp.minimum(jnp.abs(error), scale)
+    bounded = at_most(scale, jnp.abs(x - y))
     z = jnp.square(bounded / scale)
     return bounded * bounded * (0.5 - z * (0.5 - z / 6))
 
 
 @biweight.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (error, room, scale), (de, _, dscale) = primals, tangents
-    bounded = jnp.clip(error, -scale, scale)
-    left = jnp.maximum(room, 0) / scale * (1 + jnp.abs(bounded) / scale)
+    (x, y, scale, one), (dx, dy, dscale) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    sign = jax.lax.stop_gradient(jnp.sign(x - y))
+    room = sum_of_three(sign * y, -sign * x, scale)
+    bounded = jnp.clip(x - y, -scale, scale)
+    left = jnp.maximum(room, 0) / scale * (one + jnp.abs(bounded) / scale)
     z = jnp.square(bounded / scale)
-    slope_scale = scale * z * z * (1 - 2 * z / 3)
-    return biweight(error, room, scale), bounded * left * left * de + slope_scale * dscale
+    slope_scale = scale * z * z * (one - 2 * z / 3)
+    return biweight(*primals), bounded * left * left * (dx - dy) + slope_scale * dscale
 
 
 @jax.custom_jvp
-@jax.jit
-def logarithmic_hinge(error: Array, beyond: Array, width: Array, curvature: Array) -> Array:
-    r"""The logarithm of 1 + |e| / epsilon up to a width w, a line of slope 1 beyond; |e| - w is passed beside it.
+@inlined
+def logarithmic_hinge(x: Array, y: Array, width: Array, curvature: Array) -> Array:
+    r"""The logarithm of 1 + |e| / epsilon of an error e = x - y up to a width w, a line of slope 1 beyond.
 
     $$ w \log(1 + \min(|e|, w) / \epsilon) + \max(|e| - w, 0) $$
 
     At an error of 0 the gradient is 0, else up to the width w / (epsilon + |e|).
 
-    >>> print(f"{logarithmic_hinge(jnp.array(3.0), jnp.array(1.0), jnp.array(2.0), jnp.array(0.5)):.4f}")
+    >>> print(f"{logarithmic_hinge(jnp.array(3.0), jnp.array(0.0), jnp.array(2.0), jnp.array(0.5)):.4f}")
     4.2189
     """
-    return width * log1p(jnp.minimum(jnp.abs(error), width) / curvature) + jnp.maximum(beyond, 0)
+    size = jnp.abs(x - y)
+    return width * log1p(at_most(width, size) / curvature) + at_least(0, size - width)
 
 
 @logarithmic_hinge.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (error, beyond, width, curvature), (de, _, dwidth, dcurvature) = primals, tangents
-    size, outside = jnp.minimum(jnp.abs(error), width), beyond > 0
+    (x, y, width, curvature), (dx, dy, dwidth, dcurvature) = apart(*primals), tangents
+    sign = jnp.sign(x - y)
+    size = jnp.minimum(jnp.abs(x - y), width)
+    outside = sum_of_three(sign * x, -sign * y, -width) > 0
     share = width / (curvature + size)
-    slope = jnp.where(outside, 1, share) * jnp.sign(error)
+    slope = jnp.where(outside, 1, share) * sign
     slope_width = log1p(size / curvature) - jnp.where(outside, curvature / (curvature + width), 0)
-    derivative = slope * de + slope_width * dwidth - share * size / curvature * dcurvature
-    return logarithmic_hinge(error, beyond, width, curvature), derivative
+    derivative = slope * (dx - dy) + slope_width * dwidth - share * size / curvature * dcurvature
+    return logarithmic_hinge(*primals), derivative
