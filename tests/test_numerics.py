@@ -126,6 +126,7 @@ FORMULAS = {
     "ratio": Formula(
         lambda n, d: n / d, [(3.0, -2.0), (1e-20, 1e-25), (1e20, 1e25), (1e-30, 3e-30), (0.7, 1e-19), (7.0, 1e19)]
     ),
+    "reused": Formula(lambda x: x, [(3.0,), (-1e-30,), (1e30,)]),
     "absolute": Formula(abs, [(3.0,), (-3.0,), (1e-30,), (-1e30,)]),
     "safe_square": Formula(lambda x: x**2, [(3.0,), (-1e-10,), (1e15,)]),
     "safe_sqrt": Formula(mp.sqrt, [(3.0,), (1e-30,), (1e30,)]),
@@ -749,6 +750,10 @@ CORNERS = {
         ((0.0,), 0, (0,)),
         ((INF,), INF, (1,)),
         ((-INF,), 0, (0,)),
+    ],
+    "reused": [
+        ((INF,), INF, (1,)),
+        ((-INF,), -INF, (1,)),
     ],
     "sum_of_three": [
         ((INF, 1.0, -1e30), INF, (1, 1, 1)),

@@ -34,6 +34,7 @@ from jaxloss.numerics.elementary import log1mexp as log1mexp
 from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
 from jaxloss.numerics.elementary import of_error as of_error
 from jaxloss.numerics.elementary import ratio as ratio
+from jaxloss.numerics.elementary import reused as reused
 from jaxloss.numerics.elementary import safe_log as safe_log
 from jaxloss.numerics.elementary import safe_log1p as safe_log1p
 from jaxloss.numerics.elementary import safe_sqrt as safe_sqrt

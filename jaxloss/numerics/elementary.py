@@ -258,7 +258,7 @@ def sigmoid(x: Array) -> Array:
     >>> print(f"{jax.grad(sigmoid)(20.0):.3e}")
     2.061e-09
     """
-    tail = jnp.exp(-jnp.abs(x))
+    tail = reused(jnp.exp(-jnp.abs(x)))
     return jnp.where(jnp.signbit(x), tail, 1) / (1 + tail)
 
 
@@ -325,6 +325,21 @@ def at_most(bound: Any, x: Array) -> Array:
     """The minimum of a bound and x, NaN where x is, as in `at_least`. One inside the other would become a `clamp`."""
     (bound,) = apart(jnp.asarray(bound, x.dtype))
     return jnp.minimum(bound, x)
+
+
+@jax.custom_jvp
+def reused(x: Array) -> Array:
+    """The same number, for several uses, or for a sum that is to take it whole.
+
+    What takes long, such as a quotient or an exponential, XLA on a CPU does not compute inside of each use, but writes
+    to memory, as long as the data. Of what comes after it, and is done in no time, it sees that the uses are one loop.
+    """
+    return jax.lax.clamp(jnp.asarray(-jnp.inf, x.dtype), x, jnp.asarray(jnp.inf, x.dtype))
+
+
+@reused.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return reused(*primals), tangents[0]
 
 
 @functools.cache

@@ -203,7 +203,9 @@ def modulated_binary_surprisal(
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
     dp, dtarget, dgamma, dpositive, dnegative = tangents
-    p, target, gamma, positive_weight, negative_weight, one = apart(*primals, jnp.ones((), primals[0].dtype))
+    # But not gamma, whose power may be a square.
+    p, target, positive_weight, negative_weight, one = apart(*primals[:2], *primals[3:], jnp.ones((), primals[0].dtype))
+    gamma = primals[2]
     change = jnp.zeros_like(p)
     for q, complement, cost, cost_of_complement, weight, share, dweight, sign in (
         (p, one - p, -safe_log(p), -safe_log1p(-p), positive_weight, target, dpositive, 1),

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like
+from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like, reused
 from jaxloss.numerics.exact import residual, sum_of_three
 
 
@@ -143,7 +143,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def symmetric_relative_error(x: Array, y: Array) -> Array:
     r"""The difference in units of the mean size of the two, from 0 to 2.
 
@@ -156,19 +156,19 @@ def symmetric_relative_error(x: Array, y: Array) -> Array:
     """
     x, y, _ = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
-    return 2 * jnp.abs(x - y) / jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, 0, 2 * jnp.abs(x - y) / jnp.maximum(total, float(jnp.finfo(total.dtype).tiny)))
 
 
 @symmetric_relative_error.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
+    (x, y), (dx, dy) = apart(*primals), tangents
     x, y, scale = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
     total = jnp.where(total == 0, 1, total)
     # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
     shared = 2 * jnp.sign(x - y) * (1 + jnp.sign(x) * jnp.sign(y))
-    slope_x, slope_y = (finite_slope(shared * (jnp.abs(z) / total) / total) for z in (y, x))
+    slope_x, slope_y = (finite_slope(reused(shared * (jnp.abs(z) / total) / total)) for z in (y, x))
     return symmetric_relative_error(*primals), scale * (slope_x * dx - slope_y * dy)
 
 

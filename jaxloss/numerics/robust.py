@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, log1p
+from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, log1p, reused
 from jaxloss.numerics.exact import residual, sum_of_three, two_sum
 
 
@@ -70,8 +70,9 @@ def robust_cost(error: Array, lost: Array, alpha: Array, scale: Array) -> Array:
 @robust_cost.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, _, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
-    slope = robust_influence(*primals)
+    (*errors, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
+    error, lost = apart(*errors)
+    slope = robust_influence(error, lost, alpha, scale)
     slope_scale = jnp.where(jnp.isinf(error), 0, finite_slope(-error / scale * slope))
     slope_alpha = finite_slope(_slope_in_alpha(error, alpha, scale))
     return robust_cost(*primals), slope * de + slope_scale * dscale + slope_alpha * dalpha
@@ -91,7 +92,9 @@ def robust_influence(error: Array, lost: Array, alpha: Array, scale: Array) -> A
     """
     x, z, z_low, w, base, base_low, b, far = _base(error, lost, alpha, scale)
     root = _power(x, z, z_low, w, base, base_low, alpha, far, 2)  # the power itself may underflow
-    share = jnp.where(far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - base_low / base))
+    share = jnp.where(
+        far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - reused(base_low / base))
+    )
     return finite_slope(jnp.where(alpha > 1, x, share) / scale * root * root)
 
 
@@ -118,7 +121,7 @@ def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array,
     far = jnp.abs(x) > 2.0 ** int(0.39 * info.maxexp)
     # Quotients in their high digits and an exact rest: a compiler may make products of them, and fuse those into sums.
     high = jnp.where(far, 0, _high_digits(x))
-    rest = jnp.where(far, 0, residual(jnp.where(far, 0, error), high, scale) + lost) / scale
+    rest = reused(jnp.where(far, 0, residual(jnp.where(far, 0, error), high, scale) + lost) / scale)
     z, z_low = two_sum(high * high, rest * (2 * high + rest))
 
     difference, difference_low = two_sum(alpha, jnp.full_like(alpha, -2))
@@ -127,9 +130,9 @@ def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array,
     divisor = jnp.where(usable, b, 1)
     w = jnp.where(usable, z / divisor, 0)
     high = _high_digits(w)
-    rest = (residual(jnp.where(usable, z, 0), high, divisor) + jnp.where(usable, z_low - high * b_low, 0)) / divisor
+    rest = residual(jnp.where(usable, z, 0), high, divisor) + jnp.where(usable, z_low - high * b_low, 0)
     base, base_low = two_sum(jnp.ones_like(w), high)
-    base, base_low = two_sum(base, base_low + rest)
+    base, base_low = two_sum(base, base_low + reused(rest / divisor))
     return x, z, z_low, w, base, base_low, b, far
 
 
@@ -148,13 +151,13 @@ def _log_of_base(
 ) -> tuple[Array, Array]:
     """The logarithm of 1 + w, and b / 2 times it, which is z / 2 for the largest b."""
     near = (w < 0.4) & ~far
-    half = jnp.where(near, w / (2 + w), 0)
+    half = jnp.where(near, reused(w / (2 + w)), 0)
     square, series = half * half, jnp.zeros_like(half)
     for order in range(2 * (jnp.finfo(x.dtype).nmant // 5) + 3, 1, -2):
         series = (series + 1 / order) * square
-    logarithm = jnp.log(jnp.where(far, jnp.abs(x), base))
+    logarithm = reused(jnp.log(jnp.where(far, jnp.abs(x), base)))
     finite_b = jnp.where((b > 0) & (b < jnp.inf), b, 1)
-    apart = jnp.where(far, 2 * logarithm - jnp.log(finite_b), logarithm + base_low / base)
+    apart = jnp.where(far, 2 * logarithm - jnp.log(finite_b), logarithm + reused(base_low / base))
     log_base = jnp.where(near, 2 * half * (1 + series), apart)
     return log_base, jnp.where(near, z / (2 + w) * (1 + series), 0.5 * finite_b * apart)
 
@@ -166,7 +169,7 @@ def _power(
     b, sign = jnp.abs(alpha - 2), jnp.sign(alpha - 2)
     finite = jnp.where(jnp.isinf(alpha), 0, alpha)
     exponent = 0.5 / degree * jnp.where(alpha > 1, finite - 2, finite)
-    of_base = base**exponent * (1 + exponent * (base_low / base))
+    of_base = base**exponent * (1 + exponent * reused(base_low / base))
     of_size = jnp.where(far, jnp.abs(x), 1) ** (2 * exponent)
     inside = (b > 0) & (b < jnp.inf) & (of_size > 0) & (of_size < jnp.inf)
     of_size = of_size * jnp.where(inside, b, 1) ** jnp.where(inside, -exponent, 0)

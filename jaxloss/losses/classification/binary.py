@@ -9,6 +9,7 @@ from jaxloss.numerics import (
     modulated_binary_surprisal,
     modulated_surprisal,
     multiply_no_nan,
+    reused,
     shifted_surprisal,
 )
 
@@ -158,4 +159,4 @@ def asymmetric(
     0.2872
     """
     positive = multiply_no_nan(targets, modulated_surprisal(logits, gamma_positive))
-    return positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift))
+    return reused(positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift)))
