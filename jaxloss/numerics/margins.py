@@ -24,9 +24,7 @@ def signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
     >>> print(signed_shortfall(jnp.array([0.5, 0.5, 0.5]), jnp.array([1.0, -1.0, 0.0]), jnp.array(1.0)))
     [0.5 1.5 nan]
     """
-    # 0 times a square that is 0 at a sign, and infinite elsewhere.
-    (large,) = apart(jnp.full((), float(jnp.finfo(sign.dtype).max) ** 0.75, sign.dtype))
-    zero_or_nan = 0 * jnp.square((jnp.abs(sign) - 1) * large)
+    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))
     return at_least(0, (margin - sign * score) + zero_or_nan)
 
 
