@@ -256,7 +256,7 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
         target: True values, the shape of `prediction`. Where they are 0, take `where=`.
 
     Corners: 0 with subgradient 0 at a perfect prediction, also of 0. Any other prediction of 0 costs inf, and its
-    gradient is the largest finite number.
+    gradient is the largest finite number. Of an infinite target it is NaN.
 
     Source: de Myttenaere et al. (2016), Mean absolute percentage error for regression models, section 1.
 
