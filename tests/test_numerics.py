@@ -107,7 +107,7 @@ def of_p(formula):
 
 # A complement that is passed beside its argument moves with it.
 COMPOSED = {
-    "modulated_log": lambda p, gamma: numerics.modulated_log(p, 1 - p, gamma),
+    "of_error": numerics.of_error(numerics.half_square),
     "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, weight, 0 * weight),
     # Of the second class.
     "shortfall": lambda x, margin: numerics.shortfall(x, jnp.ones(margin.shape, jnp.int32), margin),
@@ -126,6 +126,7 @@ FORMULAS = {
     "ratio": Formula(
         lambda n, d: n / d, [(3.0, -2.0), (1e-20, 1e-25), (1e20, 1e25), (1e-30, 3e-30), (0.7, 1e-19), (7.0, 1e19)]
     ),
+    "reused": Formula(lambda x: x, [(3.0,), (-1e-30,), (1e30,)]),
     "absolute": Formula(abs, [(3.0,), (-3.0,), (1e-30,), (-1e30,)]),
     "safe_square": Formula(lambda x: x**2, [(3.0,), (-1e-10,), (1e15,)]),
     "safe_sqrt": Formula(mp.sqrt, [(3.0,), (1e-30,), (1e30,)]),
@@ -181,9 +182,14 @@ FORMULAS = {
     "log1mexp": Formula(
         lambda x: mp.log(-mp.expm1(-x)), [(1e-20,), (1e-3,), (0.3,), (0.693,), (0.6932,), (2.0,), (50.0,)]
     ),
-    "modulated_log": Formula(
-        lambda p, gamma: (1 - p) ** gamma * mp.log(p),
-        [(p, gamma) for p in (1e-10, 0.25, 0.5, 0.875, 1 - 2**-20) for gamma in (0.0, 0.5, 2.0)],
+    "modulated_binary_surprisal": Formula(
+        lambda p, y, gamma, a, b: -a * y * (1 - p) ** gamma * mp.log(p) - b * (1 - y) * p**gamma * mp.log(1 - p),
+        [
+            (p, y, gamma, 0.25, 0.75)
+            for p in (1e-10, 0.25, 0.5, 0.875, 1 - 2**-20)
+            for y in (0.0, 1.0)
+            for gamma in (0.0, 0.5, 2.0)
+        ],
     ),
     "modulated_surprisal": Formula(
         binary.modulated_surprisal,
@@ -398,6 +404,9 @@ def tilt(e, level):
 
 ERRORS = (0.1, -0.7, 1.3, -9.0, 1e-4, -1e-6, 1e4, -1e15)
 FORMULAS |= {
+    "of_error": Formula(lambda x, y: (x - y) ** 2 / 2, [(0.3, 0.2), (-1e-10, 3.0), (1e15, 1.0)]),
+    "half_square": Formula(lambda e: e**2 / 2, [(e,) for e in ERRORS]),
+    "positive_part": Formula(lambda e: max(e, 0), [(e,) for e in ERRORS]),
     "clipped_square": Formula(huber, [(e, delta) for e in ERRORS for delta in (0.3, 100.0)]),
     "smooth_absolute": Formula(lambda e, beta: huber(e, beta) / beta, [(e, b) for e in ERRORS for b in (0.3, 100.0)]),
     "log_cosh": Formula(
@@ -461,23 +470,23 @@ FORMULAS |= {
     "robust_cost": Formula(barron, SHAPES),
     "robust_influence": Formula(influence, [(0.1, 2.0), (0.1, 0.3), (3.7, 2.0)]),
     "biweight": Formula(
-        lambda x, c: c**2 / 6 * (1 - (1 - min((x / c) ** 2, 1)) ** 3), [(0.3, 1.0), (-1.3, 4.685), (0.999, 1.0)]
+        lambda x, y, c: c**2 / 6 * (1 - (1 - min(((x - y) / c) ** 2, 1)) ** 3),
+        [(0.3, 0.1, 1.0), (-1.3, 0.2, 4.685), (0.999, 0.0, 1.0)],
     ),
     "hyperbolic_well": Formula(lambda x, c: (x / c) ** 2 / (1 + mp.sqrt(1 + (x / c) ** 2)), WELLS[:-1]),
     "logarithmic_well": Formula(lambda x, c: mp.log1p((x / c) ** 2 / 2), [*WELLS, (-1e30, 1e-20)]),
     "rational_well": Formula(lambda x, c: 2 / (1 + (2 * c / x) ** 2), WELLS),
     "gaussian_well": Formula(lambda x, c: -mp.expm1(-((x / c) ** 2) / 2), [*WELLS, *DEEP_WELLS]),
-    "logarithmic_hinge": Formula(wing, [(0.3, 10.0, 2.0), (-3.0, 1.0, 0.5), (1e-10, 1.0, 2.0), (1e10, 1.0, 2.0)]),
+    "logarithmic_hinge": Formula(
+        lambda x, y, *options: wing(x - y, *options),
+        [(0.3, 0.2, 10.0, 2.0), (-3.0, 1.5, 1.0, 0.5), (1e-10, 0.0, 1.0, 2.0), (1e10, 0.0, 1.0, 2.0)],
+    ),
 }
 COMPOSED |= {
     "difference": lambda x, y: jnp.stack([numerics.difference(x, y)[0]] * 2),
     "robust_cost": lambda x, scale: numerics.robust_cost(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
     "robust_influence": lambda x, scale: numerics.robust_influence(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
-    "biweight": lambda x, c: numerics.biweight(x, c - jnp.abs(x), c),
     "gaussian_well": lambda x, c: numerics.gaussian_well(x, jnp.zeros_like(x), c),
-    "logarithmic_hinge": lambda x, width, curvature: numerics.logarithmic_hinge(
-        x, jnp.abs(x) - width, width, curvature
-    ),
 }
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 
@@ -726,12 +735,25 @@ CORNERS = {
         ((-INF, 2.0), 1, (0, 0)),
     ],
     "biweight": [
-        ((0.0, 1.0), 0, (0, 0)),
-        ((-1.0, 1.0), 1 / 6, (0, 1 / 3)),
+        ((2.0, 2.0, 1.0), 0, (0, 0, 0)),
+        ((-1.0, 0.0, 1.0), 1 / 6, (0, 0, 1 / 3)),
     ],
     "logarithmic_hinge": [
-        ((0.0, 1.0, 2.0), 0, (0, 0, 0)),
-        ((-INF, 1.0, 2.0), INF, (-1, float(mp.log(1.5)) - 2 / 3, -1 / 6)),
+        ((2.0, 2.0, 1.0, 2.0), 0, (0, 0, 0, 0)),
+        ((-INF, 0.0, 1.0, 2.0), INF, (-1, 1, float(mp.log(1.5)) - 2 / 3, -1 / 6)),
+    ],
+    "half_square": [
+        ((0.0,), 0, (0,)),
+        ((-INF,), INF, (-INF,)),
+    ],
+    "positive_part": [
+        ((0.0,), 0, (0,)),
+        ((INF,), INF, (1,)),
+        ((-INF,), 0, (0,)),
+    ],
+    "reused": [
+        ((INF,), INF, (1,)),
+        ((-INF,), -INF, (1,)),
     ],
     "sum_of_three": [
         ((INF, 1.0, -1e30), INF, (1, 1, 1)),
@@ -882,12 +904,13 @@ CORNERS = {
         ((0.0,), -INF, (LARGEST,)),
         ((INF,), 0, (0,)),
     ],
-    "modulated_log": [
-        ((1.0, 2.0), 0, (0, 0)),
-        ((1.0, 0.5), 0, (0, 0)),
-        ((1.0, 0.0), 0, (1, 0)),
-        ((0.0, 2.0), -INF, (LARGEST, 0)),
-        ((0.0, 0.0), -INF, (LARGEST, 0)),
+    "modulated_binary_surprisal": [
+        ((1.0, 1.0, 2.0, 0.5, 0.5), 0, (0, 0, 0, 0, 0)),
+        ((1.0, 1.0, 0.5, 0.5, 0.5), 0, (0, 0, 0, 0, 0)),
+        ((1.0, 1.0, 0.0, 0.5, 0.5), 0, (-0.5, 0, 0, 0, 0)),
+        ((0.0, 1.0, 2.0, 1.0, 1.0), INF, (-LARGEST, LARGEST, 0, LARGEST, 0)),
+        ((0.0, 0.0, 0.0, 1.0, 1.0), 0, (1, 0, 0, 0, 0)),
+        ((1.0, 0.0, 2.0, 1.0, 1.0), INF, (LARGEST, -LARGEST, 0, 0, LARGEST)),
     ],
     "sigmoid": [
         ((INF,), 1, (0,)),
@@ -1145,8 +1168,8 @@ def test_impossible_logits_have_no_slope():
 
 def test_curvature_at_a_certain_probability():
     # Of (1 - p)^gamma log p at 1; of -log p at 1 and -log(1 - p) at 0.
-    focal = jax.jit(jax.grad(jax.grad(COMPOSED["modulated_log"])))
-    assert [float(focal(1.0, gamma)) for gamma in (0.0, 1.0, 2.0)] == [-1, -2, 0]
+    focal = jax.jit(jax.grad(jax.grad(lambda p, gamma: numerics.modulated_binary_surprisal(p, 1.0, gamma, 1.0, 1.0))))
+    assert [float(focal(1.0, gamma)) for gamma in (0.0, 1.0, 2.0)] == [1, 2, 0]
     binary = jax.jit(jax.grad(jax.grad(numerics.binary_surprisal)))
     assert [float(binary(p, p)) for p in (0.0, 1.0)] == [1, 1]
 
@@ -1161,12 +1184,6 @@ def test_curvature_of_log1mexp(x):
 def test_a_curvature_beyond_the_format_is_not_nan(function):
     for second in (jax.jacfwd(jax.grad(function)), jax.jacfwd(jax.jacfwd(function))):
         assert jax.jit(second)(1e-30) <= 0
-
-
-def test_a_complement_that_the_probability_cannot_show():
-    value, slope = jax.jit(jax.value_and_grad(numerics.modulated_log))(1.0, 1e-10, 0.5)
-    np.testing.assert_allclose(value, -1e-15, rtol=1e-6)
-    np.testing.assert_allclose(slope, 1.5e-5, rtol=1e-6)
 
 
 @pytest.mark.parametrize("function", [numerics.surprisal, functools.partial(numerics.expected_surprisal, jnp.eye(3))])

@@ -4,11 +4,9 @@ A loss carries the factor of its paper. The half of `gan_discriminator` is that 
 hinge and the Wasserstein losses are published as a sum, and a generator has one sample to pay for.
 """
 
-import jax.numpy as jnp
-
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics import safe_log, safe_log1p, softplus, softplus_difference
+from jaxloss.numerics import half_square, of_error, positive_part, safe_log, safe_log1p, softplus, softplus_difference
 
 
 @custom_loss
@@ -51,7 +49,7 @@ def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Arr
     >>> print(f"{gan_discriminator_with_logits(2.0, -3.0):.4f}")
     0.0878
     """
-    return 0.5 * (softplus(-real_logits) + softplus(fake_logits))
+    return 0.5 * (of_error(softplus)(0.0, real_logits) + softplus(fake_logits))
 
 
 @custom_loss
@@ -92,7 +90,7 @@ def gan_nonsaturating_generator(fake_logits: Input) -> Array:
     >>> print(f"{gan_nonsaturating_generator(-3.0):.4f}")
     3.0486
     """
-    return softplus(-fake_logits)
+    return of_error(softplus)(0.0, fake_logits)
 
 
 @custom_loss
@@ -112,7 +110,7 @@ def lsgan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     >>> print(f"{lsgan_discriminator(0.5, 0.2):.3f}")
     0.145
     """
-    return _half_square(real_scores - 1) + _half_square(fake_scores)
+    return of_error(half_square)(real_scores, 1.0) + half_square(fake_scores)
 
 
 @custom_loss
@@ -131,7 +129,7 @@ def lsgan_generator(fake_scores: Input) -> Array:
     >>> print(f"{lsgan_generator(0.2):.2f}")
     0.32
     """
-    return _half_square(fake_scores - 1)
+    return of_error(half_square)(fake_scores, 1.0)
 
 
 @custom_loss
@@ -152,7 +150,7 @@ def hinge_gan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     >>> print(f"{hinge_gan_discriminator(0.5, -2.0):.1f}")
     0.5
     """
-    return _positive_part(1 - real_scores) + _positive_part(1 + fake_scores)
+    return of_error(positive_part)(1.0, real_scores) + of_error(positive_part)(fake_scores, -1.0)
 
 
 @custom_loss
@@ -254,13 +252,3 @@ def relativistic_gan_generator(real_logits: Input, fake_logits: Input) -> Array:
     3.0486
     """
     return softplus_difference(real_logits, fake_logits)
-
-
-def _half_square(x: Array) -> Array:
-    # Halved first: the square alone may overflow.
-    return 0.5 * x * x
-
-
-def _positive_part(x: Array) -> Array:
-    # So written that a NaN stays one.
-    return jnp.where(x <= 0, 0, x)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval
-from jaxloss.numerics import absolute
+from jaxloss.numerics import absolute, of_error
 
 
 @custom_loss
@@ -25,7 +25,7 @@ def squared_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{squared_error(6.1, 6.3):.2f}")
     0.04
     """
-    return jnp.square(prediction - target)
+    return of_error(jnp.square)(prediction, target)
 
 
 @custom_loss
@@ -45,7 +45,7 @@ def absolute_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{absolute_error(6.1, 6.3):.1f}")
     0.2
     """
-    return absolute(prediction - target)
+    return of_error(absolute)(prediction, target)
 
 
 @custom_loss
@@ -70,7 +70,7 @@ def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     >>> print(f"{huber(6.1, 6.3, delta=1.0):.2f}")
     0.02
     """
-    return numerics.clipped_square(prediction - target, delta)
+    return of_error(numerics.clipped_square)(prediction, target, delta)
 
 
 @custom_loss
@@ -95,7 +95,7 @@ def smooth_l1(prediction: Input, target: Input, *, beta: NonNegative = 1.0) -> A
     >>> print(f"{smooth_l1(6.1, 6.3, beta=0.4):.2f}")
     0.05
     """
-    return numerics.smooth_absolute(prediction - target, beta)
+    return of_error(numerics.smooth_absolute)(prediction, target, beta)
 
 
 @custom_loss
@@ -116,7 +116,7 @@ def log_cosh(prediction: Input, target: Input) -> Array:
     >>> print(f"{log_cosh(6.1, 6.3):.4f}")
     0.0199
     """
-    return numerics.log_cosh(prediction - target)
+    return of_error(numerics.log_cosh)(prediction, target)
 
 
 @custom_loss
@@ -141,7 +141,7 @@ def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> 
     >>> print(f"{pseudo_huber(3.0, 0.0, delta=4.0):.1f}")
     4.0
     """
-    return numerics.hyperbola(prediction - target, delta)
+    return of_error(numerics.hyperbola)(prediction, target, delta)
 
 
 @custom_loss
@@ -166,7 +166,7 @@ def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -
     >>> print(f"{pinball(6.1, 6.3, quantile=0.9):.2f} {pinball(6.3, 6.1, quantile=0.9):.2f}")
     0.18 0.02
     """
-    return numerics.tilted_absolute(prediction - target, quantile)
+    return of_error(numerics.tilted_absolute)(prediction, target, quantile)
 
 
 @custom_loss
@@ -190,7 +190,7 @@ def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) ->
     >>> print(f"{expectile(6.1, 6.3, level=0.9):.3f} {expectile(6.3, 6.1, level=0.9):.3f}")
     0.036 0.004
     """
-    return numerics.tilted_square(prediction - target, level)
+    return of_error(numerics.tilted_square)(prediction, target, level)
 
 
 @custom_loss
@@ -221,7 +221,7 @@ def quantile_huber(
     >>> print(f"{quantile_huber(6.1, 6.3, quantile=0.9, delta=0.4):.3f}")
     0.045
     """
-    return numerics.tilted_smooth_absolute(prediction - target, quantile, delta)
+    return of_error(numerics.tilted_smooth_absolute)(prediction, target, quantile, delta)
 
 
 @custom_loss
@@ -256,7 +256,7 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
         target: True values, the shape of `prediction`. Where they are 0, take `where=`.
 
     Corners: 0 with subgradient 0 at a perfect prediction, also of 0. Any other prediction of 0 costs inf, and its
-    gradient is the largest finite number.
+    gradient is the largest finite number. Of an infinite target it is NaN.
 
     Source: de Myttenaere et al. (2016), Mean absolute percentage error for regression models, section 1.
 

@@ -1,11 +1,9 @@
 """Robust: elementwise losses of the error e = prediction - target that outliers do not rule."""
 
-import jax
-import jax.numpy as jnp
-
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, Number, Positive
+from jaxloss.numerics import of_error
 
 
 @custom_loss
@@ -59,7 +57,7 @@ def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> A
     >>> print(f"{charbonnier(3.0, 0.0, scale=4.0):.4f}")
     0.2500
     """
-    return numerics.hyperbolic_well(prediction - target, scale)
+    return of_error(numerics.hyperbolic_well)(prediction, target, scale)
 
 
 @custom_loss
@@ -84,7 +82,7 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     >>> print(f"{cauchy(2.0, 0.0):.4f}")
     1.0986
     """
-    return numerics.logarithmic_well(prediction - target, scale)
+    return of_error(numerics.logarithmic_well)(prediction, target, scale)
 
 
 @custom_loss
@@ -109,7 +107,7 @@ def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) ->
     >>> print(f"{geman_mcclure(2.0, 0.0):.4f}")
     1.0000
     """
-    return numerics.rational_well(prediction - target, scale)
+    return of_error(numerics.rational_well)(prediction, target, scale)
 
 
 @custom_loss
@@ -161,9 +159,7 @@ def tukey_biweight(prediction: Input, target: Input, *, scale: Positive = 4.685)
     >>> print(f"{tukey_biweight(2.0, 0.0, scale=4.0):.4f}")
     1.5417
     """
-    error = prediction - target
-    room = numerics.sum_of_three(_sign(error) * target, -_sign(error) * prediction, scale)
-    return numerics.biweight(error, room, scale)
+    return numerics.biweight(prediction, target, scale)
 
 
 @custom_loss
@@ -189,10 +185,4 @@ def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature:
     >>> print(f"{wing(2.0, 0.0):.4f} {wing(12.0, 0.0):.4f}")
     6.9315 19.9176
     """
-    error = prediction - target
-    beyond = numerics.sum_of_three(_sign(error) * prediction, -_sign(error) * target, -width)
-    return numerics.logarithmic_hinge(error, beyond, width, curvature)
-
-
-def _sign(error: Array) -> Array:
-    return jax.lax.stop_gradient(jnp.sign(error))
+    return numerics.logarithmic_hinge(prediction, target, width, curvature)

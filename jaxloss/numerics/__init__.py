@@ -32,7 +32,9 @@ from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.elementary import absolute as absolute
 from jaxloss.numerics.elementary import log1mexp as log1mexp
 from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
+from jaxloss.numerics.elementary import of_error as of_error
 from jaxloss.numerics.elementary import ratio as ratio
+from jaxloss.numerics.elementary import reused as reused
 from jaxloss.numerics.elementary import safe_log as safe_log
 from jaxloss.numerics.elementary import safe_log1p as safe_log1p
 from jaxloss.numerics.elementary import safe_sqrt as safe_sqrt
@@ -44,8 +46,10 @@ from jaxloss.numerics.elementary import xlogy as xlogy
 from jaxloss.numerics.ensembles import energy as energy
 from jaxloss.numerics.ensembles import ensemble_score as ensemble_score
 from jaxloss.numerics.errors import clipped_square as clipped_square
+from jaxloss.numerics.errors import half_square as half_square
 from jaxloss.numerics.errors import hyperbola as hyperbola
 from jaxloss.numerics.errors import log_cosh as log_cosh
+from jaxloss.numerics.errors import positive_part as positive_part
 from jaxloss.numerics.errors import smooth_absolute as smooth_absolute
 from jaxloss.numerics.errors import tilted_absolute as tilted_absolute
 from jaxloss.numerics.errors import tilted_smooth_absolute as tilted_smooth_absolute
@@ -82,7 +86,7 @@ from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
 from jaxloss.numerics.polynomial import polynomial_surprisal as polynomial_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
-from jaxloss.numerics.probabilities import modulated_log as modulated_log
+from jaxloss.numerics.probabilities import modulated_binary_surprisal as modulated_binary_surprisal
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
 from jaxloss.numerics.relative import excess as excess

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan
+from jaxloss.numerics.elementary import apart, finite_slope, log1p, multiply_no_nan, reused
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     digamma_of_successor,
@@ -16,7 +16,8 @@ from jaxloss.numerics.special import (
     log_factorial_ratio,
     scaled_stirling_slope,
     stirling_error,
-    stirling_slope,
+    stirling_error_from_one,
+    stirling_slope_from_one,
 )
 
 
@@ -33,7 +34,7 @@ def poisson_surprisal(log_rate: Array, count: Array) -> Array:
     >>> print(f"{poisson_surprisal(jnp.log(3.0), jnp.array(5.0)):.5f} {poisson_surprisal(-jnp.inf, jnp.array(0.0))}")
     2.29443 0.0
     """
-    rate = jnp.exp(log_rate)
+    rate = reused(jnp.exp(log_rate))
     cost = _cost_of_count(count, rate, log_rate, _excess(log_rate, rate, count))
     return jnp.where(rate == jnp.inf, jnp.inf, cost)
 
@@ -41,8 +42,8 @@ def poisson_surprisal(log_rate: Array, count: Array) -> Array:
 @poisson_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (log_rate, count), (dx, dk) = primals, tangents
-    value, rate = poisson_surprisal(log_rate, count), jnp.exp(log_rate)
+    (log_rate, count), (dx, dk) = apart(*primals), tangents
+    value, rate = poisson_surprisal(*primals), reused(jnp.exp(log_rate))
     slope_k = _slope_of_count(count, rate, log_rate)
     slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
     return value, dx * finite_slope(_excess(log_rate, rate, count)) + dk * slope_k
@@ -51,37 +52,38 @@ def _(primals: Any, tangents: Any) -> Any:
 def _excess(log_rate: Array, rate: Array, count: Array) -> Array:
     """The difference exp(x) - k. Where both are near 1, what each is more than 1 is subtracted."""
     near = (jnp.abs(log_rate) < 0.7) & (count > 0.5) & (count < 2)
-    return jnp.where(near, jnp.expm1(jnp.where(near, log_rate, 0)) - (count - 1), rate - count)
+    return jnp.where(near, jnp.expm1(jnp.clip(log_rate, -0.75, 0.75)) - (count - 1), rate - count)
 
 
 def _cost_of_count(count: Array, rate: Array, log_rate: Array, excess: Array) -> Array:
     """The Poisson cost, given rate - count too. A count below 1, where log k is large, takes the plain form."""
     few = count < 1
-    many = jnp.where(few, 1, count)
-    linear = rate + multiply_no_nan(count, log_factorial_ratio(jnp.where(few, count, 0)) - log_rate)
-    apart = divergence(excess, excess / (rate + many), many, _log_ratio(many, rate, log_rate))
-    saddle = apart + ((HALF_LOG_2PI + 0.5 * jnp.log(many)) + stirling_error(many))
+    many = jnp.maximum(count, 0.875)
+    linear = rate + multiply_no_nan(count, log_factorial_ratio(jnp.minimum(count, 1.125)) - log_rate)
+    bracket = divergence(excess, reused(excess / (rate + many)), many, _far_log_ratio(many, rate, log_rate))
+    saddle = bracket + ((HALF_LOG_2PI + 0.5 * jnp.log(many)) + stirling_error_from_one(many))
     return jnp.where(few, jnp.where(count < 0, jnp.nan, linear), saddle)
 
 
 def _slope_of_count(count: Array, rate: Array, log_rate: Array) -> Array:
     few = count < 1
-    many = jnp.where(few, 1, count)
-    linear = digamma_of_successor(jnp.where(few, count, 0)) - log_rate
-    return jnp.where(few, linear, _log_ratio(many, rate, log_rate) + (0.5 / many + stirling_slope(many)))
+    many = jnp.maximum(count, 0.875)
+    linear = digamma_of_successor(jnp.minimum(count, 1.125)) - log_rate
+    return jnp.where(few, linear, _log_ratio(many, rate, log_rate) + (0.5 / many + stirling_slope_from_one(many)))
 
 
 def _log_ratio(many: Array, rate: Array, log_rate: Array) -> Array:
-    """The logarithm of k / rate, from that of the rate where the quotient leaves the format."""
-    quotient = many / rate
+    """The logarithm of k / rate."""
+    small = reused((many - rate) / rate)
+    near = (small > -0.5) & (small < 1)
+    return jnp.where(near, log1p(jnp.clip(small, -0.75, 1.5)), _far_log_ratio(many, rate, log_rate))
+
+
+def _far_log_ratio(many: Array, rate: Array, log_rate: Array) -> Array:
+    """Where they are apart by a factor of 2: from the logarithm of the rate where the quotient leaves the format."""
+    quotient = reused(many / rate)
     in_range = (quotient > jnp.finfo(rate.dtype).tiny) & (quotient < jnp.inf)
-    near = (quotient > 0.5) & (quotient < 2)
-    small = jnp.where(near, many - rate, 0) / jnp.where(near, rate, 1)
-    return jnp.where(
-        near,
-        log1p(small),
-        jnp.log(jnp.where(in_range, quotient, many)) - jnp.where(in_range, 0, log_rate),
-    )
+    return jnp.log(jnp.where(in_range, quotient, many)) - jnp.where(in_range, 0, log_rate)
 
 
 @jax.custom_jvp
@@ -111,9 +113,9 @@ def negative_binomial_surprisal(log_mean: Array, count: Array, log_dispersion: A
 @negative_binomial_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (log_mean, count, log_dispersion), (dm, dk, da) = primals, tangents
+    (log_mean, count, log_dispersion), (dm, dk, da) = apart(*primals), tangents
     q = _Dispersed(log_mean, count, log_dispersion)
-    value = negative_binomial_surprisal(log_mean, count, log_dispersion)
+    value = negative_binomial_surprisal(*primals)
     fading, total = jnp.exp(-q.beyond), q.shape + count
     slope_k = _slope_of_count(count, q.rate, q.log_rate) + (0.5 - scaled_stirling_slope(total)) / total
     slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
@@ -133,18 +135,18 @@ class _Dispersed:
         self.beyond = jnp.where(log_dispersion > largest, log_dispersion - largest, 0)
         # The minimum changes nothing, but of a product of exponentials XLA makes that of a rounded sum.
         self.dispersion = jnp.minimum(jnp.exp(held), float(info.max))
-        self.shape, mean = jnp.exp(-held), jnp.exp(log_mean)
+        self.shape, mean = reused(jnp.exp(-held)), reused(jnp.exp(log_mean))
         self.count, self.held = count, held
 
         # The odds a m, and the shares r / (r + m) and m / (r + m).
         ordinary = (jnp.abs(log_mean) < largest) & (jnp.abs(held) < largest)
         odds = jnp.where(ordinary, self.dispersion * mean, jnp.exp(held + log_mean))
-        of_shape, of_mean = 1 / (1 + odds), 1 / (1 + 1 / odds)
+        of_shape, of_mean = reused(1 / (1 + odds)), reused(1 / (1 + 1 / odds))
         alone = jnp.where(odds > 1, self.shape * of_mean, mean * of_shape)
         self.rate = alone + count * of_mean
         self.log_rate = jnp.where(
             self.rate > info.tiny,
-            jnp.log(jnp.where(self.rate > info.tiny, self.rate, 1)),
+            jnp.log(jnp.maximum(self.rate, info.tiny)),
             log_mean + self.log1p_of_count(),
         )
         moderate = mean < math.sqrt(info.max)
@@ -152,7 +154,7 @@ class _Dispersed:
         self.excess = jnp.where(moderate, excess * of_shape, alone - count * of_shape)
 
         self.u = -self.excess * self.dispersion
-        quotient = (self.shape + count) / (self.shape + mean)
+        quotient = reused((self.shape + count) / (self.shape + mean))
         inside = quotient > info.tiny
         self.log_quotient = jnp.log(jnp.where(inside, quotient, self.shape + count)) - jnp.where(inside, 0, log_mean)
 

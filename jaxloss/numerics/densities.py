@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import absolute, finite_slope, log1p, multiply_no_nan, ratio
+from jaxloss.numerics.elementary import absolute, apart, finite_slope, log1p, multiply_no_nan, reused
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     chebyshev,
@@ -61,12 +61,12 @@ def gaussian_surprisal(error: Array, log_variance: Array) -> Array:
 @gaussian_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, log_variance), (de, ds) = primals, tangents
+    (error, log_variance), (de, ds) = apart(*primals), tangents
     half = 0.5 * log_variance
     standard = scaled(error, half)
     slope_s = -0.5 * scaled_excess(absolute(error), half) * (absolute(standard) + 1)
     slope_e = scaled(standard, half)
-    return gaussian_surprisal(error, log_variance), de * finite_slope(slope_e) + ds * finite_slope(slope_s)
+    return gaussian_surprisal(*primals), de * finite_slope(slope_e) + ds * finite_slope(slope_s)
 
 
 @jax.custom_jvp
@@ -88,10 +88,10 @@ def laplace_surprisal(error: Array, log_scale: Array) -> Array:
 @laplace_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, log_scale), (de, ds) = primals, tangents
+    (error, log_scale), (de, ds) = apart(*primals), tangents
     slope_e = scaled(jnp.sign(error), log_scale)
     slope_s = -scaled_excess(absolute(error), log_scale)
-    return laplace_surprisal(error, log_scale), de * finite_slope(slope_e) + ds * finite_slope(slope_s)
+    return laplace_surprisal(*primals), de * finite_slope(slope_e) + ds * finite_slope(slope_s)
 
 
 @jax.custom_jvp
@@ -122,11 +122,11 @@ def student_t_surprisal(error: Array, log_scale: Array, freedom: Array) -> Array
 @student_t_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, log_scale, freedom), (de, ds, dn) = primals, tangents
+    (error, log_scale, freedom), (de, ds, dn) = apart(*primals), tangents
     standard, square = _standard_square(error, log_scale, freedom)
     near = square <= 1
     inside, outside = jnp.where(near, square, 0), jnp.where(near, 1, square)
-    inverse = ratio(jnp.ones_like(outside), outside)
+    inverse = reused(1 / outside)
 
     steep = scaled(jnp.where(near, standard, 0), log_scale) * (1 + 1 / freedom) / (1 + inside)
     flat = (freedom + 1) / (jnp.where(near, 1, absolute(error)) * (1 + inverse))
@@ -142,7 +142,7 @@ def _(primals: Any, tangents: Any) -> Any:
     lag = jnp.where(near, log1p_lag(inside), _log1p_square(error, log_scale, freedom, outside) - 1 / (1 + inverse))
     share = jnp.where(near, inside / (1 + inside), 1 / (1 + inverse))
     slope_n = 0.5 * (of_constant + (lag - share / freedom))
-    value = student_t_surprisal(error, log_scale, freedom)
+    value = student_t_surprisal(*primals)
     return value, de * finite_slope(slope_e) + ds * finite_slope(slope_s) + dn * finite_slope(slope_n)
 
 
@@ -173,12 +173,12 @@ def gaussian_score(error: Array, log_scale: Array) -> Array:
     >>> print(f"{gaussian_score(jnp.array(0.0), jnp.array(0.0)):.4f} {gaussian_score(jnp.array(1e30), -jnp.inf):.1e}")
     0.2337 1.0e+30
     """
-    size, scale = absolute(error), jnp.exp(log_scale)
-    standard = scaled(size, log_scale)
+    size, scale = absolute(error), reused(jnp.exp(log_scale))
+    standard = reused(scaled(size, log_scale))
     near = standard <= 2
-    square = jnp.square(jnp.where(near, standard, 0))
+    square = jnp.square(jnp.minimum(standard, 2.125))
     inside = scale * ((math.sqrt(2) - 1) / math.sqrt(math.pi) + square * chebyshev(_SCORE, 0.5 * square - 1))
-    outer = jnp.where(near, 2, jnp.minimum(standard, 40))
+    outer = jnp.clip(standard, 1.875, 40)
     tail = math.sqrt(2 / math.pi) * jnp.exp(-0.5 * outer * outer) - outer * jax.lax.erfc(outer * math.sqrt(0.5))
     return jnp.where(near, inside, size - scale * (1 / math.sqrt(math.pi) - tail))
 
@@ -186,11 +186,11 @@ def gaussian_score(error: Array, log_scale: Array) -> Array:
 @gaussian_score.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, log_scale), (de, ds) = primals, tangents
+    (error, log_scale), (de, ds) = apart(*primals), tangents
     standard, scale = scaled(absolute(error), log_scale), jnp.exp(log_scale) / math.sqrt(math.pi)
     slope_e = jnp.sign(error) * jax.lax.erf(standard * math.sqrt(0.5))
     slope_s = scale * jnp.expm1(0.5 * (LOG_2 - jnp.square(standard)))
-    return gaussian_score(error, log_scale), de * slope_e + ds * finite_slope(slope_s)
+    return gaussian_score(*primals), de * slope_e + ds * finite_slope(slope_s)
 
 
 @jax.custom_jvp
@@ -206,7 +206,7 @@ def gamma_surprisal(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     >>> print(f"{gamma_surprisal(jnp.array(0.0), jnp.array(2.0), jnp.array(0.0)):.4f}")
     2.0000
     """
-    shape, zero = jnp.exp(log_shape), outcome == 0
+    shape, zero = reused(jnp.exp(log_shape)), outcome == 0
     few = log_shape < 0
     small = jnp.where(few, shape, 0)
     log_outcome = jnp.log(jnp.where(zero, 1, outcome))
@@ -220,8 +220,8 @@ def gamma_surprisal(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
 @gamma_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (log_mean, outcome, log_shape), (dm, dy, da) = primals, tangents
-    shape, zero = jnp.exp(log_shape), outcome == 0
+    (log_mean, outcome, log_shape), (dm, dy, da) = apart(*primals), tangents
+    shape, zero = reused(jnp.exp(log_shape)), outcome == 0
     excess = _scaled_excess_of(log_mean, outcome, shape)
     at_zero = jnp.where(shape == 1, jnp.exp(-log_mean), jnp.sign(1 - shape) * jnp.inf)
     # a / m - (a - 1) / y: where y < m, with what a is more than 1, which at a = 1 leaves 1 / m.
@@ -232,7 +232,7 @@ def _(primals: Any, tangents: Any) -> Any:
     slope_y = jnp.where(zero, at_zero, positive)
     bracket = _scaled_bracket(log_mean, jnp.where(zero, 1, outcome), shape)
     slope_a = jnp.where(zero, 0, bracket + (scaled_stirling_slope(shape) - 0.5))
-    value = gamma_surprisal(log_mean, outcome, log_shape)
+    value = gamma_surprisal(*primals)
     return value, -dm * finite_slope(excess) + dy * finite_slope(slope_y) + da * finite_slope(slope_a)
 
 
@@ -258,16 +258,16 @@ def _scaled_bracket(log_mean: Array, outcome: Array, shape: Array) -> Array:
 def scaled(x: Array, log_scale: Array) -> Array:
     """The quotient x exp(-s), 0 where x is. Where exp(-s) might leave the format, its root is multiplied in twice."""
     twice = jnp.abs(log_scale) > 0.9 * math.log(jnp.finfo(log_scale.dtype).max)
-    factor = jnp.exp(-jnp.where(twice, 0.5 * log_scale, log_scale))
+    factor = reused(jnp.exp(-jnp.where(twice, 0.5 * log_scale, log_scale)))
     return jnp.where(x == 0, 0, (x * factor) * jnp.where(twice, factor, 1))
 
 
 def scaled_excess(x: Array, log_scale: Array) -> Array:
     """The difference x exp(-s) - 1. Where both x and exp(-s) are near 1, what each is more than 1 is added up."""
     near = (jnp.abs(log_scale) < LOG_2) & (x > 0.5) & (x < 2)
-    inside = jnp.where(near, x, 1)
+    inside = jnp.clip(x, 0.375, 2.5)
     return jnp.where(
         near,
-        inside * jnp.expm1(-jnp.where(near, log_scale, 0)) + (inside - 1),
+        inside * jnp.expm1(-jnp.clip(log_scale, -0.75, 0.75)) + (inside - 1),
         scaled(x, log_scale) - 1,
     )

@@ -1,6 +1,7 @@
 """Quotients, roots, logarithms, products and the logistic function, each with a slope that is right at the corner."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -257,7 +258,7 @@ def sigmoid(x: Array) -> Array:
     >>> print(f"{jax.grad(sigmoid)(20.0):.3e}")
     2.061e-09
     """
-    tail = jnp.exp(-jnp.abs(x))
+    tail = reused(jnp.exp(-jnp.abs(x)))
     return jnp.where(jnp.signbit(x), tail, 1) / (1 + tail)
 
 
@@ -303,10 +304,63 @@ def finite_slope(slope: Array) -> Array:
 def multiply_bounded(weight: Array, size: Array) -> Array:
     """`multiply_no_nan` of a size >= 0 by arithmetic alone, of one pass with the sum over it, which a selection is not.
 
-    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first.
+    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first. NaN where
+    either is, as in `at_most`.
     """
+    (one,) = apart(jnp.ones((), size.dtype))
     some = jnp.square(jnp.sign(weight))
-    return weight * jnp.minimum(size, some / (1 - some))
+    return weight * jnp.minimum(some / (one - some), size)
+
+
+def at_least(bound: Any, x: Array) -> Array:
+    """The maximum of a bound and x, NaN where x is.
+
+    Of two operands one of which is NaN, the kernel that sums on a CPU takes the second, and a constant is made that.
+    """
+    (bound,) = apart(jnp.asarray(bound, x.dtype))
+    return jnp.maximum(bound, x)
+
+
+def at_most(bound: Any, x: Array) -> Array:
+    """The minimum of a bound and x, NaN where x is, as in `at_least`. One inside the other would become a `clamp`."""
+    (bound,) = apart(jnp.asarray(bound, x.dtype))
+    return jnp.minimum(bound, x)
+
+
+@jax.custom_jvp
+def reused(x: Array) -> Array:
+    """The same number, for several uses, or for a sum that is to take it whole.
+
+    What takes long, such as a quotient or an exponential, XLA on a CPU does not compute inside of each use, but writes
+    to memory, as long as the data. Of what comes after it, and is done in no time, it sees that the uses are one loop.
+    """
+    return jax.lax.clamp(jnp.asarray(-jnp.inf, x.dtype), x, jnp.asarray(jnp.inf, x.dtype))
+
+
+@reused.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return reused(*primals), tangents[0]
+
+
+@functools.cache
+def of_error(cost: Callable[..., Array]) -> Callable[..., Array]:
+    """A cost of an error e = x - y as one of x and y, of which value and slope take the difference each for itself.
+
+    Shared by the two, it would be written to memory.
+    """
+
+    @jax.custom_jvp
+    @inlined
+    def of_two(x: Array, y: Array, *options: Array) -> Array:
+        return cost(x - y, *options)
+
+    @of_two.defjvp
+    @inlined
+    def _(primals: Any, tangents: Any) -> Any:
+        (x, y, *options), (dx, dy, *doptions) = apart(*primals), tangents
+        return of_two(*primals), jax.jvp(cost, (x - y, *options), (dx - dy, *doptions))[1]
+
+    return of_two
 
 
 def apart(*arrays: Array) -> Any:

@@ -11,7 +11,49 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, inlined, ratio
+from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, ratio
+
+
+@jax.custom_jvp
+@inlined
+def half_square(error: Array) -> Array:
+    r"""Half the square of the error, halved first, since the square alone may overflow.
+
+    $$ \tfrac12 e^2 $$
+
+    >>> print(half_square(jnp.array(3.0)))
+    4.5
+    """
+    return 0.5 * error * error
+
+
+@half_square.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (error,), (de,) = primals, tangents
+    return half_square(error), error * de
+
+
+@jax.custom_jvp
+@inlined
+def positive_part(error: Array) -> Array:
+    r"""The error where it is positive, and else 0.
+
+    $$ \max(e, 0) $$
+
+    At the kink the gradient is 0.
+
+    >>> print(positive_part(jnp.array([-1.0, 2.0])))
+    [0. 2.]
+    """
+    return at_least(0, error)
+
+
+@positive_part.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (error,), (de,) = primals, tangents
+    return positive_part(error), jnp.where(error > 0, de, 0)
 
 
 @jax.custom_jvp
@@ -27,8 +69,8 @@ def clipped_square(error: Array, delta: Array) -> Array:
     2.5 0.125
     """
     size = jnp.abs(error)
-    half = jnp.minimum(0.5 * size, 0.5 * delta)
-    return (half + half) * (size - half)
+    bounded = jnp.minimum(size, delta)
+    return bounded * (size - 0.5 * bounded)
 
 
 @clipped_square.defjvp
@@ -63,7 +105,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _rounded_off(size: Array, beta: Array) -> Array:
-    half = jnp.minimum(size * (0.5 * _steepness(beta, size)), 0.5)
+    half = at_most(0.5, size * (0.5 * _steepness(beta, size)))
     return (half + half) * (size - beta * half)
 
 
@@ -230,11 +272,11 @@ def _(primals: Any, tangents: Any) -> Any:
 def _sides(error: Array, level: Array) -> tuple[Array, Array, Array]:
     """How far below 0, how far above, never infinite where that counts 0, and the level in the dtype of the error."""
     level = level.astype(error.dtype)
-    below = jnp.minimum(jnp.maximum(-error, 0), jnp.where(level == 0, 0, jnp.inf))
-    above = jnp.minimum(jnp.maximum(error, 0), jnp.where(level == 1, 0, jnp.inf))
+    below = at_most(jnp.where(level == 0, 0, jnp.inf), -at_most(0, error))
+    above = at_most(jnp.where(level == 1, 0, jnp.inf), -at_most(0, -error))
     return below, above, level
 
 
 def _side(error: Array, level: Array) -> Array:
-    level = level.astype(error.dtype)
-    return jnp.where(jnp.signbit(error), level, 1 - level)
+    level, one = apart(level.astype(error.dtype), jnp.ones((), error.dtype))
+    return jnp.where(jnp.signbit(error), level, one - level)

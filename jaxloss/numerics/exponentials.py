@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope
+from jaxloss.numerics.elementary import finite_slope, reused
 from jaxloss.numerics.exact import residual, two_sum
 
 
@@ -61,11 +61,11 @@ def log1p_of_tail(x: Array) -> tuple[Array, Array]:
     near = jnp.where(few, x, 0)
     fallen, fallen_low = two_sum(-near, near * near * _series(-near))
     tail, tail_low = two_sum(jnp.ones_like(x), fallen)
-    tail = jnp.where(few, tail, jnp.exp(-x))
+    tail = jnp.where(few, tail, reused(jnp.exp(-x)))
     tail_low = jnp.where(few, tail_low + fallen_low, 0)
 
     whole, whole_low = two_sum(jnp.full_like(x, 2), tail)
-    s = tail / whole
+    s = reused(tail / whole)
     s_low = (residual(tail, s, whole) - s * (whole_low + tail_low) + tail_low) / whole
     square, series = s * s, jnp.zeros_like(s)
     for order in range(jnp.finfo(x.dtype).nmant // 3 * 2 + 1, 1, -2):

@@ -14,6 +14,7 @@ from jaxloss.numerics.elementary import (
     multiply_no_nan,
     power,
     ratio,
+    reused,
     sigmoid,
     softplus,
 )
@@ -42,8 +43,8 @@ def modulated_surprisal(logit: Array, gamma: Array) -> Array:
 @modulated_surprisal.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (logit, gamma), (dx, dgamma) = primals, tangents
-    value, cost, tail = modulated_surprisal(logit, gamma), softplus(-logit), jnp.exp(-jnp.abs(logit))
+    (logit, gamma), (dx, dgamma) = apart(*primals), tangents
+    value, cost, tail = modulated_surprisal(*primals), reused(softplus(-logit)), reused(jnp.exp(-jnp.abs(logit)))
     # The sigmoids of x and of -x, both without their denominator, which is taken once.
     right, wrong = jnp.where(logit >= 0, 1, tail), jnp.where(logit >= 0, tail, 1)
     inner = (gamma * multiply_no_nan(right, cost) + wrong) / (1 + tail)
@@ -62,7 +63,7 @@ def _modulation(logit: Array, gamma: Array) -> Array:
     (high, low), (gamma_high, gamma_low) = halves(cost), halves(gamma + jnp.zeros_like(logit))
     rest = gamma_high * low + gamma_low * cost + gamma * (cost_low + shared_low)
     exponent, lost = two_sum(gamma_high * high, rest)
-    inside = jnp.exp(-exponent)
+    inside = reused(jnp.exp(-exponent))
     inside = inside - inside * lost
     return jnp.where(jnp.isinf(logit), jnp.where((logit < 0) | (gamma == 0), 1, 0), inside)
 
@@ -168,7 +169,7 @@ def shifted_surprisal(logit: Array, gamma: Array, shift: Array) -> Array:
     0.8464
     """
     active, fraction, _, cost = _shifted(logit, shift)
-    weight = _modulation(-logit, gamma) * power(fraction, gamma)
+    weight = reused(_modulation(-logit, gamma) * power(fraction, gamma))
     return jnp.where(active, weight * cost, 0)
 
 
@@ -176,14 +177,15 @@ def shifted_surprisal(logit: Array, gamma: Array, shift: Array) -> Array:
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (logit, gamma, shift), (dx, dgamma, dshift) = primals, tangents
-    value = shifted_surprisal(logit, gamma, shift)
+    (logit,) = apart(logit)
+    value = shifted_surprisal(*primals)
     active, fraction, shifted, cost = _shifted(logit, shift)
-    weight = _modulation(-logit, gamma) * power(fraction, gamma)
+    weight = reused(_modulation(-logit, gamma) * power(fraction, gamma))
     # -log(1 - p_m) / p_m tends to 1 at 0.
     steep = gamma * jnp.where(shifted == 0, 1, ratio(cost, shifted))
 
     rises = logit >= 0
-    tail = jnp.exp(-jnp.abs(logit))
+    tail = reused(jnp.exp(-jnp.abs(logit)))
     left = jnp.where(rises, shift + tail + shift * tail, 1 - shifted)
     reciprocal = ratio(jnp.where(rises, 1 + tail, 1), left)
     kept = jnp.where(left == 0, 1, ratio(jnp.where(rises, tail, sigmoid(-logit)), left))
@@ -203,10 +205,10 @@ def _shifted(logit: Array, shift: Array) -> tuple[Array, Array, Array, Array]:
     active = ~(below >= 1)
     x = jnp.where(active, logit, 0)
     fraction = jnp.where(active & ~unshifted, 1 - (shift + shift * jnp.exp(-jnp.where(unshifted, 0, x))), 1)
-    shifted = sigmoid(x) * fraction
+    shifted = reused(sigmoid(x)) * fraction
     small = shifted < 0.5
     near = -log1p(-jnp.where(small, shifted, 0))
     # Half the way up and beyond, 1 - p_m is (m + t + m t) / (1 + t) with t = exp(-x).
-    tail = jnp.exp(-jnp.where(small, 0, x))
+    tail = reused(jnp.exp(-jnp.where(small, 0, x)))
     far = log1p(tail) + jnp.where(unshifted, x, -jnp.log(jnp.where(unshifted, 1, shift + tail + shift * tail)))
     return active, fraction, shifted, jnp.where(small, near, far)

@@ -7,7 +7,16 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics.elementary import apart, finite_slope, multiply_bounded, multiply_no_nan, ratio, sigmoid, softplus
+from jaxloss.numerics.elementary import (
+    apart,
+    finite_slope,
+    multiply_bounded,
+    multiply_no_nan,
+    ratio,
+    reused,
+    sigmoid,
+    softplus,
+)
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import (
     largest_and_others,
@@ -89,16 +98,16 @@ def softplus_difference(a: Array, b: Array) -> Array:
     1.8049e-35
     """
     difference, lost = two_sum(a, -b)
-    return softplus(difference) + sigmoid(difference) * lost
+    return reused(softplus(difference) + sigmoid(difference) * lost)
 
 
 @softplus_difference.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (a, b), (da, db) = primals, tangents
+    (a, b), (da, db) = apart(*primals), tangents
     difference, lost = two_sum(a, -b)
-    slope = sigmoid(difference) * (1 + jax.lax.stop_gradient(lost) * sigmoid(-difference))
-    return softplus_difference(a, b), slope * (da - db)
+    slope = reused(sigmoid(difference)) * (1 + jax.lax.stop_gradient(lost) * sigmoid(-difference))
+    return softplus_difference(*primals), slope * (da - db)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, finite_slope, inlined
+from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
 from jaxloss.numerics.logits import pick
 from jaxloss.numerics.partition import is_index, may_be_split, split_as
@@ -27,7 +27,7 @@ def signed_shortfall(score: Array, sign: Array, margin: Array) -> Array:
     [0.5 1.5 nan]
     """
     zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))
-    return jnp.maximum(margin - sign * score, zero_or_nan)
+    return at_least(0, (margin - sign * score) + zero_or_nan)
 
 
 @signed_shortfall.defjvp

@@ -143,39 +143,6 @@ def log_ratio(p: Array, q: Array) -> Array:
     return jnp.where(near, exact, jnp.where(apart, far, unused))
 
 
-@jax.custom_jvp
-@jax.jit
-def modulated_log(p: Array, complement: Array, gamma: Array) -> Array:
-    r"""The logarithm of a probability, weighed down where it is already high (the focal factor).
-
-    $$ (1 - p)^\gamma \log p $$
-
-    The complement 1 - p is passed beside p, so that both are exact at their small end; the gradient is that in p. At
-    p = 1 the value is 0 and the gradient 0 (1 if gamma is 0); at p = 0 the value is -inf and the gradient the largest
-    finite number.
-
-    >>> print(f"{modulated_log(jnp.array(0.9), jnp.array(0.1), jnp.array(2.0)):.5f}")
-    -0.00105
-    """
-    return power(complement, gamma) * log_probability(p, complement)
-
-
-@modulated_log.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (p, complement, gamma), (dp, _, dgamma) = primals, tangents
-    log_p = log_probability(p, complement)
-    # -log p / (1 - p) tends to 1 at p = 1, so that no power below zero of 1 - p is ever formed.
-    steepness = jnp.where(complement == 0, 1, -ratio(jnp.where(p == 0, 0, log_p), complement))
-    inner = power(complement, gamma) * (ratio(jnp.ones_like(p), p) + gamma * steepness)
-    slope = jnp.where(p == 0, largest_like(p), inner)
-    value = modulated_log(p, complement, gamma)
-    # log(1 - p) is 0 where log p is infinite, and the other way round.
-    inside = (p > 0) & (complement > 0)
-    log_complement = log_probability(jnp.where(inside, complement, 1), jnp.where(inside, p, 0))
-    return value, dp * slope + dgamma * (jnp.where(inside, value, 0) * log_complement)
-
-
 def log_probability(p: Array, complement: Array) -> Array:
     """The logarithm of a probability, of whichever of p and 1 - p is small."""
     low = p < 0.5
@@ -199,7 +166,11 @@ def binary_surprisal(p: Array, target: Array) -> Array:
     >>> print(binary_surprisal(wrong, right), jax.grad(binary_surprisal)(right, right))
     inf -1.0
     """
-    return multiply_bounded(target, -jnp.log(p)) + multiply_bounded(1 - target, -log1p(-p))
+    # With no weight of theirs, the logarithms of 0 are those of the least number.
+    tiny, eps = float(jnp.finfo(p.dtype).tiny), float(jnp.finfo(p.dtype).epsneg)
+    log = jnp.log(p + (tiny - tiny * jnp.sign(target)))
+    log_complement = log1p((eps - eps * jnp.sign(1 - target)) - p)
+    return -(target * log + (1 - target) * log_complement)
 
 
 @binary_surprisal.defjvp
@@ -216,3 +187,53 @@ def _(primals: Any, tangents: Any) -> Any:
     log_odds = jnp.where(near, log1p(ratio(1 - 2 * middle, middle)), safe_log1p(-outer) - safe_log(outer))
     slope_target = jnp.where((p == target) & jnp.isinf(log_odds), 0, finite_slope(log_odds))
     return binary_surprisal(*primals), slope_p * dp + slope_target * dtarget
+
+
+@jax.custom_jvp
+@inlined
+def modulated_binary_surprisal(
+    p: Array, target: Array, gamma: Array, positive_weight: Array, negative_weight: Array
+) -> Array:
+    r"""The `binary_surprisal`, both of its terms weighed, and weighed down where the probability is already right.
+
+    $$ -w_+\,y\,(1 - p)^\gamma \log p - w_-\,(1 - y)\,p^\gamma \log(1 - p) $$
+
+    At the right end the value is 0, and the gradient in p is 0, or what that of the logarithm is if gamma is 0; at the
+    wrong end the value is inf and the gradient the largest finite number of its sign.
+
+    >>> one = jnp.array(1.0)
+    >>> print(f"{modulated_binary_surprisal(jnp.array(0.9), one, jnp.array(2.0), one, one):.5f}")
+    0.00105
+    """
+    (one,) = apart(jnp.ones((), p.dtype))
+    positive = positive_weight * target * (one - p) ** gamma
+    negative = negative_weight * (one - target) * p**gamma
+    return multiply_bounded(positive, -jnp.log(p)) + multiply_bounded(negative, -log1p(-p))
+
+
+@modulated_binary_surprisal.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    dp, dtarget, dgamma, dpositive, dnegative = tangents
+    # But not gamma, whose power may be a square.
+    p, target, positive_weight, negative_weight, one = apart(*primals[:2], *primals[3:], jnp.ones((), primals[0].dtype))
+    gamma = primals[2]
+    change = jnp.zeros_like(p)
+    for q, complement, cost, cost_of_complement, weight, share, dweight, sign in (
+        (p, one - p, -safe_log(p), -safe_log1p(-p), positive_weight, target, dpositive, 1),
+        (one - p, p, -safe_log1p(-p), -safe_log(p), negative_weight, one - target, dnegative, -1),
+    ):
+        factor = power(complement, gamma)
+        # -log p / (1 - p) tends to 1 at p = 1, so that no power below zero of 1 - p is ever formed.
+        steepness = jnp.where(complement == 0, 1, ratio(jnp.where(q == 0, 0, cost), complement))
+        slope = jnp.where(q == 0, largest_like(q), factor * (ratio(jnp.ones_like(q), q) + gamma * steepness))
+        term = finite_slope(multiply_no_nan(factor, cost))
+        change = change - weight * share * slope * sign * dp
+        kept = jnp.where((weight * share == 0) & (q == 0), 0, term)
+        change = change + kept * (share * dweight + sign * weight * dtarget)
+        # log(1 - p) is 0 where log p is infinite, and the other way round.
+        inside = (q > 0) & (complement > 0)
+        change = (
+            change - weight * share * (jnp.where(inside, term, 0) * jnp.where(inside, cost_of_complement, 0)) * dgamma
+        )
+    return modulated_binary_surprisal(*primals), change

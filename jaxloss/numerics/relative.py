@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like
+from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like, reused
 from jaxloss.numerics.exact import residual, sum_of_three
 
 
@@ -81,8 +81,8 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _log1p_slope(x: Array, y: Array) -> Array:
     """The slope of the square in x."""
-    beyond = jnp.isinf(x) | (x == y)
-    return jnp.where(beyond, 0, finite_slope(2 * _log1p_ratio(x, y) / jnp.where(beyond, 1, 1 + x)))
+    beyond, largest = jnp.isinf(x) | (x == y), float(jnp.finfo(x.dtype).max)
+    return jnp.where(beyond, 0, jnp.clip(2 * _log1p_ratio(x, y) / jnp.where(beyond, 1, 1 + x), -largest, largest))
 
 
 @jax.custom_jvp
@@ -98,22 +98,23 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _log1p_distance(x: Array, y: Array, one: Array) -> Array:
     """The size of log(1 + x) - log(1 + y), by arithmetic alone: log(1 + q) with q = |x - y| / (1 + min(x, y))."""
-    far, largest = 2.0**100 * one, float(jnp.finfo(x.dtype).max) * one
+    largest = float(jnp.finfo(x.dtype).max) * one
     gap, least = jnp.abs(x - y), jnp.minimum(x, y)
     # 1 + min(x, y), and what its rounding lost (Knuth); 1 more where x = y, which may both be -1.
     total = one + least
     part = total - one
     lost = (one - (total - part)) + (least - part)
-    divisor = total + (one - jnp.minimum(gap * largest, one))
-    # In two parts, the second beyond 2^100, since the quotient may leave the format.
-    quotient = jnp.minimum(gap / divisor, far)
-    quotient = quotient - quotient * (lost / jnp.maximum(divisor, float(jnp.finfo(x.dtype).tiny) * one))
-    zero_or_nan = jnp.minimum(jnp.sqrt(total), one - one)
-    return jnp.log1p(jnp.maximum(quotient, zero_or_nan)) + jnp.log(jnp.maximum(gap / far / divisor, one))
+    divisor = total + (one - jnp.minimum(one, gap * largest))
+    # In two parts, the second beyond 2^100, since the quotient may leave the format. What is lost is so above 1/2.
+    quotient = jnp.minimum(2.0**100 * one, gap / divisor)
+    quotient = quotient - quotient * (lost / jnp.maximum(0.5 * one, divisor))
+    beyond = jnp.maximum(one, 2.0**-100 * one * gap / divisor)
+    # Below -1 the logarithm of a negative number.
+    return jnp.log1p(quotient) + jnp.log(beyond + jnp.minimum(one - one, total * largest))
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def relative_error(x: Array, y: Array) -> Array:
     r"""The difference in units of the second number.
 
@@ -125,25 +126,24 @@ def relative_error(x: Array, y: Array) -> Array:
     >>> print(relative_error(jnp.array([3.0, 0.0, 1.0]), jnp.array([2.0, 0.0, 0.0])))
     [0.5 0.  inf]
     """
-    error = x - y
-    overflown = jnp.isinf(error)
-    whole = jnp.where(overflown, x, error) / jnp.where(error == 0, 1, y)
-    return jnp.abs(jnp.where(overflown, whole - 1, whole))
+    # Half the difference, which cannot overflow, over y, and over 1 more where there is none.
+    half = jnp.abs(0.5 * x - 0.5 * y)
+    return 2 * (half / (jnp.abs(y) + (1 - jnp.minimum(half * float(jnp.finfo(x.dtype).max), 1))))
 
 
 @relative_error.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
-    differs = x != y
-    sign, y = jnp.sign(x - y), jnp.where(differs, y, 1)
-    slope_x = finite_slope(sign / jnp.abs(y))
-    slope_y = jnp.where(differs, finite_slope(-sign * (x / y) / jnp.abs(y)), 0)
+    (x, y, one), (dx, dy) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    largest = float(jnp.finfo(x.dtype).max) * one
+    sign, y = jnp.sign(x - y), jnp.where(x == y, one, y)
+    steep = jnp.minimum(one / jnp.abs(y), largest)
+    slope_x, slope_y = sign * steep, sign * jnp.clip(-(x / y) * steep, -largest, largest)
     return relative_error(*primals), slope_x * dx + slope_y * dy
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def symmetric_relative_error(x: Array, y: Array) -> Array:
     r"""The difference in units of the mean size of the two, from 0 to 2.
 
@@ -156,19 +156,19 @@ def symmetric_relative_error(x: Array, y: Array) -> Array:
     """
     x, y, _ = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
-    return 2 * jnp.abs(x - y) / jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, 0, 2 * jnp.abs(x - y) / jnp.maximum(total, float(jnp.finfo(total.dtype).tiny)))
 
 
 @symmetric_relative_error.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
+    (x, y), (dx, dy) = apart(*primals), tangents
     x, y, scale = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
     total = jnp.where(total == 0, 1, total)
     # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
     shared = 2 * jnp.sign(x - y) * (1 + jnp.sign(x) * jnp.sign(y))
-    slope_x, slope_y = (finite_slope(shared * (jnp.abs(z) / total) / total) for z in (y, x))
+    slope_x, slope_y = (finite_slope(reused(shared * (jnp.abs(z) / total) / total)) for z in (y, x))
     return symmetric_relative_error(*primals), scale * (slope_x * dx - slope_y * dy)
 
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, log1p
-from jaxloss.numerics.exact import residual, two_sum
+from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, log1p, reused
+from jaxloss.numerics.exact import residual, sum_of_three, two_sum
 
 
 @jax.custom_jvp
@@ -70,8 +70,9 @@ def robust_cost(error: Array, lost: Array, alpha: Array, scale: Array) -> Array:
 @robust_cost.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (error, _, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
-    slope = robust_influence(*primals)
+    (*errors, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
+    error, lost = apart(*errors)
+    slope = robust_influence(error, lost, alpha, scale)
     slope_scale = jnp.where(jnp.isinf(error), 0, finite_slope(-error / scale * slope))
     slope_alpha = finite_slope(_slope_in_alpha(error, alpha, scale))
     return robust_cost(*primals), slope * de + slope_scale * dscale + slope_alpha * dalpha
@@ -91,7 +92,9 @@ def robust_influence(error: Array, lost: Array, alpha: Array, scale: Array) -> A
     """
     x, z, z_low, w, base, base_low, b, far = _base(error, lost, alpha, scale)
     root = _power(x, z, z_low, w, base, base_low, alpha, far, 2)  # the power itself may underflow
-    share = jnp.where(far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - base_low / base))
+    share = jnp.where(
+        far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - reused(base_low / base))
+    )
     return finite_slope(jnp.where(alpha > 1, x, share) / scale * root * root)
 
 
@@ -118,7 +121,7 @@ def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array,
     far = jnp.abs(x) > 2.0 ** int(0.39 * info.maxexp)
     # Quotients in their high digits and an exact rest: a compiler may make products of them, and fuse those into sums.
     high = jnp.where(far, 0, _high_digits(x))
-    rest = jnp.where(far, 0, residual(jnp.where(far, 0, error), high, scale) + lost) / scale
+    rest = reused(jnp.where(far, 0, residual(jnp.where(far, 0, error), high, scale) + lost) / scale)
     z, z_low = two_sum(high * high, rest * (2 * high + rest))
 
     difference, difference_low = two_sum(alpha, jnp.full_like(alpha, -2))
@@ -127,9 +130,9 @@ def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array,
     divisor = jnp.where(usable, b, 1)
     w = jnp.where(usable, z / divisor, 0)
     high = _high_digits(w)
-    rest = (residual(jnp.where(usable, z, 0), high, divisor) + jnp.where(usable, z_low - high * b_low, 0)) / divisor
+    rest = residual(jnp.where(usable, z, 0), high, divisor) + jnp.where(usable, z_low - high * b_low, 0)
     base, base_low = two_sum(jnp.ones_like(w), high)
-    base, base_low = two_sum(base, base_low + rest)
+    base, base_low = two_sum(base, base_low + reused(rest / divisor))
     return x, z, z_low, w, base, base_low, b, far
 
 
@@ -148,13 +151,13 @@ def _log_of_base(
 ) -> tuple[Array, Array]:
     """The logarithm of 1 + w, and b / 2 times it, which is z / 2 for the largest b."""
     near = (w < 0.4) & ~far
-    half = jnp.where(near, w / (2 + w), 0)
+    half = jnp.where(near, reused(w / (2 + w)), 0)
     square, series = half * half, jnp.zeros_like(half)
     for order in range(2 * (jnp.finfo(x.dtype).nmant // 5) + 3, 1, -2):
         series = (series + 1 / order) * square
-    logarithm = jnp.log(jnp.where(far, jnp.abs(x), base))
+    logarithm = reused(jnp.log(jnp.where(far, jnp.abs(x), base)))
     finite_b = jnp.where((b > 0) & (b < jnp.inf), b, 1)
-    apart = jnp.where(far, 2 * logarithm - jnp.log(finite_b), logarithm + base_low / base)
+    apart = jnp.where(far, 2 * logarithm - jnp.log(finite_b), logarithm + reused(base_low / base))
     log_base = jnp.where(near, 2 * half * (1 + series), apart)
     return log_base, jnp.where(near, z / (2 + w) * (1 + series), 0.5 * finite_b * apart)
 
@@ -166,7 +169,7 @@ def _power(
     b, sign = jnp.abs(alpha - 2), jnp.sign(alpha - 2)
     finite = jnp.where(jnp.isinf(alpha), 0, alpha)
     exponent = 0.5 / degree * jnp.where(alpha > 1, finite - 2, finite)
-    of_base = base**exponent * (1 + exponent * (base_low / base))
+    of_base = base**exponent * (1 + exponent * reused(base_low / base))
     of_size = jnp.where(far, jnp.abs(x), 1) ** (2 * exponent)
     inside = (b > 0) & (b < jnp.inf) & (of_size > 0) & (of_size < jnp.inf)
     of_size = of_size * jnp.where(inside, b, 1) ** jnp.where(inside, -exponent, 0)
@@ -235,56 +238,61 @@ def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
 
 
 @jax.custom_jvp
-@jax.jit
-def biweight(error: Array, room: Array, scale: Array) -> Array:
-    r"""The cost of an error that is constant beyond the scale. What is left to the scale, c - |e|, is passed beside it.
+@inlined
+def biweight(x: Array, y: Array, scale: Array) -> Array:
+    r"""The cost of an error e = x - y that is constant beyond the scale.
 
     $$ \frac{c^2}{6} \left[ 1 - (1 - z)^3 \right] = \frac{e^2}{6} (3 - z (3 - z)), \qquad z = (e / c)^2 \le 1 $$
 
-    The gradient is e (1 - z)^2, and 0 from the scale on.
+    The gradient is e (1 - z)^2, and 0 from the scale on. It is that of what is left to the scale, c - |e|, which has
+    all its digits.
 
-    >>> print(f"{biweight(jnp.array(0.5), jnp.array(0.5), jnp.array(1.0)):.4f}")
+    >>> print(f"{biweight(jnp.array(0.5), jnp.array(0.0), jnp.array(1.0)):.4f}")
     0.0964
     """
-    del room
-    bounded = jnp.minimum(jnp.abs(error), scale)
+    bounded = at_most(scale, jnp.abs(x - y))
     z = jnp.square(bounded / scale)
     return bounded * bounded * (0.5 - z * (0.5 - z / 6))
 
 
 @biweight.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (error, room, scale), (de, _, dscale) = primals, tangents
-    bounded = jnp.clip(error, -scale, scale)
-    left = jnp.maximum(room, 0) / scale * (1 + jnp.abs(bounded) / scale)
+    (x, y, scale, one), (dx, dy, dscale) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    sign = jax.lax.stop_gradient(jnp.sign(x - y))
+    room = sum_of_three(sign * y, -sign * x, scale)
+    bounded = jnp.clip(x - y, -scale, scale)
+    left = jnp.maximum(room, 0) / scale * (one + jnp.abs(bounded) / scale)
     z = jnp.square(bounded / scale)
-    slope_scale = scale * z * z * (1 - 2 * z / 3)
-    return biweight(error, room, scale), bounded * left * left * de + slope_scale * dscale
+    slope_scale = scale * z * z * (one - 2 * z / 3)
+    return biweight(*primals), bounded * left * left * (dx - dy) + slope_scale * dscale
 
 
 @jax.custom_jvp
-@jax.jit
-def logarithmic_hinge(error: Array, beyond: Array, width: Array, curvature: Array) -> Array:
-    r"""The logarithm of 1 + |e| / epsilon up to a width w, a line of slope 1 beyond; |e| - w is passed beside it.
+@inlined
+def logarithmic_hinge(x: Array, y: Array, width: Array, curvature: Array) -> Array:
+    r"""The logarithm of 1 + |e| / epsilon of an error e = x - y up to a width w, a line of slope 1 beyond.
 
     $$ w \log(1 + \min(|e|, w) / \epsilon) + \max(|e| - w, 0) $$
 
     At an error of 0 the gradient is 0, else up to the width w / (epsilon + |e|).
 
-    >>> print(f"{logarithmic_hinge(jnp.array(3.0), jnp.array(1.0), jnp.array(2.0), jnp.array(0.5)):.4f}")
+    >>> print(f"{logarithmic_hinge(jnp.array(3.0), jnp.array(0.0), jnp.array(2.0), jnp.array(0.5)):.4f}")
     4.2189
     """
-    return width * log1p(jnp.minimum(jnp.abs(error), width) / curvature) + jnp.maximum(beyond, 0)
+    size = jnp.abs(x - y)
+    return width * log1p(at_most(width, size) / curvature) + at_least(0, size - width)
 
 
 @logarithmic_hinge.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (error, beyond, width, curvature), (de, _, dwidth, dcurvature) = primals, tangents
-    size, outside = jnp.minimum(jnp.abs(error), width), beyond > 0
+    (x, y, width, curvature), (dx, dy, dwidth, dcurvature) = apart(*primals), tangents
+    sign = jnp.sign(x - y)
+    size = jnp.minimum(jnp.abs(x - y), width)
+    outside = sum_of_three(sign * x, -sign * y, -width) > 0
     share = width / (curvature + size)
-    slope = jnp.where(outside, 1, share) * jnp.sign(error)
+    slope = jnp.where(outside, 1, share) * sign
     slope_width = log1p(size / curvature) - jnp.where(outside, curvature / (curvature + width), 0)
-    derivative = slope * de + slope_width * dwidth - share * size / curvature * dcurvature
-    return logarithmic_hinge(error, beyond, width, curvature), derivative
+    derivative = slope * (dx - dy) + slope_width * dwidth - share * size / curvature * dcurvature
+    return logarithmic_hinge(*primals), derivative

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import log1p, multiply_no_nan, safe_log
+from jaxloss.numerics.elementary import log1p, multiply_no_nan, reused, safe_log
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -136,9 +136,9 @@ def stirling_error(z: Array) -> Array:
     0.0810615 8.333e-11
     """
     small, inside, reciprocal = _split(z)
-    log = safe_log(inside)
+    log = reused(safe_log(inside))
     near = inside * (1 + log_factorial_ratio(inside)) - multiply_no_nan(inside, log) - HALF_LOG_2PI - 0.5 * log
-    return jnp.where(small, near, chebyshev(_STIRLING, 2 * reciprocal - 1) * reciprocal / 12)
+    return jnp.where(small, near, _series_of_error(reciprocal))
 
 
 @stirling_error.defjvp
@@ -152,7 +152,7 @@ def stirling_slope(z: Array) -> Array:
     """The slope of the Stirling error, about -1 / (12 z^2)."""
     small, inside, reciprocal = _split(z)
     near = digamma_of_successor(inside) - jnp.log(inside) - 0.5 / inside
-    return jnp.where(small, near, chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal * reciprocal / -12)
+    return jnp.where(small, near, _series_of_slope(reciprocal) * reciprocal)
 
 
 def scaled_stirling_slope(z: Array) -> Array:
@@ -161,12 +161,32 @@ def scaled_stirling_slope(z: Array) -> Array:
     zero = inside == 0
     log = jnp.log(jnp.where(zero, 1, inside))
     near = inside * (digamma_of_successor(inside) - log) - 0.5
-    return jnp.where(small, near, chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal / -12)
+    return jnp.where(small, near, _series_of_slope(reciprocal))
+
+
+def stirling_error_from_one(z: Array) -> Array:
+    """The Stirling error for z from 1 on, where it is one series."""
+    return _series_of_error(reused(1 / z))
+
+
+def stirling_slope_from_one(z: Array) -> Array:
+    """Its slope."""
+    reciprocal = reused(1 / z)
+    return _series_of_slope(reciprocal) * reciprocal
+
+
+def _series_of_error(reciprocal: Array) -> Array:
+    return chebyshev(_STIRLING, 2 * reciprocal - 1) * reciprocal / 12
+
+
+def _series_of_slope(reciprocal: Array) -> Array:
+    """Of the slope times z."""
+    return chebyshev(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal / -12
 
 
 def _split(z: Array) -> tuple[Array, Array, Array]:
-    small = z < 1
-    return small, jnp.where(small, z, 1), 1 / jnp.where(small, 1, z)
+    """Whether z is below 1, z up to there and 1 / z from there on. No bound is where a slope is taken."""
+    return z < 1, jnp.minimum(z, 1.125), reused(1 / jnp.maximum(z, 0.875))
 
 
 def log_factorial_ratio(z: Array) -> Array:
@@ -198,14 +218,14 @@ def log1p_shortfall(u: Array) -> Array:
 def log1p_lag(u: Array) -> Array:
     """How much the logarithm of 1 + u exceeds its lower bound u / (1 + u), for u >= 0; about u^2 / 2."""
     near, half, far = _near_and_far(u)
-    inside = jnp.where(near, u, 0)
+    inside = jnp.minimum(u, 1.125)
     return jnp.where(near, inside * (inside / (1 + inside) - half * _shrink(half)), log1p(far) - far / (1 + far))
 
 
 def _near_and_far(u: Array) -> tuple[Array, Array, Array]:
-    near = (u >= -0.5) & (u <= 1)
-    inside = jnp.where(near, u, 0)
-    return near, inside / (2 + inside), jnp.where(near, 1, u)
+    """For u >= -1/2."""
+    inside = jnp.minimum(u, 1.125)
+    return u <= 1, reused(inside / (2 + inside)), jnp.maximum(u, 0.875)
 
 
 def divergence(excess: Array, half: Array, x: Array, log_ratio: Array) -> Array:
@@ -215,7 +235,7 @@ def divergence(excess: Array, half: Array, x: Array, log_ratio: Array) -> Array:
     2, since elsewhere the terms cancel down to the square of their difference.
     """
     near = jnp.abs(half) <= 1 / 3
-    return jnp.where(near, excess * (half * _shrink(jnp.where(near, half, 0))), excess + x * log_ratio)
+    return jnp.where(near, excess * (half * _shrink(jnp.clip(half, -0.375, 0.375))), excess + x * log_ratio)
 
 
 def _shrink(half: Array) -> Array:

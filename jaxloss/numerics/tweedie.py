@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.densities import scaled, scaled_excess
-from jaxloss.numerics.elementary import finite_slope, log1p
+from jaxloss.numerics.elementary import apart, finite_slope, log1p, reused
 from jaxloss.numerics.exact import residual
 
 
@@ -40,9 +40,10 @@ def power_deviance(log_mean: Array, outcome: Array, power: Array) -> Array:
 @power_deviance.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (log_mean, outcome, power), (dm, dy, dp) = primals, tangents
+    (*arrays, power), (dm, dy, dp) = primals, tangents
+    log_mean, outcome = apart(*arrays)
     power = power.astype(log_mean.dtype)
-    value = power_deviance(log_mean, outcome, power)
+    value = power_deviance(*primals)
     q = _Parts(log_mean, outcome, power)
     slope_m = -2 * jnp.where(q.excess < 1, q.mean_term * jnp.minimum(q.excess, 1), q.cross_term - q.mean_term)
 
@@ -69,11 +70,11 @@ class _Parts:
         self.c = c = 2 - power
         self.excess = scaled_excess(outcome, log_mean)
         self.outcome = jnp.where(outcome == 0, 1, outcome)
-        self.log_ratio = jnp.where(outcome == 0, 0, _log_ratio(self.outcome, log_mean))
+        self.log_ratio = reused(jnp.where(outcome == 0, 0, _log_ratio(self.outcome, log_mean)))
         self.mean_term = _exp_product(c, log_mean)  # m^c
         root = _exp_product(0.5 * (1 - power), log_mean)
         self.cross_term = (outcome * root) * root  # y m^(c - 1)
-        self.outcome_term = self.outcome**c
+        self.outcome_term = reused(self.outcome**c)
 
         falls, rises = self.log_ratio < 0, self.log_ratio > 0
         first_term = jnp.where(falls == is_low, self.mean_term, self.outcome_term)
@@ -97,7 +98,7 @@ def _log_ratio(outcome: Array, log_mean: Array) -> Array:
     near = jnp.abs(excess) < 0.5
     in_range = (quotient < jnp.inf) & ~(quotient <= jnp.finfo(quotient.dtype).tiny)
     far = jnp.log(jnp.where(in_range, quotient, outcome)) - jnp.where(in_range, 0, log_mean)
-    return jnp.where(near, log1p(jnp.where(near, excess, 0)), far)
+    return jnp.where(near, log1p(jnp.clip(excess, -0.625, 0.625)), far)
 
 
 def _exp_product(factor: Array, x: Array) -> Array:
@@ -106,7 +107,7 @@ def _exp_product(factor: Array, x: Array) -> Array:
     factor = factor + jnp.zeros_like(x)
     finite = jnp.isfinite(product)
     lost = residual(jnp.where(finite, product, 0), jnp.where(finite, factor, 0), jnp.where(finite, x, 0))
-    exponential = jnp.exp(product)
+    exponential = reused(jnp.exp(product))
     return jnp.where(jnp.isfinite(exponential), exponential - exponential * lost, exponential)
 
 
@@ -119,10 +120,10 @@ def _mean_exponential(z: Array) -> Array:
 def _second_exponential(z: Array) -> Array:
     """The function h(z) = (exp(z) - 1 - z) / z^2, over exp(z) for z > 0."""
     near = jnp.abs(z) <= 2
-    inside, outside = jnp.where(near, z, 0), jnp.where(near, 2, z)
+    inside, outside = jnp.clip(z, -2.125, 2.125), jnp.where(near, 2, z)
     series = jnp.zeros_like(z)
     for order in range(15 if z.dtype == jnp.float32 else 26, 1, -1):
         series = series * inside + 1 / math.factorial(order)
-    decay = jnp.exp(-jnp.abs(outside))
+    decay = reused(jnp.exp(-jnp.abs(outside)))
     rest = jnp.where(outside > 0, (1 - decay) - outside * decay, (decay - 1) - outside)
     return jnp.where(near, series * jnp.exp(-jnp.maximum(inside, 0)), rest / outside / outside)

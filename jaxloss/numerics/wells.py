@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart
+from jaxloss.numerics.elementary import apart, at_most
 from jaxloss.numerics.exact import halves, residual, two_sum
 from jaxloss.numerics.robust import expm1_ratio
 
@@ -123,7 +123,7 @@ def rational_well(error: Array, scale: Array) -> Array:
     1.0 2.0
     """
     size = jnp.abs(error)
-    inner, outer = jnp.minimum(size / scale, 1), jnp.minimum(scale / size, 1)
+    inner, outer = at_most(1, size / scale), at_most(1, scale / size)
     return 2 * inner * inner / (inner * inner + 4 * outer * outer)
 
 
@@ -168,7 +168,7 @@ def gaussian_well(error: Array, lost: Array, scale: Array) -> Array:
     5.000e-09
     """
     del lost
-    x = jnp.minimum(jnp.abs(error) / scale, _NOTHING_LEFT)
+    x = at_most(_NOTHING_LEFT, jnp.abs(error) / scale)
     half = x * (0.5 * x)
     near = jnp.minimum(half, 0.5)
     risen = near * expm1_ratio(-near)

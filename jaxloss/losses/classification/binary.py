@@ -6,9 +6,10 @@ from jaxloss.numerics import (
     binary_surprisal,
     focal_surprisal,
     logistic_surprisal,
-    modulated_log,
+    modulated_binary_surprisal,
     modulated_surprisal,
     multiply_no_nan,
+    reused,
     shifted_surprisal,
 )
 
@@ -91,9 +92,7 @@ def binary_focal(
     >>> print(f"{binary_focal(0.9, 1.0, alpha=0.25, gamma=2.0):.6f}")  # often printed as 0.001, which is off
     0.000263
     """
-    positive = modulated_log(probabilities, 1 - probabilities, gamma)
-    negative = modulated_log(1 - probabilities, probabilities, gamma)
-    return -(alpha * multiply_no_nan(targets, positive) + (1 - alpha) * multiply_no_nan(1 - targets, negative))
+    return modulated_binary_surprisal(probabilities, targets, gamma, alpha, 1 - alpha)
 
 
 @custom_loss
@@ -160,4 +159,4 @@ def asymmetric(
     0.2872
     """
     positive = multiply_no_nan(targets, modulated_surprisal(logits, gamma_positive))
-    return positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift))
+    return reused(positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift)))

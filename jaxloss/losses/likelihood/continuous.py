@@ -2,7 +2,7 @@
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input, Positive
-from jaxloss.numerics import gamma_surprisal, gaussian_surprisal, laplace_surprisal, student_t_surprisal
+from jaxloss.numerics import gamma_surprisal, gaussian_surprisal, laplace_surprisal, of_error, student_t_surprisal
 
 
 @custom_loss
@@ -24,7 +24,7 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     >>> print(f"{gaussian_nll(6.1, 6.3, 0.0):.4f}")
     0.9389
     """
-    return gaussian_surprisal(mean - target, log_variance)
+    return of_error(gaussian_surprisal)(mean, target, log_variance)
 
 
 @custom_loss
@@ -45,7 +45,7 @@ def laplace_nll(location: Input, target: Input, log_scale: Input) -> Array:
     >>> print(f"{laplace_nll(6.1, 6.3, 0.0):.4f}")
     0.8931
     """
-    return laplace_surprisal(location - target, log_scale)
+    return of_error(laplace_surprisal)(location, target, log_scale)
 
 
 @custom_loss
@@ -73,7 +73,7 @@ def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_o
     >>> print(f"{student_t_nll(6.1, 6.3, 0.0, degrees_of_freedom=3.0):.4f}")
     1.0274
     """
-    return student_t_surprisal(location - target, log_scale, degrees_of_freedom)
+    return of_error(student_t_surprisal)(location, target, log_scale, degrees_of_freedom)
 
 
 @custom_loss

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics import energy, ensemble_score, gaussian_score, one_hot
+from jaxloss.numerics import energy, ensemble_score, gaussian_score, of_error, one_hot
 
 
 @custom_loss(signature="(k),()->()")
@@ -54,7 +54,7 @@ def crps_gaussian(mean: Input, target: Input, log_scale: Input) -> Array:
     >>> print(f"{crps_gaussian(6.1, 6.3, 0.0):.4f}")
     0.2496
     """
-    return gaussian_score(mean - target, log_scale)
+    return of_error(gaussian_score)(mean, target, log_scale)
 
 
 @custom_loss(signature="(m),()->()")
