@@ -1,20 +1,28 @@
 """Softmax and sigmoid of logits: what a class costs, without ever leaving the log domain or subtracting from 1."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import apart, finite_slope, multiply_bounded, multiply_no_nan, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import (
+    entry_at,
+    exact_weight,
+    is_index,
+    largest_and_index,
     largest_and_others,
     largest_origin_and_others,
     mean_gap_and_count,
+    origin_of,
+    sum_without,
     weight,
     weight_of_largest,
+    whole_below,
 )
 
 # What is not inlined, XLA fuses with nothing around it.
@@ -209,7 +217,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def surprisal(logits: Array) -> Array:
     r"""The negative log-probability of each class of a softmax.
 
@@ -223,8 +231,8 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    gap, _, _, others = relative(logits, None)
-    return gap + jnp.log1p(others)
+    row = _row(logits)
+    return gap_to(row.largest, logits) + row.log_rest
 
 
 @surprisal.defjvp
@@ -237,7 +245,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def expected_surprisal(targets: Array, logits: Array) -> Array:
     r"""The cross entropy of targets with the softmax of logits, over the last axis.
 
@@ -251,18 +259,96 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
     >>> print(f"{label:.3e} {other:.3e}")
     -2.061e-09 2.061e-09
     """
-    return jnp.sum(multiply_no_nan(targets, surprisal(logits)), axis=-1)
+    return _expected(targets, logits, _row(logits))
 
 
-@expected_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
+def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    p, others = softmax(logits, None)
-    slope_x = p * sum_of_others(targets) - targets * others
-    cost = surprisal(logits)
-    slope_t = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
-    return expected_surprisal(targets, logits), jnp.sum(slope_x * dx + slope_t * dt, axis=-1)
+    row = _row(logits)
+    change = jnp.zeros((), logits.dtype)
+    if not isinstance(dx, SymbolicZero):
+        change += jnp.sum(_slope(targets, logits, row) * dx, axis=-1)
+    if not isinstance(dt, SymbolicZero):
+        cost = gap_to(row.largest, logits) + row.log_rest
+        slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
+        change += jnp.sum(slope * dt, axis=-1)
+    return _expected(targets, logits, row), change
+
+
+expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
+
+
+class _Row(NamedTuple):
+    """What the classes of a row of logits are to its largest, the last axis kept."""
+
+    largest: Array
+    origin: Array
+    """Of the weights."""
+    index: Array
+    """Of the largest; of the first if there are more."""
+    at_largest: Array
+    """The weight of the largest."""
+    others: Array
+    """The sum of all other weights."""
+
+    @property
+    def rest(self) -> Array:
+        """The sum of all other weights, against that of the largest."""
+        return self.others / self.at_largest
+
+    @property
+    def log_rest(self) -> Array:
+        """The surprisal of the largest."""
+        return jnp.log1p(self.rest)
+
+    @property
+    def complement(self) -> Array:
+        """The probability of all but the largest, which is 1 where no class is possible."""
+        return jnp.where(jnp.isneginf(self.largest), 1, self.rest / (1 + self.rest))
+
+
+def _row(logits: Array) -> _Row:
+    largest, index = largest_and_index(logits)
+    origin = whole_below(largest)
+    at_largest = jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin))
+    return _Row(largest, origin, index, at_largest, sum_without(exact_weight, index, (logits,), (origin,)))
+
+
+def _expected(targets: Array, logits: Array, row: _Row) -> Array:
+    """The sum of targets times surprisals, by arithmetic alone, which XLA adds up as it goes."""
+    most, huge = jnp.finfo(logits.dtype).max, 2.0 ** (jnp.finfo(logits.dtype).maxexp - 1)
+    within = jnp.where(jnp.isneginf(row.largest), 0, jnp.minimum(row.largest, most))
+    beyond = jnp.where(jnp.isposinf(row.largest), huge, 1)
+    targets, logits, within, beyond, log_rest, one = apart(
+        targets, logits, within, beyond, row.log_rest, jnp.ones_like(within)
+    )
+    # Where the largest is inf, so is every gap but that of an inf.
+    gap = (within - jnp.minimum(most * one, logits)) * beyond
+    # 0 where the target is, and else inf: what has no target costs nothing.
+    bound = jnp.abs(targets * (huge * one)) * (huge * one)
+    return jnp.sum(targets * (jnp.minimum(bound, gap) + log_rest), axis=-1)
+
+
+@jax.custom_jvp
+@_inlined
+def _slope(targets: Array, logits: Array, row: _Row) -> Array:
+    """Of the expected surprisal in the logits. Of the largest class, no sum is formed by subtraction."""
+    elsewhere = sum_without(lambda target: target, row.index, (targets,))
+    all_targets = elsewhere + entry_at(targets, row.index)
+    origin = origin_of(row.largest, logits.shape[-1])
+    total = weight_of_largest(row.largest, origin) * (1 + row.rest)
+    p, largest = weight(logits, origin) / total, is_index(logits, row.index)
+    return p * jnp.where(largest, elsewhere, all_targets) - targets * jnp.where(largest, row.complement, 1)
+
+
+@_slope.defjvp
+@_inlined
+def _(primals: Any, tangents: Any) -> Any:
+    # Linear in the targets.
+    (targets, logits, row), (dt, dx, _) = primals, tangents
+    dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
+    change = _slope(dt, logits, row) + jnp.sum(targets, axis=-1, keepdims=True) * dp
+    return _slope(targets, logits, row), change
 
 
 @jax.custom_jvp
@@ -287,8 +373,9 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def gap_to(largest: Array, logits: Array) -> Array:
     """How far logits are below the largest of their row: 0 at it also where it is inf, and inf where all are -inf."""
-    gap = jnp.where((logits == largest) & (largest > -jnp.inf), 0, largest - logits)
-    return jnp.where(jnp.isneginf(logits) & ~jnp.isnan(largest), jnp.inf, gap)
+    impossible, is_largest = jnp.isneginf(logits), (logits == largest) & (largest > -jnp.inf)
+    gap = jnp.where(is_largest, 0, largest - jnp.where(is_largest | impossible, 0, logits))
+    return jnp.where(impossible & ~jnp.isnan(largest), jnp.inf, gap)
 
 
 def _against_largest(logits: Array, dx: Array) -> Array:
@@ -302,6 +389,7 @@ def _against_largest(logits: Array, dx: Array) -> Array:
     return dx - jnp.sum(dx * ratio(is_largest, jnp.sum(is_largest, axis=-1, keepdims=True)), axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
 def sum_of_others(x: Array) -> Array:
     """Beside each of the entries >= 0 the sum of the others, never by subtraction from a sum that it dominates."""
     largest = jnp.max(x, axis=-1, keepdims=True)
@@ -309,6 +397,13 @@ def sum_of_others(x: Array) -> Array:
     rest = jnp.sum(jnp.where(is_largest, 0, x), axis=-1, keepdims=True)
     ties = largest * (jnp.sum(is_largest, axis=-1, keepdims=True) - 1).astype(x.dtype)
     return jnp.where(is_largest, rest + ties, rest + ties + (largest - x))
+
+
+@sum_of_others.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # Linear, though how it is added up depends on which entry is the largest.
+    (x,), (dx,) = primals, tangents
+    return sum_of_others(x), jnp.sum(dx, axis=-1, keepdims=True) - dx
 
 
 @jax.jit
