@@ -231,8 +231,7 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    row = _row(logits)
-    return gap_to(row.largest, logits) + row.log_rest
+    return row_of(logits).surprisal(logits)
 
 
 @surprisal.defjvp
@@ -259,17 +258,16 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
     >>> print(f"{label:.3e} {other:.3e}")
     -2.061e-09 2.061e-09
     """
-    return _expected(targets, logits, _row(logits))
+    return _expected(targets, logits, row_of(logits))
 
 
 def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    row = _row(logits)
-    change = jnp.zeros((), logits.dtype)
+    row, change = row_of(logits), jnp.zeros((), logits.dtype)
     if not isinstance(dx, SymbolicZero):
-        change += jnp.sum(_slope(targets, logits, row) * dx, axis=-1)
+        change += jnp.sum(slope_of_expected(targets, logits, row) * dx, axis=-1)
     if not isinstance(dt, SymbolicZero):
-        cost = gap_to(row.largest, logits) + row.log_rest
+        cost = row.surprisal(logits)
         slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
         change += jnp.sum(slope * dt, axis=-1)
     return _expected(targets, logits, row), change
@@ -278,23 +276,14 @@ def _change_of_expected(primals: Any, tangents: Any) -> Any:
 expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
 
 
-class _Row(NamedTuple):
-    """What the classes of a row of logits are to its largest, the last axis kept."""
+class Row(NamedTuple):
+    """What a row of logits is to its largest, the last axis kept."""
 
     largest: Array
-    origin: Array
-    """Of the weights."""
-    index: Array
-    """Of the largest; of the first if there are more."""
-    at_largest: Array
-    """The weight of the largest."""
-    others: Array
-    """The sum of all other weights."""
-
-    @property
-    def rest(self) -> Array:
-        """The sum of all other weights, against that of the largest."""
-        return self.others / self.at_largest
+    place: Array
+    """Where the largest is; the first if there are more."""
+    rest: Array
+    """The sum of all other weights, against that of the largest."""
 
     @property
     def log_rest(self) -> Array:
@@ -306,55 +295,83 @@ class _Row(NamedTuple):
         """The probability of all but the largest, which is 1 where no class is possible."""
         return jnp.where(jnp.isneginf(self.largest), 1, self.rest / (1 + self.rest))
 
+    def surprisal(self, logits: Array) -> Array:
+        """Of each class."""
+        return gap_to(self.largest, logits) + self.log_rest
 
-def _row(logits: Array) -> _Row:
-    largest, index = largest_and_index(logits)
+
+def row_of(logits: Array) -> Row:
+    """Of logits along the last axis."""
+    largest, place = largest_and_index(logits)
     origin = whole_below(largest)
-    at_largest = jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin))
-    return _Row(largest, origin, index, at_largest, sum_without(exact_weight, index, (logits,), (origin,)))
+    others = sum_without(exact_weight, place, (logits,), (origin,))
+    return Row(largest, place, others / jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin)))
 
 
-def _expected(targets: Array, logits: Array, row: _Row) -> Array:
-    """The sum of targets times surprisals, by arithmetic alone, which XLA adds up as it goes."""
-    most, huge = jnp.finfo(logits.dtype).max, 2.0 ** (jnp.finfo(logits.dtype).maxexp - 1)
+def divisor_of(row: Row, classes: int) -> tuple[Array, Array]:
+    """The origin of weights, and what to divide them by for probabilities."""
+    origin = origin_of(row.largest, classes)
+    return origin, weight_of_largest(row.largest, origin) * (1 + row.rest)
+
+
+def numbers_of(row: Row) -> tuple[Array, ...]:
+    """What `bounded_surprisal` takes of a row, apart from what other sums take."""
+    most, huge = jnp.finfo(row.rest.dtype).max, 2.0 ** (jnp.finfo(row.rest.dtype).maxexp - 1)
     within = jnp.where(jnp.isneginf(row.largest), 0, jnp.minimum(row.largest, most))
     beyond = jnp.where(jnp.isposinf(row.largest), huge, 1)
-    targets, logits, within, beyond, log_rest, one = apart(
-        targets, logits, within, beyond, row.log_rest, jnp.ones_like(within)
-    )
+    numbers: tuple[Array, ...] = apart(within, beyond, row.log_rest, jnp.ones_like(within))
+    return numbers
+
+
+def bounded_surprisal(target: Array, logit: Array, within: Array, beyond: Array, log_rest: Array, one: Array) -> Array:
+    """The surprisal of a class; that of the largest where the target is 0. By arithmetic alone, which XLA adds up."""
+    most, huge = jnp.finfo(logit.dtype).max * one, 2.0 ** (jnp.finfo(logit.dtype).maxexp - 1) * one
     # Where the largest is inf, so is every gap but that of an inf.
-    gap = (within - jnp.minimum(most * one, logits)) * beyond
-    # 0 where the target is, and else inf: what has no target costs nothing.
-    bound = jnp.abs(targets * (huge * one)) * (huge * one)
-    return jnp.sum(targets * (jnp.minimum(bound, gap) + log_rest), axis=-1)
+    gap = (within - jnp.minimum(most, logit)) * beyond
+    bound = jnp.abs(target * huge) * huge
+    return jnp.minimum(bound, gap) + log_rest
+
+
+def _expected(targets: Array, logits: Array, row: Row) -> Array:
+    elsewhere = sum_without(_cost_of_class, row.place, (targets, logits), numbers_of(row))
+    own = jnp.where(jnp.isneginf(row.largest), jnp.inf, row.log_rest)
+    return jnp.squeeze(elsewhere + multiply_no_nan(entry_at(targets, row.place), own), -1)
+
+
+def _cost_of_class(target: Array, logit: Array, *numbers: Array) -> Array:
+    return target * bounded_surprisal(target, logit, *numbers)
 
 
 @jax.custom_jvp
 @_inlined
-def _slope(targets: Array, logits: Array, row: _Row) -> Array:
+def slope_of_expected(targets: Array, logits: Array, row: Row) -> Array:
     """Of the expected surprisal in the logits. Of the largest class, no sum is formed by subtraction."""
-    elsewhere = sum_without(lambda target: target, row.index, (targets,))
-    all_targets = elsewhere + entry_at(targets, row.index)
-    origin = origin_of(row.largest, logits.shape[-1])
-    total = weight_of_largest(row.largest, origin) * (1 + row.rest)
-    p, largest = weight(logits, origin) / total, is_index(logits, row.index)
-    return p * jnp.where(largest, elsewhere, all_targets) - targets * jnp.where(largest, row.complement, 1)
+    elsewhere = sum_without(lambda target: target, row.place, (targets,))
+    all_targets = elsewhere + entry_at(targets, row.place)
+    p, largest = _probabilities(logits, *divisor_of(row, logits.shape[-1])), is_index(logits, row.place)
+    return p * jnp.where(largest, elsewhere, all_targets - targets) - targets * jnp.where(
+        largest, row.complement, 1 - p
+    )
 
 
-@_slope.defjvp
+@slope_of_expected.defjvp
 @_inlined
 def _(primals: Any, tangents: Any) -> Any:
     # Linear in the targets.
     (targets, logits, row), (dt, dx, _) = primals, tangents
     dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
-    change = _slope(dt, logits, row) + jnp.sum(targets, axis=-1, keepdims=True) * dp
-    return _slope(targets, logits, row), change
+    change = slope_of_expected(dt, logits, row) + jnp.sum(targets, axis=-1, keepdims=True) * dp
+    return slope_of_expected(targets, logits, row), change
 
 
 @jax.custom_jvp
 @jax.jit
 def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
+    if correction is None:
+        row = row_of(logits)
+        p = _probabilities(logits, *divisor_of(row, logits.shape[-1]))
+        return p, jnp.where(is_index(p, row.place), row.complement, 1 - p)
     gap, _, weight, others = relative(logits, correction)
     total = 1 + others
     complement = jnp.where(gap == 0, others, total - weight)

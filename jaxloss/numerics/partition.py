@@ -98,8 +98,10 @@ def exact_weight(logits: Array, origin: Array) -> Array:
 def sum_without(
     term: Callable[..., Array], index: Array, rows: tuple[Array, ...], numbers: tuple[Array, ...] = ()
 ) -> Array:
-    """The sum of a term of the entries of rows, and of numbers that each row has, without one entry; never by
-    subtraction. The last axis is kept, as it is in the numbers."""
+    """The sum, never by subtraction, of a term of the entries of rows, and of numbers of each, without one entry.
+
+    The last axis is kept, as it is in the numbers.
+    """
     blocks = [_blocks(row) for row in rows]
     count, width = blocks[0].shape[-2:]
     block, within = index // width, index % width
