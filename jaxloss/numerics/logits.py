@@ -22,7 +22,7 @@ from jaxloss.numerics.partition import (
     sum_without,
     weight,
     weight_of_largest,
-    whole_below,
+    nearest_whole,
 )
 
 # What is not inlined, XLA fuses with nothing around it.
@@ -282,18 +282,20 @@ class Row(NamedTuple):
     largest: Array
     place: Array
     """Where the largest is; the first if there are more."""
-    rest: Array
-    """The sum of all other weights, against that of the largest."""
+    at_largest: Array
+    """The weight of the largest."""
+    others: Array
+    """The sum of all other weights."""
 
     @property
     def log_rest(self) -> Array:
         """The surprisal of the largest."""
-        return jnp.log1p(self.rest)
+        return jnp.log1p(self.others / self.at_largest)
 
     @property
     def complement(self) -> Array:
         """The probability of all but the largest, which is 1 where no class is possible."""
-        return jnp.where(jnp.isneginf(self.largest), 1, self.rest / (1 + self.rest))
+        return jnp.where(jnp.isneginf(self.largest), 1, self.others / (self.at_largest + self.others))
 
     def surprisal(self, logits: Array) -> Array:
         """Of each class."""
@@ -303,20 +305,20 @@ class Row(NamedTuple):
 def row_of(logits: Array) -> Row:
     """Of logits along the last axis."""
     largest, place = largest_and_index(logits)
-    origin = whole_below(largest)
+    origin = nearest_whole(largest)
     others = sum_without(exact_weight, place, (logits,), (origin,))
-    return Row(largest, place, others / jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin)))
+    return Row(largest, place, jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin)), others)
 
 
 def divisor_of(row: Row, classes: int) -> tuple[Array, Array]:
     """The origin of weights, and what to divide them by for probabilities."""
     origin = origin_of(row.largest, classes)
-    return origin, weight_of_largest(row.largest, origin) * (1 + row.rest)
+    return origin, weight_of_largest(row.largest, origin) * (1 + row.others / row.at_largest)
 
 
 def numbers_of(row: Row) -> tuple[Array, ...]:
     """What `bounded_surprisal` takes of a row, apart from what other sums take."""
-    most, huge = jnp.finfo(row.rest.dtype).max, 2.0 ** (jnp.finfo(row.rest.dtype).maxexp - 1)
+    most, huge = jnp.finfo(row.others.dtype).max, 2.0 ** (jnp.finfo(row.others.dtype).maxexp - 1)
     within = jnp.where(jnp.isneginf(row.largest), 0, jnp.minimum(row.largest, most))
     beyond = jnp.where(jnp.isposinf(row.largest), huge, 1)
     numbers: tuple[Array, ...] = apart(within, beyond, row.log_rest, jnp.ones_like(within))

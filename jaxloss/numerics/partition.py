@@ -77,13 +77,13 @@ def weight_of_largest(largest: Array, origin: Array) -> Array:
     return jnp.where(jnp.isneginf(largest), 1, weight(largest, origin))
 
 
-def whole_below(largest: Array) -> Array:
-    """The whole number at or below the largest of a row, finite in any case: the origin of `exact_weight`."""
-    return jnp.floor(jnp.where(jnp.isneginf(largest), 0, jnp.minimum(largest, jnp.finfo(largest.dtype).max)))
+def nearest_whole(largest: Array) -> Array:
+    """The whole number nearest to the largest of a row, finite in any case: the origin of `exact_weight`."""
+    return jnp.round(jnp.where(jnp.isneginf(largest), 0, jnp.minimum(largest, jnp.finfo(largest.dtype).max)))
 
 
 def exact_weight(logits: Array, origin: Array) -> Array:
-    """As `weight`, from the whole number below the largest, so that the same differences have the same weights.
+    """As `weight`, from the whole number nearest to the largest, so that the same differences have the same weights.
 
     What the rounding takes from a difference is carried into its exponential. It is 0 where the difference is exact, as
     it is with a whole number but for logits nearer to 0 than that; far below, where it would be inf, it takes all.
