@@ -18,11 +18,11 @@ from jaxloss.numerics.partition import (
     largest_and_others,
     largest_origin_and_others,
     mean_gap_and_count,
+    nearest_whole,
     origin_of,
     sum_without,
     weight,
     weight_of_largest,
-    nearest_whole,
 )
 
 # What is not inlined, XLA fuses with nothing around it.
