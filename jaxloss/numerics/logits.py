@@ -295,7 +295,10 @@ class Row(NamedTuple):
     @property
     def complement(self) -> Array:
         """The probability of all but the largest, which is 1 where no class is possible."""
-        return jnp.where(jnp.isneginf(self.largest), 1, self.others / (self.at_largest + self.others))
+        total = self.at_largest + self.others
+        # Of the smaller part there is less to round.
+        shared = jnp.where(self.others > self.at_largest, 1 - self.at_largest / total, self.others / total)
+        return jnp.where(jnp.isneginf(self.largest), 1, shared)
 
     def surprisal(self, logits: Array) -> Array:
         """Of each class."""
