@@ -70,9 +70,9 @@ def _value(targets: Array, logits: Array, weight: Array, row: Row) -> Array:
 
 
 def _term(target: Array, logit: Array, *numbers: Array) -> Array:
-    *of_surprisal, one, origin, total, weight = numbers
+    of_surprisal, (origin, total, weight) = numbers[:4], numbers[4:]
     p = partition.weight(logit, origin) / total
-    return target * (bounded_surprisal(target, logit, *of_surprisal, one) + weight * (one - p))
+    return target * (bounded_surprisal(target, logit, *of_surprisal) + weight * (of_surprisal[-1] - p))
 
 
 def _at_largest(weight: Array, row: Row) -> Array:
