@@ -20,9 +20,9 @@ from jaxloss.numerics.partition import (
     may_be_split,
     origin_of,
     split_as,
+    sum_without,
     weight,
     weight_of_largest,
-    weight_of_others,
 )
 from jaxloss.numerics.probabilities import log_probability
 
@@ -90,7 +90,7 @@ def _label_and_others(logits: Array, label: Array) -> _Row:
         entry = pick(logits, label)[..., None]
     else:
         entry = jnp.where(known[..., None], jnp.take_along_axis(logits, index[..., None], axis=-1), jnp.nan)
-    return _Row(largest, origin, entry, weight(entry, origin), weight_of_others(logits, origin, index))
+    return _Row(largest, origin, entry, weight(entry, origin), sum_without(weight, index, (logits,), (origin,)))
 
 
 def _cost(row: _Row) -> Array:

@@ -1,10 +1,11 @@
 """Softmax and sigmoid of logits: what a class costs, without ever leaving the log domain or subtracting from 1."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import (
@@ -19,9 +20,16 @@ from jaxloss.numerics.elementary import (
 )
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import (
+    entry_at,
+    exact_weight,
+    is_index,
+    largest_and_index,
     largest_and_others,
     largest_origin_and_others,
     mean_gap_and_count,
+    nearest_whole,
+    origin_of,
+    sum_without,
     weight,
     weight_of_largest,
 )
@@ -218,7 +226,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def surprisal(logits: Array) -> Array:
     r"""The negative log-probability of each class of a softmax.
 
@@ -232,8 +240,7 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    gap, _, _, others = relative(logits, None)
-    return gap + jnp.log1p(others)
+    return row_of(logits).surprisal(logits)
 
 
 @surprisal.defjvp
@@ -246,7 +253,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@_inlined
 def expected_surprisal(targets: Array, logits: Array) -> Array:
     r"""The cross entropy of targets with the softmax of logits, over the last axis.
 
@@ -260,24 +267,125 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
     >>> print(f"{label:.3e} {other:.3e}")
     -2.061e-09 2.061e-09
     """
-    return jnp.sum(multiply_no_nan(targets, surprisal(logits)), axis=-1)
+    return _expected(targets, logits, row_of(logits))
 
 
-@expected_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
+def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    p, others = softmax(logits, None)
-    slope_x = p * sum_of_others(targets) - targets * others
-    cost = surprisal(logits)
-    slope_t = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
-    return expected_surprisal(targets, logits), jnp.sum(slope_x * dx + slope_t * dt, axis=-1)
+    row, change = row_of(logits), jnp.zeros((), logits.dtype)
+    if not isinstance(dx, SymbolicZero):
+        change += jnp.sum(slope_of_expected(targets, logits, row) * dx, axis=-1)
+    if not isinstance(dt, SymbolicZero):
+        cost = row.surprisal(logits)
+        slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
+        change += jnp.sum(slope * dt, axis=-1)
+    return _expected(targets, logits, row), change
+
+
+expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
+
+
+class Row(NamedTuple):
+    """What a row of logits is to its largest, the last axis kept."""
+
+    largest: Array
+    place: Array
+    """Where the largest is; the first if there are more."""
+    at_largest: Array
+    """The weight of the largest."""
+    others: Array
+    """The sum of all other weights."""
+
+    @property
+    def log_rest(self) -> Array:
+        """The surprisal of the largest."""
+        return jnp.log1p(self.others / self.at_largest)
+
+    @property
+    def complement(self) -> Array:
+        """The probability of all but the largest, which is 1 where no class is possible."""
+        total = self.at_largest + self.others
+        # Of the smaller part there is less to round.
+        shared = jnp.where(self.others > self.at_largest, 1 - self.at_largest / total, self.others / total)
+        return jnp.where(jnp.isneginf(self.largest), 1, shared)
+
+    def surprisal(self, logits: Array) -> Array:
+        """Of each class."""
+        return gap_to(self.largest, logits) + self.log_rest
+
+
+def row_of(logits: Array) -> Row:
+    """Of logits along the last axis."""
+    largest, place = largest_and_index(logits)
+    origin = nearest_whole(largest)
+    others = sum_without(exact_weight, place, (logits,), (origin,))
+    return Row(largest, place, jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin)), others)
+
+
+def divisor_of(row: Row, classes: int) -> tuple[Array, Array]:
+    """The origin of weights, and what to divide them by for probabilities."""
+    origin = origin_of(row.largest, classes)
+    return origin, weight_of_largest(row.largest, origin) * (1 + row.others / row.at_largest)
+
+
+def numbers_of(row: Row) -> tuple[Array, ...]:
+    """What `bounded_surprisal` takes of a row, apart from what other sums take."""
+    most, huge = jnp.finfo(row.others.dtype).max, 2.0 ** (jnp.finfo(row.others.dtype).maxexp - 1)
+    within = jnp.where(jnp.isneginf(row.largest), 0, jnp.minimum(row.largest, most))
+    beyond = jnp.where(jnp.isposinf(row.largest), huge, 1)
+    numbers: tuple[Array, ...] = apart(within, beyond, row.log_rest, jnp.ones_like(within))
+    return numbers
+
+
+def bounded_surprisal(target: Array, logit: Array, within: Array, beyond: Array, log_rest: Array, one: Array) -> Array:
+    """The surprisal of a class; that of the largest where the target is 0. By arithmetic alone, which XLA adds up."""
+    most, huge = jnp.finfo(logit.dtype).max * one, 2.0 ** (jnp.finfo(logit.dtype).maxexp - 1) * one
+    # Where the largest is inf, so is every gap but that of an inf.
+    gap = (within - jnp.minimum(most, logit)) * beyond
+    bound = jnp.abs(target * huge) * huge
+    return jnp.minimum(bound, gap) + log_rest
+
+
+def _expected(targets: Array, logits: Array, row: Row) -> Array:
+    elsewhere = sum_without(_cost_of_class, row.place, (targets, logits), numbers_of(row))
+    own = jnp.where(jnp.isneginf(row.largest), jnp.inf, row.log_rest)
+    return jnp.squeeze(elsewhere + multiply_no_nan(entry_at(targets, row.place), own), -1)
+
+
+def _cost_of_class(target: Array, logit: Array, *numbers: Array) -> Array:
+    return target * bounded_surprisal(target, logit, *numbers)
+
+
+@jax.custom_jvp
+@_inlined
+def slope_of_expected(targets: Array, logits: Array, row: Row) -> Array:
+    """Of the expected surprisal in the logits. Of the largest class, no sum is formed by subtraction."""
+    elsewhere = sum_without(lambda target: target, row.place, (targets,))
+    all_targets = elsewhere + entry_at(targets, row.place)
+    p, largest = _probabilities(logits, *divisor_of(row, logits.shape[-1])), is_index(logits, row.place)
+    return p * jnp.where(largest, elsewhere, all_targets - targets) - targets * jnp.where(
+        largest, row.complement, 1 - p
+    )
+
+
+@slope_of_expected.defjvp
+@_inlined
+def _(primals: Any, tangents: Any) -> Any:
+    # Linear in the targets.
+    (targets, logits, row), (dt, dx, _) = primals, tangents
+    dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
+    change = slope_of_expected(dt, logits, row) + jnp.sum(targets, axis=-1, keepdims=True) * dp
+    return slope_of_expected(targets, logits, row), change
 
 
 @jax.custom_jvp
 @jax.jit
 def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
+    if correction is None:
+        row = row_of(logits)
+        p = _probabilities(logits, *divisor_of(row, logits.shape[-1]))
+        return p, jnp.where(is_index(p, row.place), row.complement, 1 - p)
     gap, _, weight, others = relative(logits, correction)
     total = 1 + others
     complement = jnp.where(gap == 0, others, total - weight)
@@ -296,8 +404,9 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def gap_to(largest: Array, logits: Array) -> Array:
     """How far logits are below the largest of their row: 0 at it also where it is inf, and inf where all are -inf."""
-    gap = jnp.where((logits == largest) & (largest > -jnp.inf), 0, largest - logits)
-    return jnp.where(jnp.isneginf(logits) & ~jnp.isnan(largest), jnp.inf, gap)
+    impossible, is_largest = jnp.isneginf(logits), (logits == largest) & (largest > -jnp.inf)
+    gap = jnp.where(is_largest, 0, largest - jnp.where(is_largest | impossible, 0, logits))
+    return jnp.where(impossible & ~jnp.isnan(largest), jnp.inf, gap)
 
 
 def _against_largest(logits: Array, dx: Array) -> Array:
@@ -311,6 +420,7 @@ def _against_largest(logits: Array, dx: Array) -> Array:
     return dx - jnp.sum(dx * ratio(is_largest, jnp.sum(is_largest, axis=-1, keepdims=True)), axis=-1, keepdims=True)
 
 
+@jax.custom_jvp
 def sum_of_others(x: Array) -> Array:
     """Beside each of the entries >= 0 the sum of the others, never by subtraction from a sum that it dominates."""
     largest = jnp.max(x, axis=-1, keepdims=True)
@@ -318,6 +428,13 @@ def sum_of_others(x: Array) -> Array:
     rest = jnp.sum(jnp.where(is_largest, 0, x), axis=-1, keepdims=True)
     ties = largest * (jnp.sum(is_largest, axis=-1, keepdims=True) - 1).astype(x.dtype)
     return jnp.where(is_largest, rest + ties, rest + ties + (largest - x))
+
+
+@sum_of_others.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # Linear, though how it is added up depends on which entry is the largest.
+    (x,), (dx,) = primals, tangents
+    return sum_of_others(x), jnp.sum(dx, axis=-1, keepdims=True) - dx
 
 
 @jax.jit

@@ -6,6 +6,7 @@ a class is left out of the sum over its own block of the row, which is small, an
 
 import functools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -32,13 +33,18 @@ def largest_and_others(logits: Array) -> tuple[Array, Array]:
 
 def largest_origin_and_others(logits: Array) -> tuple[Array, Array, Array]:
     """The largest of the logits, the origin of the weights, and the sum of all weights but that of the largest."""
+    largest, index = largest_and_index(logits)
+    origin = origin_of(largest, logits.shape[-1])
+    return largest, origin, sum_without(weight, index, (logits,), (origin,))
+
+
+def largest_and_index(logits: Array) -> tuple[Array, Array]:
+    """The largest of the logits, the last axis kept, and where it first is."""
     blocks = _blocks(logits)
     largest_of_blocks = _largest_of_blocks(blocks)
     largest = jnp.max(largest_of_blocks, axis=-1, keepdims=True)
     block = _first(largest_of_blocks, largest)
-    index = block * blocks.shape[-1] + _first(_entry(blocks, block), largest)
-    origin = origin_of(largest, logits.shape[-1])
-    return largest, origin, weight_of_others(logits, origin, index)
+    return largest, block * blocks.shape[-1] + _first(_entry(blocks, block), largest)
 
 
 def largest_of(logits: Array) -> Array:
@@ -71,16 +77,47 @@ def weight_of_largest(largest: Array, origin: Array) -> Array:
     return jnp.where(jnp.isneginf(largest), 1, weight(largest, origin))
 
 
-def weight_of_others(logits: Array, origin: Array, index: Array) -> Array:
-    """The sum of all weights but that of one class, never by subtraction; the last axis is kept."""
-    blocks = _blocks(logits)
-    block, within = index // blocks.shape[-1], index % blocks.shape[-1]
-    own = weight(_entry(blocks, block), origin)
+def nearest_whole(largest: Array) -> Array:
+    """The whole number nearest to the largest of a row, finite in any case: the origin of `exact_weight`."""
+    return jnp.round(jnp.where(jnp.isneginf(largest), 0, jnp.minimum(largest, jnp.finfo(largest.dtype).max)))
+
+
+def exact_weight(logits: Array, origin: Array) -> Array:
+    """As `weight`, from the whole number nearest to the largest, so that the same differences have the same weights.
+
+    What the rounding takes from a difference is carried into its exponential. It is 0 where the difference is exact, as
+    it is with a whole number but for logits nearer to 0 than that; far below, where it would be inf, it takes all.
+    """
+    most = jnp.finfo(logits.dtype).max
+    logits = jnp.minimum(jnp.where(origin == most, most, jnp.inf), logits)
+    difference = logits - origin
+    lost = jnp.maximum(logits - (jnp.maximum(difference, -1000) + origin), -1)
+    return jnp.exp(difference) * (1 + lost)
+
+
+def sum_without(
+    term: Callable[..., Array], index: Array, rows: tuple[Array, ...], numbers: tuple[Array, ...] = ()
+) -> Array:
+    """The sum, never by subtraction, of a term of the entries of rows, and of numbers of each, without one entry.
+
+    The last axis is kept, as it is in the numbers.
+    """
+    blocks = [_blocks(row) for row in rows]
+    count, width = blocks[0].shape[-2:]
+    block, within = index // width, index % width
+    own = term(*(_entry(row, block) for row in blocks), *numbers)
     sum_of_own = jnp.sum(jnp.where(is_index(own, within), 0, own), axis=-1, keepdims=True)
-    if blocks.shape[-2] == 1:
+    if count == 1:
         return sum_of_own
-    sums = jnp.sum(weight(blocks, origin[..., None]), axis=-1)
+    sums = jnp.sum(term(*blocks, *(number[..., None] for number in numbers)), axis=-1)
     return jnp.sum(jnp.where(is_index(sums, block), sum_of_own, sums), axis=-1, keepdims=True)
+
+
+def entry_at(values: Array, index: Array) -> Array:
+    """The entry of the last axis, which is kept."""
+    blocks = _blocks(values)
+    own = _entry(blocks, index // blocks.shape[-1])
+    return jnp.sum(jnp.where(is_index(own, index % blocks.shape[-1]), own, 0), axis=-1, keepdims=True)
 
 
 def mean_gap_and_count(logits: Array, largest: Array) -> tuple[Array, Array]:

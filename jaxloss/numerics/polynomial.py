@@ -4,15 +4,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope
+from jaxloss.numerics import partition
+from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan
+from jaxloss.numerics.exponentials import exp_remainder
 from jaxloss.numerics.labels import expected_complement
-from jaxloss.numerics.logits import expected_surprisal, softmax, sum_of_others, surprisal
+from jaxloss.numerics.logits import (
+    Row,
+    bounded_surprisal,
+    divisor_of,
+    numbers_of,
+    row_of,
+    slope_of_expected,
+    softmax,
+)
+from jaxloss.numerics.partition import entry_at, is_index, sum_without
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def polynomial_surprisal(targets: Array, logits: Array, weight: Array) -> Array:
     r"""The cross entropy of targets with the softmax of logits, and a weight times what the softmax gives elsewhere.
 
@@ -27,31 +39,44 @@ def polynomial_surprisal(targets: Array, logits: Array, weight: Array) -> Array:
     >>> print(f"{slope[0]:.3e}")
     -4.248e-18
     """
-    return expected_surprisal(targets, logits) + weight * expected_complement(targets, logits)
+    return _value(targets, logits, weight[..., None], row_of(logits))
 
 
-@polynomial_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
+def _change(primals: Any, tangents: Any) -> Any:
     (targets, logits, weight), (dt, dx, dweight) = primals, tangents
-    p, others = softmax(logits, None)
-    cost, row = surprisal(logits), weight[..., None]
-    gain = targets * jnp.where(row < -0.5, (1 + row) - row * others, 1 + row * p)
-    slope_x = p * _elsewhere(gain) - gain * others
-    slope_t = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
-    slope_t = slope_t + row * jnp.where(jnp.isinf(cost), 0, others)
-    change = jnp.sum(slope_x * dx + slope_t * dt, axis=-1) + expected_complement(targets, logits) * dweight
-    return polynomial_surprisal(targets, logits, weight), change
+    row, w, change = row_of(logits), weight[..., None], jnp.zeros((), logits.dtype)
+    if not isinstance(dx, SymbolicZero):
+        p, others = softmax(logits, None)
+        gain = targets * jnp.where(w < -0.5, (1 + w) - w * others, 1 + w * p)
+        change += jnp.sum(slope_of_expected(gain, logits, row) * dx, axis=-1)
+    if not isinstance(dt, SymbolicZero):
+        elsewhere = row.surprisal(logits) + w * softmax(logits, None)[1]
+        cost = jnp.where(is_index(logits, row.place), _at_largest(w, row), elsewhere)
+        slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
+        change += jnp.sum(slope * dt, axis=-1)
+    if not isinstance(dweight, SymbolicZero):
+        change += expected_complement(targets, logits) * dweight
+    return _value(targets, logits, w, row), change
 
 
-@jax.custom_jvp
-def _elsewhere(gain: Array) -> Array:
-    """Beside each entry the sum of the others, of either sign."""
-    return sum_of_others(jnp.maximum(gain, 0)) - sum_of_others(jnp.maximum(-gain, 0))
+polynomial_surprisal.defjvp(_change, symbolic_zeros=True)
 
 
-@_elsewhere.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    # It is linear, though how it is added up depends on which entry is the greatest.
-    (gain,), (dgain,) = primals, tangents
-    return _elsewhere(gain), jnp.sum(dgain, axis=-1, keepdims=True) - dgain
+def _value(targets: Array, logits: Array, weight: Array, row: Row) -> Array:
+    numbers = (*numbers_of(row), *divisor_of(row, logits.shape[-1]), weight)
+    elsewhere = sum_without(_term, row.place, (targets, logits), numbers)
+    own = multiply_no_nan(entry_at(targets, row.place), _at_largest(weight, row))
+    return jnp.squeeze(elsewhere + own, -1)
+
+
+def _term(target: Array, logit: Array, *numbers: Array) -> Array:
+    of_surprisal, (origin, total, weight) = numbers[:4], numbers[4:]
+    p = partition.weight(logit, origin) / total
+    return target * (bounded_surprisal(target, logit, *of_surprisal) + weight * (of_surprisal[-1] - p))
+
+
+def _at_largest(weight: Array, row: Row) -> Array:
+    """Of the most probable class, -log p + w (1 - p), and with s = -log p also (1 + w) s - w (exp(-s) - 1 + s)."""
+    s = row.log_rest
+    cost = jnp.where(weight < 0, (1 + weight) * s - weight * exp_remainder(-s), s + weight * row.complement)
+    return jnp.where(jnp.isneginf(row.largest), jnp.inf, cost)

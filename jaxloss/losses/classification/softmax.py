@@ -102,7 +102,8 @@ def softmax_cross_entropy(
     >>> print(f"{softmax_cross_entropy(jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0])):.4f}")
     0.6931
     """
-    return _smoothed_cross_entropy(logits, targets, class_mask, label_smoothing, z_loss)
+    possible = _possible(logits, class_mask)
+    return _smoothed(expected_surprisal(targets, possible), possible, label_smoothing, z_loss)
 
 
 @custom_loss(signature="(k),(),(k)->()")
@@ -144,25 +145,20 @@ def softmax_cross_entropy_with_integer_labels(
     1.3133
     """
     if class_axis_name is not None:
-        possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
-        return split_cross_entropy(possible, labels, class_axis_name, label_smoothing, z_loss)
-    possible = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
-    cost = label_surprisal(possible, labels)
+        return split_cross_entropy(_possible(logits, class_mask), labels, class_axis_name, label_smoothing, z_loss)
+    possible = _possible(logits, class_mask)
+    return _smoothed(label_surprisal(possible, labels), possible, label_smoothing, z_loss)
+
+
+def _possible(logits: Array, class_mask: Array | None) -> Array:
+    return logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
+
+
+def _smoothed(cost: Array, logits: Array, label_smoothing: NonNegative, z_loss: NonNegative) -> Array:
     if not _is_zero(label_smoothing):
-        uniform = multiply_no_nan(label_smoothing, uniform_surprisal(possible))
+        uniform = multiply_no_nan(label_smoothing, uniform_surprisal(logits))
         cost = multiply_no_nan(1 - label_smoothing, cost) + uniform
-    return cost + _z_loss(possible, z_loss)
-
-
-def _smoothed_cross_entropy(
-    logits: Array, targets: Array, class_mask: Array | None, label_smoothing: NonNegative, z_loss: NonNegative
-) -> Array:
-    if class_mask is not None:
-        logits = jnp.where(class_mask, logits, -jnp.inf)
-    possible = (logits > -jnp.inf).astype(logits.dtype)
-    uniform = possible / jnp.maximum(jnp.sum(possible), 1)
-    targets = (1 - label_smoothing) * targets + label_smoothing * uniform
-    return expected_surprisal(targets, logits) + _z_loss(logits, z_loss)
+    return cost + _z_loss(logits, z_loss)
 
 
 def _z_loss(logits: Array, z_loss: NonNegative) -> Array:
