@@ -70,12 +70,12 @@ from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_su
 from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
 from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entropy
 from jaxloss.numerics.linear_softmax import Softmax as Softmax
+from jaxloss.numerics.logistic import logistic_surprisal as logistic_surprisal
+from jaxloss.numerics.logistic import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
-from jaxloss.numerics.logits import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logits import logsumexp as logsumexp
 from jaxloss.numerics.logits import one_hot as one_hot
 from jaxloss.numerics.logits import pick as pick
-from jaxloss.numerics.logits import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import surprisal as surprisal
 from jaxloss.numerics.logits import uniform_surprisal as uniform_surprisal
 from jaxloss.numerics.margins import shortfall as shortfall

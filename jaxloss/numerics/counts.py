@@ -17,6 +17,7 @@ from jaxloss.numerics.special import (
     scaled_stirling_slope,
     stirling_error,
     stirling_error_from_one,
+    stirling_slope,
     stirling_slope_from_one,
 )
 
@@ -104,7 +105,7 @@ def negative_binomial_surprisal(log_mean: Array, count: Array, log_dispersion: A
     """
     q = _Dispersed(log_mean, count, log_dispersion)
     poisson = _cost_of_count(count, q.rate, q.log_rate, q.excess)
-    spread = 0.5 * q.log1p_of_count() + (stirling_error(q.shape) - stirling_error(q.shape + count))
+    spread = 0.5 * q.log1p_of_count() + _stirling_fall(q.shape, count)
     cost = poisson + (spread + q.divergence_of_shape())
     cost = jnp.where(q.rate == jnp.inf, jnp.inf, cost)
     return jnp.where(count == 0, cost * jnp.exp(-q.beyond), cost + q.beyond)
@@ -120,9 +121,25 @@ def _(primals: Any, tangents: Any) -> Any:
     slope_k = _slope_of_count(count, q.rate, q.log_rate) + (0.5 - scaled_stirling_slope(total)) / total
     slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
     of_stirling = scaled_stirling_slope(total) / (1 + q.dispersion * count) - scaled_stirling_slope(q.shape)
+    few = count < q.shape / 16
+    shape, added = jnp.where(few, q.shape, 1), jnp.where(few, count, 0)
+    fall = jax.jvp(lambda r: _stirling_fall(r, added), (shape,), (jnp.ones_like(shape),))[1]
+    of_stirling = jnp.where(few, -shape * fall, of_stirling)
     slope_a = (0.5 * count / total + jnp.where(count == 0, 0, of_stirling)) - q.divergence_of_shape()
     slope_a = jnp.where(count == 0, slope_a * fading, slope_a)
     return value, dm * finite_slope(q.excess * fading) + dk * slope_k + da * finite_slope(slope_a)
+
+
+def _stirling_fall(shape: Array, count: Array) -> Array:
+    """How much the Stirling error falls from the shape to the shape and a count more.
+
+    Of a count that is small beside the shape it is the integral of the slope, by Gauss with two points.
+    """
+    few = count < shape / 16
+    start, length = jnp.where(few, shape, 1), jnp.where(few, count, 0)
+    offset = math.sqrt(1 / 12)
+    slopes = stirling_slope(start + (0.5 - offset) * length) + stirling_slope(start + (0.5 + offset) * length)
+    return jnp.where(few, -0.5 * length * slopes, stirling_error(shape) - stirling_error(shape + count))
 
 
 class _Dispersed:

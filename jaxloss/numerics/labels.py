@@ -13,11 +13,10 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves
-from jaxloss.numerics.logits import gap_to, pick, relative, softmax, sum_of_others, surprisal
+from jaxloss.numerics.logits import entry_of_label, pick, relative, softmax, sum_of_others, surprisal, wide
 from jaxloss.numerics.partition import (
     is_index,
     largest_of,
-    may_be_split,
     origin_of,
     split_as,
     sum_without,
@@ -25,6 +24,7 @@ from jaxloss.numerics.partition import (
     weight_of_largest,
 )
 from jaxloss.numerics.probabilities import log_probability
+from jaxloss.numerics.softmax_row import gap_to
 
 # What is not inlined, XLA fuses with nothing around it.
 _inlined = functools.partial(jax.jit, inline=True)
@@ -43,7 +43,7 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
     >>> print(f"{label_surprisal(jnp.array([20.0, 0.0]), jnp.array(0)):.3e}")
     2.061e-09
     """
-    label = _wide(label)
+    label = wide(label)
     if correction is not None:
         gap, error, _, others = relative(logits, correction)
         return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
@@ -54,7 +54,7 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
 @_inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
-    label = _wide(label)
+    label = wide(label)
     if correction is not None:
         p, others = softmax(logits, correction)
         indicator = is_index(p, label)
@@ -84,12 +84,8 @@ class _Row(NamedTuple):
 def _label_and_others(logits: Array, label: Array) -> _Row:
     largest = largest_of(logits)
     origin = origin_of(largest, logits.shape[-1])
-    known = (label >= 0) & (label < logits.shape[-1])
-    index = jnp.where(known, label, 0)
-    if may_be_split(logits):
-        entry = pick(logits, label)[..., None]
-    else:
-        entry = jnp.where(known[..., None], jnp.take_along_axis(logits, index[..., None], axis=-1), jnp.nan)
+    index = jnp.where((label >= 0) & (label < logits.shape[-1]), label, 0)
+    entry = entry_of_label(logits, label)[..., None]
     return _Row(largest, origin, entry, weight(entry, origin), sum_without(weight, index, (logits,), (origin,)))
 
 
@@ -118,11 +114,6 @@ def _(primals: Any, tangents: Any) -> Any:
     slope = _slope(*primals)
     dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
     return slope, jnp.where(jnp.isnan(slope), slope, dp)
-
-
-def _wide(label: Array) -> Array:
-    """A label of fewer than 32 bits may be too small to number the classes."""
-    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label
 
 
 @jax.custom_jvp

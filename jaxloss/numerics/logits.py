@@ -1,7 +1,7 @@
-"""Softmax and sigmoid of logits: what a class costs, without ever leaving the log domain or subtracting from 1."""
+"""Softmax of logits: what a class costs, without ever leaving the log domain or subtracting from 1."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,113 +9,26 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import (
-    apart,
     finite_slope,
-    multiply_bounded,
     multiply_no_nan,
     ratio,
-    reused,
-    sigmoid,
-    softplus,
 )
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import (
     entry_at,
-    exact_weight,
     is_index,
-    largest_and_index,
     largest_and_others,
     largest_origin_and_others,
+    may_be_split,
     mean_gap_and_count,
-    nearest_whole,
-    origin_of,
     sum_without,
     weight,
     weight_of_largest,
 )
+from jaxloss.numerics.softmax_row import Row, bounded_surprisal, divisor_of, numbers_of, row_of
 
 # What is not inlined, XLA fuses with nothing around it.
 _inlined = functools.partial(jax.jit, inline=True)
-
-
-@jax.custom_jvp
-@jax.jit
-def logistic_surprisal(logit: Array, target: Array, positive_weight: Array, smoothing: Array) -> Array:
-    r"""The cross entropy of a target in [0, 1] with the sigmoid of a logit, its positive part weighed.
-
-    $$ w\,p\,\log(1 + e^{-x}) + n \log(1 + e^x), \qquad \frac{\partial}{\partial x} = n\,\sigma(x) - w\,p\,\sigma(-x),
-       \qquad p = (1 - s)\,y + s / 2, \quad n = (1 - s)(1 - y) + s / 2 $$
-
-    The two terms of each slope, which near x = 0 are nearly equal, are subtracted before they are rounded. At a logit
-    of inf or -inf on the right side the value is 0 and the gradient 0, on the wrong side the value is inf and the
-    gradient in the logit n or -w p.
-
-    >>> logit, one, zero = jnp.array(20.0), jnp.array(1.0), jnp.array(0.0)
-    >>> print(f"{logistic_surprisal(logit, one, one, zero):.3e} {logistic_surprisal(logit, zero, one, zero):.3f}")
-    2.061e-09 20.000
-    """
-    positive, negative = _sides(target, smoothing)
-    positive = positive_weight * positive
-    # The two softplus in one logarithm.
-    ramps = multiply_bounded(positive, jnp.maximum(-logit, 0)) + multiply_bounded(negative, jnp.maximum(logit, 0))
-    return ramps + (positive + negative) * jnp.log1p(jnp.exp(-jnp.abs(logit)))
-
-
-@logistic_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    dlogit, dtarget, dweight, dsmoothing = tangents
-    logit, target, weight, smoothing, one = apart(*primals, jnp.ones((), primals[0].dtype))
-    positive, negative = _sides(target, smoothing, one)
-    slope_weight = multiply_no_nan(positive, softplus(-logit))
-    positive = weight * positive
-    tail = jnp.exp(-jnp.abs(logit))
-    rises = logit >= one - 1
-    far = jnp.where(rises, negative - positive * tail, negative * tail - positive)
-    near = (negative - positive) + jnp.where(rises, -positive, negative) * jnp.expm1(-jnp.abs(logit))
-    slope_logit = jnp.where(tail > 0.5, near, far) / (one + tail)
-    # softplus(x) is max(x, 0) plus this.
-    shared = jnp.log1p(tail)
-    slope_target = multiply_no_nan(weight, jnp.maximum(-logit, 0)) - jnp.maximum(logit, 0) + (weight - 1) * shared
-    value = logistic_surprisal(*primals)
-    slope_target, slope_weight = (
-        jnp.where(jnp.isinf(slope) & jnp.isfinite(value), 0, finite_slope(slope))
-        for slope in (slope_target, slope_weight)
-    )
-    mixed = (1 - smoothing) * dtarget + (0.5 - target) * dsmoothing
-    return value, slope_logit * dlogit + slope_target * mixed + slope_weight * dweight
-
-
-def _sides(target: Array, smoothing: Array, one: Any = 1) -> tuple[Array, Array]:
-    """The smoothed target and its complement, both exact at their small end."""
-    positive = (1 - smoothing) * target + 0.5 * smoothing
-    return positive, (1 - smoothing) * (one - target) + 0.5 * smoothing
-
-
-@jax.custom_jvp
-@jax.jit
-def softplus_difference(a: Array, b: Array) -> Array:
-    r"""The softplus of the difference of two logits, which is -log sigmoid(b - a).
-
-    $$ \log(1 + e^{a - b}) $$
-
-    What the rounding takes from the difference is carried into its exponential, as for `surprisal`. The gradient in a
-    is sigmoid(a - b), in b minus that.
-
-    >>> print(f"{softplus_difference(jnp.array(-40.1), jnp.array(39.9)):.4e}")
-    1.8049e-35
-    """
-    difference, lost = two_sum(a, -b)
-    return reused(softplus(difference) + sigmoid(difference) * lost)
-
-
-@softplus_difference.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (a, b), (da, db) = apart(*primals), tangents
-    difference, lost = two_sum(a, -b)
-    slope = reused(sigmoid(difference)) * (1 + jax.lax.stop_gradient(lost) * sigmoid(-difference))
-    return softplus_difference(*primals), slope * (da - db)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -130,8 +43,7 @@ def one_hot(label: Array, classes: int, dtype: Input = jnp.float32) -> Array:
     >>> print(one_hot(jnp.array(1), 3), one_hot(jnp.array(-1), 3))
     [0. 1. 0.] [nan nan nan]
     """
-    if label.dtype.itemsize < 4:  # too small to number the classes
-        label = label.astype(jnp.int32)
+    label = wide(label)
     indicator = jax.lax.broadcasted_iota(label.dtype, (*label.shape, classes), label.ndim) == label[..., None]
     known = (label >= 0) & (label < classes)
     return jnp.where(known[..., None], indicator.astype(dtype), jnp.nan)
@@ -151,6 +63,20 @@ def pick(values: Array, label: Array) -> Array:
     indicator = one_hot(label, values.shape[-1], values.dtype)
     chosen = jnp.sum(jnp.where(indicator == 1, values, 0), axis=-1)
     return jnp.where((label >= 0) & (label < values.shape[-1]), chosen, jnp.nan)
+
+
+def entry_of_label(values: Array, label: Array) -> Array:
+    """As `pick`; from its place where the axis is not split over devices."""
+    if may_be_split(values):
+        return pick(values, label)
+    known = (label >= 0) & (label < values.shape[-1])
+    entry = jnp.take_along_axis(values, jnp.where(known, label, 0)[..., None], axis=-1)
+    return jnp.where(known, jnp.squeeze(entry, -1), jnp.nan)
+
+
+def wide(label: Array) -> Array:
+    """A label of fewer than 32 bits may be too small to number the classes."""
+    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label
 
 
 @jax.custom_jvp
@@ -285,67 +211,6 @@ def _change_of_expected(primals: Any, tangents: Any) -> Any:
 expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
 
 
-class Row(NamedTuple):
-    """What a row of logits is to its largest, the last axis kept."""
-
-    largest: Array
-    place: Array
-    """Where the largest is; the first if there are more."""
-    at_largest: Array
-    """The weight of the largest."""
-    others: Array
-    """The sum of all other weights."""
-
-    @property
-    def log_rest(self) -> Array:
-        """The surprisal of the largest."""
-        return jnp.log1p(self.others / self.at_largest)
-
-    @property
-    def complement(self) -> Array:
-        """The probability of all but the largest, which is 1 where no class is possible."""
-        total = self.at_largest + self.others
-        # Of the smaller part there is less to round.
-        shared = jnp.where(self.others > self.at_largest, 1 - self.at_largest / total, self.others / total)
-        return jnp.where(jnp.isneginf(self.largest), 1, shared)
-
-    def surprisal(self, logits: Array) -> Array:
-        """Of each class."""
-        return gap_to(self.largest, logits) + self.log_rest
-
-
-def row_of(logits: Array) -> Row:
-    """Of logits along the last axis."""
-    largest, place = largest_and_index(logits)
-    origin = nearest_whole(largest)
-    others = sum_without(exact_weight, place, (logits,), (origin,))
-    return Row(largest, place, jnp.where(jnp.isneginf(largest), 1, exact_weight(largest, origin)), others)
-
-
-def divisor_of(row: Row, classes: int) -> tuple[Array, Array]:
-    """The origin of weights, and what to divide them by for probabilities."""
-    origin = origin_of(row.largest, classes)
-    return origin, weight_of_largest(row.largest, origin) * (1 + row.others / row.at_largest)
-
-
-def numbers_of(row: Row) -> tuple[Array, ...]:
-    """What `bounded_surprisal` takes of a row, apart from what other sums take."""
-    most, huge = jnp.finfo(row.others.dtype).max, 2.0 ** (jnp.finfo(row.others.dtype).maxexp - 1)
-    within = jnp.where(jnp.isneginf(row.largest), 0, jnp.minimum(row.largest, most))
-    beyond = jnp.where(jnp.isposinf(row.largest), huge, 1)
-    numbers: tuple[Array, ...] = apart(within, beyond, row.log_rest, jnp.ones_like(within))
-    return numbers
-
-
-def bounded_surprisal(target: Array, logit: Array, within: Array, beyond: Array, log_rest: Array, one: Array) -> Array:
-    """The surprisal of a class; that of the largest where the target is 0. By arithmetic alone, which XLA adds up."""
-    most, huge = jnp.finfo(logit.dtype).max * one, 2.0 ** (jnp.finfo(logit.dtype).maxexp - 1) * one
-    # Where the largest is inf, so is every gap but that of an inf.
-    gap = (within - jnp.minimum(most, logit)) * beyond
-    bound = jnp.abs(target * huge) * huge
-    return jnp.minimum(bound, gap) + log_rest
-
-
 def _expected(targets: Array, logits: Array, row: Row) -> Array:
     elsewhere = sum_without(_cost_of_class, row.place, (targets, logits), numbers_of(row))
     own = jnp.where(jnp.isneginf(row.largest), jnp.inf, row.log_rest)
@@ -361,21 +226,25 @@ def _cost_of_class(target: Array, logit: Array, *numbers: Array) -> Array:
 def slope_of_expected(targets: Array, logits: Array, row: Row) -> Array:
     """Of the expected surprisal in the logits. Of the largest class, no sum is formed by subtraction."""
     elsewhere = sum_without(lambda target: target, row.place, (targets,))
-    all_targets = elsewhere + entry_at(targets, row.place)
-    p, largest = _probabilities(logits, *divisor_of(row, logits.shape[-1])), is_index(logits, row.place)
-    return p * jnp.where(largest, elsewhere, all_targets - targets) - targets * jnp.where(
-        largest, row.complement, 1 - p
-    )
+    return _shared_out(targets, elsewhere, elsewhere + entry_at(targets, row.place), logits, row)
 
 
 @slope_of_expected.defjvp
 @_inlined
 def _(primals: Any, tangents: Any) -> Any:
-    # Linear in the targets.
     (targets, logits, row), (dt, dx, _) = primals, tangents
+    # Linear in the targets, and so written that JAX can see it.
+    elsewhere = jnp.sum(jnp.where(is_index(logits, row.place), 0, dt), axis=-1, keepdims=True)
+    change = _shared_out(dt, elsewhere, jnp.sum(dt, axis=-1, keepdims=True), logits, row)
     dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
-    change = slope_of_expected(dt, logits, row) + jnp.sum(targets, axis=-1, keepdims=True) * dp
-    return slope_of_expected(targets, logits, row), change
+    return slope_of_expected(targets, logits, row), change + jnp.sum(targets, axis=-1, keepdims=True) * dp
+
+
+def _shared_out(targets: Array, elsewhere: Array, everywhere: Array, logits: Array, row: Row) -> Array:
+    """Of each class its probability times all other targets, less its target times all other probabilities."""
+    p, largest = _probabilities(logits, *divisor_of(row, logits.shape[-1])), is_index(logits, row.place)
+    others = jnp.where(largest, row.complement, 1 - p)
+    return p * jnp.where(largest, elsewhere, everywhere - targets) - targets * others
 
 
 @jax.custom_jvp
@@ -400,13 +269,6 @@ def _(primals: Any, tangents: Any) -> Any:
     dx = _against_largest(logits, dx)
     dp = p * (dx - jnp.sum(p * dx, axis=-1, keepdims=True))
     return (p, others), (dp, -dp)
-
-
-def gap_to(largest: Array, logits: Array) -> Array:
-    """How far logits are below the largest of their row: 0 at it also where it is inf, and inf where all are -inf."""
-    impossible, is_largest = jnp.isneginf(logits), (logits == largest) & (largest > -jnp.inf)
-    gap = jnp.where(is_largest, 0, largest - jnp.where(is_largest | impossible, 0, logits))
-    return jnp.where(impossible & ~jnp.isnan(largest), jnp.inf, gap)
 
 
 def _against_largest(logits: Array, dx: Array) -> Array:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
-from jaxloss.numerics.logits import pick
+from jaxloss.numerics.logits import entry_of_label, wide
 from jaxloss.numerics.partition import is_index, may_be_split, split_as
 
 
@@ -88,10 +88,10 @@ def _(primals: Any, tangents: Any) -> Any:
     own, rival = _own_and_rival(scores, label)
     # A NaN is sought by none.
     sought = jnp.where(_undecided(own, rival), jnp.nan, rival)[..., None]
-    rivals = (scores == sought) & ~is_index(scores, _wide(label))
+    rivals = (scores == sought) & ~is_index(scores, wide(label))
     share = 1 / jnp.maximum(_by_blocks(jnp.sum, rivals.astype(jnp.int32)), 1).astype(scores.dtype)[..., None]
     scores, sought, share = apart(scores, sought, share)
-    slope = jnp.where(is_index(scores, _wide(label)), -1, jnp.where(scores == sought, share, 0))
+    slope = jnp.where(is_index(scores, wide(label)), -1, jnp.where(scores == sought, share, 0))
     return _shortfall(own, rival, margin), dmargin + jnp.sum(slope * dx, axis=-1)
 
 
@@ -106,13 +106,9 @@ def _undecided(own: Array, rival: Array) -> Array:
 
 def _own_and_rival(scores: Array, label: Array) -> tuple[Array, Array]:
     """The score of the label, NaN if it is no class, and the largest of all others, NaN if one of them is."""
-    if may_be_split(scores):
-        own = pick(scores, label)
-    else:
-        own = jnp.squeeze(jnp.take_along_axis(scores, _wide(label)[..., None], axis=-1, mode="fill"), -1)
-        own = jnp.where(label < 0, jnp.nan, own)
+    own = entry_of_label(scores, label)
     # By integers of the same order: the kernel of XLA on a CPU for the largest of numbers loses a NaN.
-    others = _bits(jnp.where(is_index(scores, _wide(label)), -jnp.inf, scores))
+    others = _bits(jnp.where(is_index(scores, wide(label)), -jnp.inf, scores))
     others = jnp.where(jnp.isnan(scores), jnp.iinfo(others.dtype).max, _ordered(others))
     largest = _ordered(_by_blocks(jnp.max, others))
     return own, jax.lax.bitcast_convert_type(largest, scores.dtype)
@@ -134,8 +130,3 @@ def _by_blocks(over: Callable[..., Array], row: Array) -> Array:
     width = classes if may_be_split(row) else width
     (of_blocks,) = jax.lax.optimization_barrier((over(row.reshape(*row.shape[:-1], -1, width), axis=-1),))
     return over(of_blocks, axis=-1)
-
-
-def _wide(label: Array) -> Array:
-    """A label of fewer than 32 bits may be too small to number the classes."""
-    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label

@@ -11,16 +11,9 @@ from jaxloss.numerics import partition
 from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan
 from jaxloss.numerics.exponentials import exp_remainder
 from jaxloss.numerics.labels import expected_complement
-from jaxloss.numerics.logits import (
-    Row,
-    bounded_surprisal,
-    divisor_of,
-    numbers_of,
-    row_of,
-    slope_of_expected,
-    softmax,
-)
+from jaxloss.numerics.logits import slope_of_expected, softmax
 from jaxloss.numerics.partition import entry_at, is_index, sum_without
+from jaxloss.numerics.softmax_row import Row, bounded_surprisal, divisor_of, numbers_of, row_of
 
 
 @jax.custom_jvp

@@ -74,8 +74,9 @@ def _(primals: Any, tangents: Any) -> Any:
     error, lost = apart(*errors)
     slope = robust_influence(error, lost, alpha, scale)
     slope_scale = jnp.where(jnp.isinf(error), 0, finite_slope(-error / scale * slope))
-    slope_alpha = finite_slope(_slope_in_alpha(error, alpha, scale))
-    return robust_cost(*primals), slope * de + slope_scale * dscale + slope_alpha * dalpha
+    value, largest = robust_cost(*primals), float(jnp.finfo(error.dtype).max)
+    slope_alpha = jnp.where(jnp.isinf(value), largest, finite_slope(_slope_in_alpha(error, alpha, scale)))
+    return value, slope * de + slope_scale * dscale + slope_alpha * dalpha
 
 
 @jax.custom_jvp
