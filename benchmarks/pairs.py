@@ -83,8 +83,16 @@ PAIRS: dict[str, Pair] = {
     "huber": Pair("errors", "optax.huber_loss(a, b)", "F.huber_loss(a, b)", "keras.losses.huber(b, a)"),
     "smooth_l1": Pair("errors", "", "F.smooth_l1_loss(a, b)"),
     "log_cosh": Pair("errors", "optax.log_cosh(a, b)", "", "keras.losses.log_cosh(b, a)"),
-    "squared_log_error": Pair("amounts", "", "", "keras.losses.mean_squared_logarithmic_error(b, a)"),
-    "absolute_percentage_error": Pair("amounts", "", "", "keras.losses.mean_absolute_percentage_error(b, a)"),
+    "squared_log_error": Pair(
+        "amounts",
+        keras="keras.losses.mean_squared_logarithmic_error(b, a)",
+        price="One logarithm, of a quotient whose rounding is made good, not the difference of two.",
+    ),
+    "absolute_percentage_error": Pair(
+        "amounts",
+        keras="keras.losses.mean_absolute_percentage_error(b, a)",
+        price="A target of 0 is taken as it is, not as 1e-7: the right infinity, and 0 over 0 is 0.",
+    ),
     "poisson_nll": Pair("counts", "", "F.poisson_nll_loss(a, b, full=True)"),
     "gaussian_nll": Pair("gaussian", "", "F.gaussian_nll_loss(a, b, c.exp())", ours="loss(a, b, c)"),
     "binary_cross_entropy": Pair(
@@ -105,10 +113,17 @@ PAIRS: dict[str, Pair] = {
         "logits, targets",
         "optax.sigmoid_focal_loss(a, b)",
         keras="keras.losses.binary_focal_crossentropy(b, a, from_logits=True)",
+        price="The two cases apart, each by its own small end, and their slope without the difference of the two.",
     ),
-    "hinge": Pair("scores, signs", "optax.hinge_loss(a, b)", "", "keras.losses.hinge(b, a)"),
+    "hinge": Pair(
+        "scores, signs",
+        "optax.hinge_loss(a, b)",
+        "",
+        "keras.losses.hinge(b, a)",
+        price="A target of 0 is NaN, not right.",
+    ),
     "squared_hinge": Pair("scores, signs", keras="keras.losses.squared_hinge(b, a)"),
-    "perceptron": Pair("scores, signs", "optax.perceptron_loss(a, b)"),
+    "perceptron": Pair("scores, signs", "optax.perceptron_loss(a, b)", price="As `hinge`."),
     "sparsemax": Pair("logits, targets", "optax.sparsemax_loss(a, b)", ours="loss(a, b.astype(int))"),
     "softmax_cross_entropy": Pair(
         "rows, targets",

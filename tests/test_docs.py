@@ -41,7 +41,7 @@ def speed() -> str:
         for line in (PROJECT / "benchmarks" / "losses.md").read_text().splitlines()
         if line.startswith(("| Loss", "| `"))
     )
-    measured = {row[0]: dict(zip(head, row, strict=True)) for row in rows if row != head}
+    measured = {row[0]: dict(zip(head, row, strict=True)) for row in rows if row != head and len(row) == len(head)}
     columns = {
         "ours / optax": "time / optax's",
         "ours / torch": "time / torch's",

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, finite_slope, log1p, multiply_no_nan, reused
@@ -121,7 +122,7 @@ def _(primals: Any, tangents: Any) -> Any:
     slope_k = _slope_of_count(count, q.rate, q.log_rate) + (0.5 - scaled_stirling_slope(total)) / total
     slope_k = jnp.where(jnp.isinf(slope_k) & jnp.isfinite(value), 0, finite_slope(slope_k))
     of_stirling = scaled_stirling_slope(total) / (1 + q.dispersion * count) - scaled_stirling_slope(q.shape)
-    few = count < q.shape / 16
+    few = _few_beside(q.shape, count)
     shape, added = jnp.where(few, q.shape, 1), jnp.where(few, count, 0)
     fall = jax.jvp(lambda r: _stirling_fall(r, added), (shape,), (jnp.ones_like(shape),))[1]
     of_stirling = jnp.where(few, -shape * fall, of_stirling)
@@ -130,16 +131,24 @@ def _(primals: Any, tangents: Any) -> Any:
     return value, dm * finite_slope(q.excess * fading) + dk * slope_k + da * finite_slope(slope_a)
 
 
+def _few_beside(shape: Array, count: Array) -> Array:
+    return (count < shape / 16) & (shape < math.sqrt(jnp.finfo(shape.dtype).max))
+
+
 def _stirling_fall(shape: Array, count: Array) -> Array:
     """How much the Stirling error falls from the shape to the shape and a count more.
 
-    Of a count that is small beside the shape it is the integral of the slope, by Gauss with two points.
+    Of a count that is small beside the shape it is the integral of the slope, by the quadrature of Gauss.
     """
-    few = count < shape / 16
+    few = _few_beside(shape, count)
     start, length = jnp.where(few, shape, 1), jnp.where(few, count, 0)
-    offset = math.sqrt(1 / 12)
-    slopes = stirling_slope(start + (0.5 - offset) * length) + stirling_slope(start + (0.5 + offset) * length)
-    return jnp.where(few, -0.5 * length * slopes, stirling_error(shape) - stirling_error(shape + count))
+    # A point adds 8 bits: the next term of its error is less by the square of count / shape.
+    points, weights = np.polynomial.legendre.leggauss(math.ceil(jnp.finfo(shape.dtype).nmant / 8))
+    slopes = (
+        w * stirling_slope(start + float(0.5 + 0.5 * x) * length)
+        for x, w in zip(points, map(float, weights), strict=True)
+    )
+    return jnp.where(few, -0.5 * length * sum(slopes), stirling_error(shape) - stirling_error(shape + count))
 
 
 class _Dispersed:
