@@ -141,7 +141,7 @@ class _Distances(NamedTuple):
     """Of a vector from two others; the last axis is kept."""
 
     unit: Array
-    """What brings the longer near 2^48 (in float32): its square does not overflow, nor one 1e-60 of it underflow."""
+    """What brings the longer near 2^48 (in float32): its square does not overflow, nor does 1e-60 of it underflow."""
     to_v: Array
     to_w: Array
     product: Array

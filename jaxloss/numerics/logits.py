@@ -11,12 +11,12 @@ from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import (
     finite_slope,
     multiply_no_nan,
-    ratio,
 )
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import (
     entry_at,
     is_index,
+    largest_and_index,
     largest_and_others,
     largest_origin_and_others,
     may_be_split,
@@ -277,9 +277,9 @@ def _against_largest(logits: Array, dx: Array) -> Array:
     At a confident row all that a slope takes in is then weighed by the small probabilities of the other classes, and
     nothing of the size of 1 is left to cancel.
     """
-    largest = jnp.max(logits, axis=-1, keepdims=True)
-    is_largest = ((logits == largest) & (largest > -jnp.inf)).astype(logits.dtype)
-    return dx - jnp.sum(dx * ratio(is_largest, jnp.sum(is_largest, axis=-1, keepdims=True)), axis=-1, keepdims=True)
+    _, place = largest_and_index(logits)
+    is_largest = is_index(logits, place) & (logits > -jnp.inf)
+    return jnp.where(is_largest, 0, dx - jnp.sum(jnp.where(is_largest, dx, 0), axis=-1, keepdims=True))
 
 
 @jax.custom_jvp
