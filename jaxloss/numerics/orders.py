@@ -32,7 +32,7 @@ def renyi(p: Array, q: Array, alpha: Array) -> Array:
     excess = alpha - 1
     scaled, reference, impossible = _powers(p, q, order)
     directly = ratio(safe_log(jnp.sum(p * scaled, axis=-1)), excess) + jnp.squeeze(reference, -1)
-    surplus = _surplus(p, q, order, jnp.where(reference == 0, scaled, jnp.nan))
+    surplus = _surplus(p, q, order, scaled, reference == 0)
     logarithm = excess * surplus
     far = jnp.abs(logarithm) > 0.5
     small = jnp.where(far, 0, logarithm)
@@ -80,8 +80,8 @@ def _powers(p: Array, q: Array, order: Array) -> tuple[Array, Array, Array]:
     return powers, safe_log(reference), impossible
 
 
-def _surplus(p: Array, q: Array, order: Array, powers: Array) -> Array:
-    """The sum of p (p / q)^e - 1 over e = order - 1; at e = 0 that of p log(p / q). The powers are NaN where unknown.
+def _surplus(p: Array, q: Array, order: Array, powers: Array, known: Array) -> Array:
+    """The sum of p (p / q)^e - 1 over e = order - 1; at e = 0 that of p log(p / q). The powers serve where known.
 
     Of a term with p near q, p - q is taken: what is left is of the size of its square, p l (f(e l) - f(-l)) with the
     log ratio l and f(x) = (exp(x) - 1) / x, whose divided difference is a series of positive weights. The differences
@@ -102,7 +102,7 @@ def _surplus(p: Array, q: Array, order: Array, powers: Array) -> Array:
         weight = weight / (order_of_term + 1)
         series = series + weight * symmetric
     square = p * (order * v * v) * series
-    grown = jnp.where(gone, -1, jnp.where((jnp.abs(power) < 1) | jnp.isnan(powers), expm1(power), powers - 1))
+    grown = jnp.where(gone, -1, jnp.where((jnp.abs(power) < 1) | ~known, expm1(power), powers - 1))
     far = jnp.where(excess == 0, log, ratio(grown, jnp.broadcast_to(excess, p.shape)))
     terms = jnp.where(near, square, p * far)
     differences = exact_sum(jnp.where(near, p - q, 0))
