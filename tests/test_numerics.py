@@ -105,7 +105,7 @@ def of_p(formula):
     return lambda x, *options: formula(mp.exp(x[1] - log_partition(x)), *options)
 
 
-# A complement that is passed beside its argument moves with it.
+# What takes a function, or an argument that has no slope, as one of numbers.
 COMPOSED = {
     "of_error": numerics.of_error(numerics.half_square),
     "logistic_surprisal": lambda x, y, weight: numerics.logistic_surprisal(x, y, weight, 0 * weight),
@@ -366,7 +366,14 @@ FORMULAS = {
             (mp.loggamma(k + 1) + mp.loggamma(mp.exp(-a)) - mp.loggamma(k + mp.exp(-a)))
             + (k * mp.log1p(mp.exp(-a - m)) + mp.exp(-a) * mp.log1p(mp.exp(a + m)))
         ),
-        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (5.0, 10.0, -20.0), (3.0, 9.0, 2.0), (-20.0, 3.0, 30.0)],
+        [
+            (0.5, 4.0, 0.7),
+            (-2.0, 0.25, -3.0),
+            (5.0, 10.0, -20.0),
+            (3.0, 9.0, 2.0),
+            (-20.0, 3.0, 30.0),
+            (-11.8, 1.3e-6, -1.0),
+        ],
     ),
     "ensemble_score": Formula(
         lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,

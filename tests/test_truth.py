@@ -366,6 +366,12 @@ def test_no_square_overflows_before_its_half():
     assert jaxloss.huber(2e19, 0.0, delta=1e20) == np.float32(2e38)
 
 
+@pytest.mark.parametrize("alpha", [1.3, 1.999, 4.0])
+def test_forward_mode_beside_a_slope_in_an_option_that_leaves_the_format(alpha):
+    loss = functools.partial(jaxloss.general_robust, alpha=alpha)
+    np.testing.assert_array_equal(jax.jacfwd(loss)(-1e30, 0.0), jax.grad(loss)(-1e30, 0.0))
+
+
 def test_every_loss_is_on_the_grid():
     assert {case.name for case in CASES if list(case.hard(2**-24))} == set(jaxloss.catalogue)
 

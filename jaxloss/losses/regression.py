@@ -25,7 +25,7 @@ def squared_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{squared_error(6.1, 6.3):.2f}")
     0.04
     """
-    return of_error(jnp.square)(prediction, target)
+    return jnp.square(prediction - target)
 
 
 @custom_loss
@@ -45,7 +45,7 @@ def absolute_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{absolute_error(6.1, 6.3):.1f}")
     0.2
     """
-    return of_error(absolute)(prediction, target)
+    return absolute(prediction - target)
 
 
 @custom_loss
