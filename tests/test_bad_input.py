@@ -819,6 +819,7 @@ def check_label_outside(name, labels, unreduced, masked):
 
 @outside
 @pytest.mark.parametrize("name", WITH_LABELS)
+@pytest.mark.sampled(2)
 def test_a_label_outside_is_nan_and_masked_it_does_no_harm(name, dtype, label):
     labels = np.array([1, label, K - 1], dtype)
     loss = catalogue[name]
@@ -835,6 +836,7 @@ def test_a_label_outside_is_nan_and_masked_it_does_no_harm(name, dtype, label):
 
 @pytest.mark.parametrize("label", [-1, K, 2**32 + 1, -(2**32) + 1])
 @pytest.mark.parametrize("name", WITH_LABELS)
+@pytest.mark.sampled(2)
 def test_a_label_outside_in_64_bits(name, label):
     with jax.enable_x64(True):
         check_label_outside(name, jnp.array([1, label, K - 1], jnp.int64), *labelled(name))

@@ -63,6 +63,7 @@ def slopes(loss, example, layout="dv", how="mean", **keywords):
 @pytest.mark.parametrize(
     ("walk", "options"), [*((walk, options) for walk in WALKS for options in ("none", "all")), *BETWEEN]
 )
+@pytest.mark.sampled(2)
 def test_value_and_every_gradient_are_those_of_the_logits(walk, options, rng):
     arrays, where = example(rng), rng.random(37) < 0.7
     for layout, given in {"dv": arrays, "vd": (*arrays[:4], None)}.items():
@@ -98,6 +99,7 @@ def test_float16_slopes_are_not_lost_before_a_loss_is_scaled(rng):
 
 
 @pytest.mark.parametrize(("n", "v"), [(1000, 1009), (13, 50257), (3, 128256), (1, 7), (257, 2049)])
+@pytest.mark.sampled(2)
 def test_ragged_sizes(n, v, rng):
     arrays = example(rng, n, 4, v)
     expected = slopes(dense, arrays)
@@ -122,6 +124,7 @@ REDUCTIONS = {
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.sampled(2)
 def test_every_reduction(name, rng):
     hidden, kernel, bias, labels, mask = example(rng, 21)
     hidden, labels = hidden.reshape(3, 7, -1), labels.reshape(3, 7)

@@ -38,7 +38,7 @@ def subject(case, options) -> Subject:
 swept = pytest.mark.parametrize(("case", "options"), list(_rows(every=1)))
 # What the laws about many items and about low precision try is the mechanism, which is the same for every loss; what
 # float32 tells against float64 is tried against 50 digits too.
-sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=6)))
+sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=9)))
 
 
 @swept
@@ -62,13 +62,13 @@ def test_jit(subject):
 
 
 @swept
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 def test_differentiation(subject):
     LAWS["differentiation"](subject)
 
 
 @swept
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_corners(subject):
     LAWS["corners"](subject)
 
