@@ -160,7 +160,7 @@ def findings(loss, arrays, **options):
 
 
 @pytest.mark.parametrize("law", PLANTED)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_a_planted_bug_is_found(law):
     loss, arrays, message = PLANTED[law]
     head, broken = findings(loss, arrays)

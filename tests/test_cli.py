@@ -144,6 +144,7 @@ def test_without_matplotlib_all_but_the_picture(tmp_path):
     assert "Traceback" not in errors
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", jaxloss.catalogue)
 def test_every_loss_has_a_picture(name):
     # The curves of it; a loss that cannot be drawn says in which file to say how.

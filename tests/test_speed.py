@@ -75,7 +75,7 @@ TEMPORARIES = {
     "triplet_from_distances": (1, 1),
     "generalized_kl_divergence": (1, 1),
     "kl_divergence": (0, 0),
-    "poly_cross_entropy": (0.2, 1.2),
+    "poly_cross_entropy": (0.5, 1.3),
     "total_variation_distance": (0, 0),
     # Sums over blocks of 16.
     "cosine_distance": (4 / 16, 3 / 16),
@@ -115,7 +115,7 @@ OPTIONS = [{}, {"z_loss": 1e-4}, {"label_smoothing": 0.1}, {"label_smoothing": 0
 @pytest.mark.parametrize("classes", [1024, 1000, 2187])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_row_is_read_and_nothing_of_its_length_written(options, classes, gradient):
-    assert temporaries_at_labels(jnp.float32, options, classes, gradient) < 0.25
+    assert temporaries_at_labels(jnp.float32, options, classes, gradient) < block_sums(2, options, classes)
 
 
 @counted
@@ -127,14 +127,19 @@ def test_with_targets_nothing_of_the_length_of_a_row_is_written(options, dtype, 
     cost = jax.value_and_grad(OF_TARGETS) if gradient else OF_TARGETS
     compiled = jax.jit(lambda *arrays: cost(*arrays, **options)).lower(logits, targets).compile()
     wider = 0 if dtype == jnp.float32 else 1
-    assert compiled.memory_analysis().temp_size_in_bytes / (4 * logits.size) < wider + 0.35
+    assert compiled.memory_analysis().temp_size_in_bytes / (4 * logits.size) < wider + block_sums(4 + gradient, options)
 
 
 @counted
 @pytest.mark.parametrize("gradient", [False, True], ids=["value", "gradient"])
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_of_logits_in_half_precision_one_wider_copy_is_made(options, gradient):
-    assert temporaries_at_labels(jnp.bfloat16, options, 1024, gradient) < 1.25
+    assert temporaries_at_labels(jnp.bfloat16, options, 1024, gradient) < 1 + block_sums(2, options)
+
+
+def block_sums(sums, options, classes=1024):
+    """Of blocks of 16 classes, two more for the mean that smoothing takes in; the rest of 64, and numbers of rows."""
+    return (sums + 2 * ("label_smoothing" in options)) * (1 / 16 + classes % 64 / classes) + 0.1
 
 
 def temporaries_at_labels(dtype, options, classes, gradient):

@@ -292,7 +292,7 @@ OPTIONS = [
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(7)
 def test_slope_in_an_option_is_true(name, option):
     case, options = ROW[name].case, ROW[name].rounded_options(np.float32)
     arrays, x = ROW[name].grid(np.float32), options.pop(option)

@@ -92,9 +92,13 @@ def squared_distance_difference(u: Array, v: Array, w: Array) -> Array:
     """
     unit = _unit_of_distances(u, v, w)
     u, v, w = apart(u, v, w)
-    to_v, to_w, between = (_finite(x) * unit for x in (u - v, u - w, w - v))
-    terms = between * (to_v + to_w)
-    product, size = (jnp.squeeze(x, -1) for x in row_sums(terms, jnp.abs(terms)))
+
+    def product_and_size(u: Array, v: Array, w: Array) -> tuple[Array, Array]:
+        to_v, to_w, between = (_finite(x) * unit for x in (u - v, u - w, w - v))
+        product = between * (to_v + to_w)
+        return product, jnp.abs(product)
+
+    product, size = (jnp.squeeze(x, -1) for x in row_sums(product_and_size, u, v, w))
     scale = jnp.squeeze(1 / unit, -1)
     value = product * scale * scale
     # What is infinite, and no more than the rounding of its terms, has no sign.
@@ -151,8 +155,12 @@ class _Distances(NamedTuple):
 def _distances(u: Array, v: Array, w: Array) -> _Distances:
     unit = _unit_of_distances(u, v, w)
     u, v, w = apart(u, v, w)
-    to_v, to_w, between = (u - v) * unit, (u - w) * unit, (w - v) * unit
-    square_v, square_w, product = row_sums(to_v * to_v, to_w * to_w, between * (to_v + to_w))
+
+    def products(u: Array, v: Array, w: Array) -> tuple[Array, ...]:
+        to_v, to_w, between = (u - v) * unit, (u - w) * unit, (w - v) * unit
+        return to_v * to_v, to_w * to_w, between * (to_v + to_w)
+
+    square_v, square_w, product = row_sums(products, u, v, w)
     return _Distances(unit, safe_sqrt(square_v), safe_sqrt(square_w), product)
 
 
@@ -237,9 +245,13 @@ def _angle(u: Array, v: Array) -> _Angle:
     # Of vectors that are nearly parallel, by nearly the true factor: what is wanting is small, and lost to no rounding.
     factor = ratio(_finite(largest_u) * unit_u, _finite(largest_v) * unit_v)
     u, v, unit_u, unit_v, factor = apart(u, v, unit_u, unit_v, factor)
-    a, b = _finite(u) * unit_u, _finite(v) * unit_v
-    beyond = (jnp.abs(b) * factor + jnp.abs(a)) * -residual(jnp.abs(a), factor, jnp.abs(b))
-    square, square_v, product, beyond = row_sums(a * a, b * b, a * b, beyond)
+
+    def products(u: Array, v: Array) -> tuple[Array, ...]:
+        a, b = _finite(u) * unit_u, _finite(v) * unit_v
+        beyond = (jnp.abs(b) * factor + jnp.abs(a)) * -residual(jnp.abs(a), factor, jnp.abs(b))
+        return a * a, b * b, a * b, beyond
+
+    square, square_v, product, beyond = row_sums(products, u, v)
     sign = jnp.where(factor == 0, 0, jnp.where(product < 0, -1, 1)).astype(u.dtype)
     longer = ratio(beyond, square)
     near = jnp.abs(longer) < 0.5
@@ -247,9 +259,12 @@ def _angle(u: Array, v: Array) -> _Angle:
     lost = sign * jnp.where(near, -factor * longer / (root * (1 + root)), 0)
     factor = sign * jnp.where(near, factor, ratio(safe_sqrt(square), safe_sqrt(square_v)))
     u, v, factor, lost = apart(u, v, factor, lost)
-    a, b = _finite(u) * unit_u, _finite(v) * unit_v
-    between = jnp.square(lost * b - residual(a, factor, b))
-    (squared,) = row_sums(between)
+
+    def squared_difference(u: Array, v: Array) -> tuple[Array]:
+        a, b = _finite(u) * unit_u, _finite(v) * unit_v
+        return (jnp.square(lost * b - residual(a, factor, b)),)
+
+    (squared,) = row_sums(squared_difference, u, v)
     narrow, wide = ratio(squared, 2 * square), 1 - ratio((factor + lost) * product, square)
     return _Angle(unit_u, unit_v, square, sign, factor, lost, jnp.where(narrow > 0.5, wide, narrow))
 

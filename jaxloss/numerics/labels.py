@@ -4,34 +4,21 @@ A `correction` is what rounding took from each logit. It is far below the last d
 exponential, and has no gradient: that of the logit is the whole one.
 """
 
-import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, power, ratio
+from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves
 from jaxloss.numerics.logits import entry_of_label, pick, relative, softmax, sum_of_others, surprisal, wide
-from jaxloss.numerics.partition import (
-    is_index,
-    largest_of,
-    origin_of,
-    split_as,
-    sum_without,
-    weight,
-    weight_of_largest,
-)
+from jaxloss.numerics.partition import Row, gap_to, is_index, row_of, split_as
 from jaxloss.numerics.probabilities import log_probability
-from jaxloss.numerics.softmax_row import gap_to
-
-# What is not inlined, XLA fuses with nothing around it.
-_inlined = functools.partial(jax.jit, inline=True)
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def label_surprisal(logits: Array, label: Array, correction: Array | None = None) -> Array:
     r"""The negative log-probability that the softmax of logits gives to a label.
 
@@ -47,11 +34,11 @@ def label_surprisal(logits: Array, label: Array, correction: Array | None = None
     if correction is not None:
         gap, error, _, others = relative(logits, correction)
         return pick(gap - error, label) + jnp.log1p(jnp.squeeze(others, -1))
-    return _cost(_label_and_others(logits, label))
+    return _cost(row_of(logits), entry_of_label(logits, label))
 
 
 @label_surprisal.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, correction), (dx, _, _) = primals, tangents
     label = wide(label)
@@ -62,55 +49,27 @@ def _(primals: Any, tangents: Any) -> Any:
         known = ((label >= 0) & (label < logits.shape[-1]))[..., None] | indicator
         slope = jnp.where(known, jnp.where(indicator, -others, p), jnp.nan)
         return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
-    row = _label_and_others(logits, label)
-    return _cost(row), jnp.sum(_slope(logits, label, row) * dx, axis=-1)
+    row, entry = row_of(logits), entry_of_label(logits, label)
+    return _cost(row, entry), jnp.sum(_slope(logits, label, row, entry) * dx, axis=-1)
 
 
-class _Row(NamedTuple):
-    """What a row of logits is to a label, the last axis kept. A label that is no class has the logit and weight NaN."""
-
-    largest: Array
-    """Of the logits."""
-    origin: Array
-    """Of the weights."""
-    entry: Array
-    """The logit of the label."""
-    own: Array
-    """The weight of the label."""
-    others: Array
-    """The sum of all other weights."""
-
-
-def _label_and_others(logits: Array, label: Array) -> _Row:
-    largest = largest_of(logits)
-    origin = origin_of(largest, logits.shape[-1])
-    index = jnp.where((label >= 0) & (label < logits.shape[-1]), label, 0)
-    entry = entry_of_label(logits, label)[..., None]
-    return _Row(largest, origin, entry, weight(entry, origin), sum_without(weight, index, (logits,), (origin,)))
-
-
-def _cost(row: _Row) -> Array:
-    at_largest = weight_of_largest(row.largest, row.origin)
-    # All weights but that of the largest, against that.
-    rest = row.others / at_largest + jnp.where(row.entry < row.largest, row.own / at_largest - 1, 0)
-    return jnp.squeeze(gap_to(row.largest, row.entry) + jnp.log1p(rest), -1)
+def _cost(row: Row, entry: Array) -> Array:
+    return gap_to(jnp.squeeze(row.largest, -1), entry) + jnp.squeeze(row.log_rest, -1)
 
 
 @jax.custom_jvp
-@_inlined
-def _slope(logits: Array, label: Array, row: _Row) -> Array:
-    """The probabilities, but at the label minus what the others have."""
-    total = row.own + row.others
-    # Where all logits are -inf, the others have all.
-    total, others = jnp.where(total == 0, 1, total), jnp.where(total == 0, 1, row.others)
-    p = weight(logits, row.origin) / total
-    return jnp.where(is_index(p, label), -others / total, p)
+@inlined
+def _slope(logits: Array, label: Array, row: Row, entry: Array) -> Array:
+    """The probabilities, but at the label minus what the others have; NaN if it is no class."""
+    own = row.probability(entry[..., None])
+    others = jnp.where(own > 0.5, row.complement, 1 - own)
+    return jnp.where(is_index(logits, label), -others, row.probability(logits) + 0 * own)
 
 
 @_slope.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (logits, _, _), (dx, _, _) = primals, tangents
+    (logits, *_), (dx, *_) = primals, tangents
     slope = _slope(*primals)
     dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
     return slope, jnp.where(jnp.isnan(slope), slope, dp)

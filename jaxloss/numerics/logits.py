@@ -8,27 +8,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics.elementary import (
-    finite_slope,
-    multiply_no_nan,
-)
+from jaxloss.numerics.elementary import at_least, finite_slope, inlined, multiply_no_nan
 from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.partition import (
-    entry_at,
-    is_index,
-    largest_and_index,
-    largest_and_others,
-    largest_origin_and_others,
-    may_be_split,
-    mean_gap_and_count,
-    sum_without,
-    weight,
-    weight_of_largest,
-)
-from jaxloss.numerics.softmax_row import Row, bounded_surprisal, divisor_of, numbers_of, row_of
-
-# What is not inlined, XLA fuses with nothing around it.
-_inlined = functools.partial(jax.jit, inline=True)
+from jaxloss.numerics.partition import Row, mean_gap_and_count, row_of
+from jaxloss.numerics.rows import may_be_split, row_sums
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))
@@ -80,7 +63,7 @@ def wide(label: Array) -> Array:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def logsumexp(logits: Array) -> Array:
     r"""The log-partition function over the last axis.
 
@@ -91,22 +74,23 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    largest, others = largest_and_others(logits)
-    return jnp.squeeze(largest + jnp.log1p(others), -1)
+    return _log_partition(row_of(logits))
 
 
 @logsumexp.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    largest, origin, others = largest_origin_and_others(logits)
-    at_largest = weight_of_largest(largest, origin)
-    value = jnp.squeeze(largest + jnp.log1p(others / at_largest), -1)
-    return value, jnp.sum(_probabilities(logits, origin, at_largest + others) * dx, axis=-1)
+    row = row_of(logits)
+    return _log_partition(row), jnp.sum(_probabilities(logits, row) * dx, axis=-1)
+
+
+def _log_partition(row: Row) -> Array:
+    return jnp.squeeze(jnp.where(row.at_largest == 0, row.others - jnp.inf, row.largest + row.log_rest), -1)
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def uniform_surprisal(logits: Array) -> Array:
     r"""The negative log-probability that a softmax gives to a class, in the mean over those that are possible.
 
@@ -117,42 +101,39 @@ def uniform_surprisal(logits: Array) -> Array:
     >>> print(f"{uniform_surprisal(jnp.array([20.0, 0.0, -jnp.inf])):.3f}")
     10.000
     """
-    largest, others = largest_and_others(logits)
-    return jnp.squeeze(mean_gap_and_count(logits, largest)[0] + jnp.log1p(others), -1)
+    row = row_of(logits)
+    return jnp.squeeze(mean_gap_and_count(logits, row.largest)[0] + row.log_rest, -1)
 
 
 @uniform_surprisal.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    largest, origin, others = largest_origin_and_others(logits)
-    at_largest = weight_of_largest(largest, origin)
-    mean, count = mean_gap_and_count(logits, largest)
-    value = jnp.squeeze(mean + jnp.log1p(others / at_largest), -1)
-    total, classes = at_largest + others, jnp.maximum(count, 1)
+    row = row_of(logits)
+    mean, count = mean_gap_and_count(logits, row.largest)
+    classes = jnp.maximum(count, 1)
     uniform = (logits > -jnp.inf).astype(logits.dtype) / classes
+    p = _probabilities(logits, row)
     # At the largest by the complements of both, which are 0 where it is the only one.
-    slope = jnp.where(
-        logits == largest, (classes - 1) / classes - others / total, _probabilities(logits, origin, total) - uniform
-    )
-    return value, jnp.sum(slope * dx, axis=-1)
+    slope = jnp.where(logits == row.largest, (classes - 1) / classes - row.others / row.total, p - uniform)
+    return jnp.squeeze(mean + row.log_rest, -1), jnp.sum(slope * dx, axis=-1)
 
 
 @jax.custom_jvp
-@_inlined
-def _probabilities(logits: Array, origin: Array, total: Array) -> Array:
-    return weight(logits, origin) / total
+@inlined
+def _probabilities(logits: Array, row: Row) -> Array:
+    return row.probability(logits)
 
 
 @_probabilities.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (logits, _, _), (dx, _, _) = primals, tangents
+    (logits, _), (dx, _) = primals, tangents
     return _probabilities(*primals), jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def surprisal(logits: Array) -> Array:
     r"""The negative log-probability of each class of a softmax.
 
@@ -179,7 +160,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def expected_surprisal(targets: Array, logits: Array) -> Array:
     r"""The cross entropy of targets with the softmax of logits, over the last axis.
 
@@ -193,58 +174,65 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
     >>> print(f"{label:.3e} {other:.3e}")
     -2.061e-09 2.061e-09
     """
-    return _expected(targets, logits, row_of(logits))
+    row = row_of(logits)
+    gap, everywhere = row_sums(lambda t, x: (gap_of_target(t, x, row), t), targets, logits)
+    return jnp.squeeze(expected(row, gap, everywhere), -1)
 
 
 def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
     row, change = row_of(logits), jnp.zeros((), logits.dtype)
+    gap, everywhere, elsewhere = row_sums(
+        lambda t, x: (gap_of_target(t, x, row), t, jnp.where(x == row.largest, 0, t)), targets, logits
+    )
     if not isinstance(dx, SymbolicZero):
-        change += jnp.sum(slope_of_expected(targets, logits, row) * dx, axis=-1)
+        change += jnp.sum(slope_of_expected(targets, logits, row, elsewhere, everywhere) * dx, axis=-1)
     if not isinstance(dt, SymbolicZero):
         cost = row.surprisal(logits)
         slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
         change += jnp.sum(slope * dt, axis=-1)
-    return _expected(targets, logits, row), change
+    return jnp.squeeze(expected(row, gap, everywhere), -1), change
 
 
 expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
 
 
-def _expected(targets: Array, logits: Array, row: Row) -> Array:
-    elsewhere = sum_without(_cost_of_class, row.place, (targets, logits), numbers_of(row))
-    own = jnp.where(jnp.isneginf(row.largest), jnp.inf, row.log_rest)
-    return jnp.squeeze(elsewhere + multiply_no_nan(entry_at(targets, row.place), own), -1)
+def gap_of_target(target: Array, logit: Array, row: Row) -> Array:
+    """The target of a class times the gap to the largest."""
+    gap = at_least(0, jnp.minimum(row.largest, jnp.finfo(logit.dtype).max) - logit)
+    return target * jnp.where(target == 0, 0, gap)
 
 
-def _cost_of_class(target: Array, logit: Array, *numbers: Array) -> Array:
-    return target * bounded_surprisal(target, logit, *numbers)
+def expected(row: Row, gap: Array, everywhere: Array) -> Array:
+    """The expected surprisal, by these sums, the last axis kept. Beside an inf every finite gap is inf."""
+    gap = jnp.where(jnp.isposinf(row.largest), multiply_no_nan(gap, jnp.inf), gap)
+    return gap + everywhere * row.log_rest
 
 
 @jax.custom_jvp
-@_inlined
-def slope_of_expected(targets: Array, logits: Array, row: Row) -> Array:
-    """Of the expected surprisal in the logits. Of the largest class, no sum is formed by subtraction."""
-    elsewhere = sum_without(lambda target: target, row.place, (targets,))
-    return _shared_out(targets, elsewhere, elsewhere + entry_at(targets, row.place), logits, row)
+@inlined
+def slope_of_expected(targets: Array, logits: Array, row: Row, elsewhere: Array, everywhere: Array) -> Array:
+    """Of each class its probability times all other targets, less its target times all other probabilities.
+
+    Of the most probable class, no sum is formed by subtraction.
+    """
+    return _shared_out(targets, logits, row, elsewhere, everywhere)
 
 
 @slope_of_expected.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (targets, logits, row), (dt, dx, _) = primals, tangents
-    # Linear in the targets, and so written that JAX can see it.
-    elsewhere = jnp.sum(jnp.where(is_index(logits, row.place), 0, dt), axis=-1, keepdims=True)
-    change = _shared_out(dt, elsewhere, jnp.sum(dt, axis=-1, keepdims=True), logits, row)
+    (_, logits, row, _, everywhere), (dt, dx, _, delsewhere, deverywhere) = primals, tangents
     dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
-    return slope_of_expected(targets, logits, row), change + jnp.sum(targets, axis=-1, keepdims=True) * dp
+    change = _shared_out(dt, logits, row, delsewhere, deverywhere) + everywhere * dp
+    return slope_of_expected(*primals), change
 
 
-def _shared_out(targets: Array, elsewhere: Array, everywhere: Array, logits: Array, row: Row) -> Array:
-    """Of each class its probability times all other targets, less its target times all other probabilities."""
-    p, largest = _probabilities(logits, *divisor_of(row, logits.shape[-1])), is_index(logits, row.place)
-    others = jnp.where(largest, row.complement, 1 - p)
-    return p * jnp.where(largest, elsewhere, everywhere - targets) - targets * others
+def _shared_out(targets: Array, logits: Array, row: Row, elsewhere: Array, everywhere: Array) -> Array:
+    """Linear in the targets, and so written that JAX can see it."""
+    p = _probabilities(logits, row)
+    others = jnp.where(p > 0.5, row.complement, 1 - p)
+    return p * jnp.where(p > 0.5, elsewhere, everywhere - targets) - targets * others
 
 
 @jax.custom_jvp
@@ -253,8 +241,8 @@ def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
     if correction is None:
         row = row_of(logits)
-        p = _probabilities(logits, *divisor_of(row, logits.shape[-1]))
-        return p, jnp.where(is_index(p, row.place), row.complement, 1 - p)
+        p = _probabilities(logits, row)
+        return p, jnp.where(p > 0.5, row.complement, 1 - p)
     gap, _, weight, others = relative(logits, correction)
     total = 1 + others
     complement = jnp.where(gap == 0, others, total - weight)
@@ -277,9 +265,10 @@ def _against_largest(logits: Array, dx: Array) -> Array:
     At a confident row all that a slope takes in is then weighed by the small probabilities of the other classes, and
     nothing of the size of 1 is left to cancel.
     """
-    _, place = largest_and_index(logits)
-    is_largest = is_index(logits, place) & (logits > -jnp.inf)
-    return jnp.where(is_largest, 0, dx - jnp.sum(jnp.where(is_largest, dx, 0), axis=-1, keepdims=True))
+    is_largest = (logits == jnp.max(logits, axis=-1, keepdims=True)) & (logits > -jnp.inf)
+    count = jnp.sum(is_largest, axis=-1, keepdims=True)
+    of_largest = jnp.sum(jnp.where(is_largest, dx, 0), axis=-1, keepdims=True)
+    return jnp.where(is_largest & (count == 1), 0, dx - of_largest / jnp.maximum(count, 1).astype(dx.dtype))
 
 
 @jax.custom_jvp

@@ -10,7 +10,8 @@ from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
 from jaxloss.numerics.logits import entry_of_label, wide
-from jaxloss.numerics.partition import is_index, may_be_split, split_as
+from jaxloss.numerics.partition import is_index, split_as
+from jaxloss.numerics.rows import may_be_split
 
 
 @jax.custom_jvp

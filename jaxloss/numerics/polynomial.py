@@ -8,12 +8,12 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array
 from jaxloss.numerics import partition
-from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan
+from jaxloss.numerics.elementary import finite_slope, inlined
 from jaxloss.numerics.exponentials import exp_remainder
 from jaxloss.numerics.labels import expected_complement
-from jaxloss.numerics.logits import slope_of_expected, softmax
-from jaxloss.numerics.partition import entry_at, is_index, sum_without
-from jaxloss.numerics.softmax_row import Row, bounded_surprisal, divisor_of, numbers_of, row_of
+from jaxloss.numerics.logits import expected, gap_of_target, slope_of_expected, softmax
+from jaxloss.numerics.partition import Row, row_of
+from jaxloss.numerics.rows import row_sums
 
 
 @jax.custom_jvp
@@ -41,10 +41,11 @@ def _change(primals: Any, tangents: Any) -> Any:
     if not isinstance(dx, SymbolicZero):
         p, others = softmax(logits, None)
         gain = targets * jnp.where(w < -0.5, (1 + w) - w * others, 1 + w * p)
-        change += jnp.sum(slope_of_expected(gain, logits, row) * dx, axis=-1)
+        everywhere, elsewhere = row_sums(lambda t, x: (t, jnp.where(x == row.largest, 0, t)), gain, logits)
+        change += jnp.sum(slope_of_expected(gain, logits, row, elsewhere, everywhere) * dx, axis=-1)
     if not isinstance(dt, SymbolicZero):
-        elsewhere = row.surprisal(logits) + w * softmax(logits, None)[1]
-        cost = jnp.where(is_index(logits, row.place), _at_largest(w, row), elsewhere)
+        cost = row.surprisal(logits) + w * softmax(logits, None)[1]
+        cost = jnp.where(logits == row.largest, _at_largest(w, row), cost)
         slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
         change += jnp.sum(slope * dt, axis=-1)
     if not isinstance(dweight, SymbolicZero):
@@ -56,20 +57,22 @@ polynomial_surprisal.defjvp(_change, symbolic_zeros=True)
 
 
 def _value(targets: Array, logits: Array, weight: Array, row: Row) -> Array:
-    numbers = (*numbers_of(row), *divisor_of(row, logits.shape[-1]), weight)
-    elsewhere = sum_without(_term, row.place, (targets, logits), numbers)
-    own = multiply_no_nan(entry_at(targets, row.place), _at_largest(weight, row))
-    return jnp.squeeze(elsewhere + own, -1)
+    """Of the largest apart from all others, of which none has a probability above 1 / 2."""
 
+    def at_largest(target: Array, logit: Array) -> tuple[Array, Array]:
+        return gap_of_target(target, logit, row), jnp.where(logit == row.largest, target, 0)
 
-def _term(target: Array, logit: Array, *numbers: Array) -> Array:
-    of_surprisal, (origin, total, weight) = numbers[:4], numbers[4:]
-    p = partition.weight(logit, origin) / total
-    return target * (bounded_surprisal(target, logit, *of_surprisal) + weight * (of_surprisal[-1] - p))
+    def of_others(target: Array, logit: Array) -> tuple[Array, Array]:
+        others = jnp.where(logit == row.largest, 0, target)
+        return others, others * partition.weight(logit, row.origin)
+
+    gap, certain = row_sums(at_largest, targets, logits)
+    elsewhere, shared = row_sums(of_others, targets, logits, width=8)
+    cost_of_others = expected(row, gap, elsewhere) + weight * (elsewhere - shared / row.total)
+    return jnp.squeeze(cost_of_others + certain * _at_largest(weight, row), -1)
 
 
 def _at_largest(weight: Array, row: Row) -> Array:
     """Of the most probable class, -log p + w (1 - p), and with s = -log p also (1 + w) s - w (exp(-s) - 1 + s)."""
     s = row.log_rest
-    cost = jnp.where(weight < 0, (1 + weight) * s - weight * exp_remainder(-s), s + weight * row.complement)
-    return jnp.where(jnp.isneginf(row.largest), jnp.inf, cost)
+    return jnp.where(weight < 0, (1 + weight) * s - weight * exp_remainder(-s), s + weight * row.complement)

@@ -4,28 +4,46 @@ A sum over a row that XLA on a CPU is given alone, it hands to a kernel that tak
 several arrays takes long. Of several at once it makes one loop, which takes in all that they are made of.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.partition import may_be_split
+from jaxloss.numerics.elementary import apart, reused
+
+
+def row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array, width: int = 16) -> tuple[Array, ...]:
+    """Of each of the terms, formed of the entries of rows, the sum over the last axis, which is kept.
+
+    First of blocks of a width. XLA on a CPU forms 4 or 8 of them side by side, exponentials too, but 12 singly; and if
+    the terms are long, only where the blocks are narrow.
+    """
+    length = rows[0].shape[-1]
+    at_a_time = (4 if length >= 256 else 8) * width
+    whole = 0 if may_be_split(rows[0]) else length - length % at_a_time
+    if not whole:
+        return tuple(_sum(x) for x in terms(*rows))
+    parts = terms(*(row[..., :whole] for row in rows))
+    sums = _sums_of_blocks(*(x.reshape(*x.shape[:-1], -1, width) for x in parts))
+    if whole == length:
+        return sums
+    return tuple(x + _sum(y) for x, y in zip(sums, terms(*(row[..., whole:] for row in rows)), strict=True))
 
 
 @jax.custom_jvp
-def row_sums(*terms: Array) -> tuple[Array, ...]:
-    """Of each the sum over the last axis, which is kept."""
+def _sums_of_blocks(*terms: Array) -> tuple[Array, ...]:
     # One twice, so that it is not alone.
-    blocks = [_blocks(term) for term in (*terms, terms[0])[: max(len(terms), 2)]]
+    blocks = [*terms, terms[0]][: max(len(terms), 2)]
     zeros = [jnp.zeros((), block.dtype) for block in blocks]
-    sums = jax.lax.optimization_barrier(jax.lax.reduce(blocks, zeros, _add, (blocks[0].ndim - 1,)))
-    return tuple(jnp.sum(x, axis=-1, keepdims=True) for x in sums[: len(terms)])
+    sums = apart(*jax.lax.reduce(blocks, zeros, _add, (blocks[0].ndim - 1,)))
+    return tuple(reused(_sum(x)) for x in sums[: len(terms)])
 
 
-@row_sums.defjvp
+@_sums_of_blocks.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    return row_sums(*primals), tuple(jnp.sum(x, axis=-1, keepdims=True) for x in tangents)
+    return _sums_of_blocks(*primals), tuple(jnp.sum(x, axis=(-2, -1))[..., None] for x in tangents)
 
 
 def row_largest(*sizes: Array) -> tuple[Array, ...]:
@@ -36,17 +54,18 @@ def row_largest(*sizes: Array) -> tuple[Array, ...]:
     return tuple(x[..., None] for x in largest)
 
 
+def may_be_split(values: Array) -> bool:
+    """Whether the last axis may be split over devices, where an entry cannot be read from its place."""
+    return not jax.typeof(values).sharding.mesh.empty
+
+
+def _sum(x: Array) -> Array:
+    return jnp.sum(x, axis=-1, keepdims=True)
+
+
 def _add(xs: Any, ys: Any) -> Any:
     return [x + y for x, y in zip(xs, ys, strict=True)]
 
 
 def _largest(xs: Any, ys: Any) -> Any:
     return [jnp.maximum(x, y) for x, y in zip(xs, ys, strict=True)]
-
-
-def _blocks(row: Array) -> Array:
-    """Of 16 or a little less, whose sums wait for each other no longer, and are rounded less often, than a row's."""
-    length = row.shape[-1]
-    width = next((width for width in range(16, 7, -1) if length % width == 0), length)
-    width = length if may_be_split(row) else width
-    return row.reshape(*row.shape[:-1], length // max(width, 1), width)

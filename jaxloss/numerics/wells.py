@@ -5,23 +5,19 @@ is written in quotients that are bounded where that matters. As in `errors`, a v
 the slopes nothing but the error.
 """
 
-import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, at_most
+from jaxloss.numerics.elementary import apart, at_most, inlined
 from jaxloss.numerics.exact import halves, residual, two_sum
 from jaxloss.numerics.robust import expm1_ratio
 
-_inlined = functools.partial(jax.jit, inline=True)
-"""Compiled when called alone, and inside another program a part of it, which fuses with what is around."""
-
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def hyperbolic_well(error: Array, scale: Array) -> Array:
     r"""Half the square of x = e / c near 0, which bends into a line of slope 1 / c away from it.
 
@@ -38,14 +34,14 @@ def hyperbolic_well(error: Array, scale: Array) -> Array:
 
 
 @hyperbolic_well.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     slope, slope_scale = _hyperbolic_slopes(*primals)
     return hyperbolic_well(*primals), slope * tangents[0] + slope_scale * tangents[1]
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def _hyperbolic_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
     scale, one = _apart(scale, error)
     inner, outer = _bounded(error, scale, one)
@@ -56,7 +52,7 @@ def _hyperbolic_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
 
 
 @_hyperbolic_slopes.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     x = _moderate(*primals)
     root = jnp.sqrt(1 + x * x)
@@ -64,7 +60,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def logarithmic_well(error: Array, scale: Array) -> Array:
     r"""Half the square of x = e / c near 0, and twice the logarithm of its size away from it.
 
@@ -87,14 +83,14 @@ def logarithmic_well(error: Array, scale: Array) -> Array:
 
 
 @logarithmic_well.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     slope, slope_scale = _logarithmic_slopes(*primals)
     return logarithmic_well(*primals), slope * tangents[0] + slope_scale * tangents[1]
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def _logarithmic_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
     scale, one = _apart(scale, error)
     inner, outer = _bounded(error, scale, one)
@@ -103,7 +99,7 @@ def _logarithmic_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
 
 
 @_logarithmic_slopes.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     x = _moderate(*primals)
     square = 1 + 0.5 * x * x
@@ -111,7 +107,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def rational_well(error: Array, scale: Array) -> Array:
     r"""Half the square of x = e / c near 0, which tends to 2 away from it.
 
@@ -128,14 +124,14 @@ def rational_well(error: Array, scale: Array) -> Array:
 
 
 @rational_well.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     slope, slope_scale = _rational_slopes(*primals)
     return rational_well(*primals), slope * tangents[0] + slope_scale * tangents[1]
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def _rational_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
     scale, one = _apart(scale, error)
     inner, outer = _bounded(error, scale, one)
@@ -146,7 +142,7 @@ def _rational_slopes(error: Array, scale: Array) -> tuple[Array, Array]:
 
 
 @_rational_slopes.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     x = _moderate(*primals)
     whole = x * x + 4
@@ -155,7 +151,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def gaussian_well(error: Array, lost: Array, scale: Array) -> Array:
     r"""Half the square of x = e / c near 0, which tends to 1 away from it as fast as a Gaussian falls.
 
@@ -176,7 +172,7 @@ def gaussian_well(error: Array, lost: Array, scale: Array) -> Array:
 
 
 @gaussian_well.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     slope, slope_scale = _gaussian_slopes(*primals)
     return gaussian_well(*primals), slope * tangents[0] + slope_scale * tangents[2]
@@ -187,7 +183,7 @@ _NOTHING_LEFT = 2.0**10
 
 
 @jax.custom_jvp
-@_inlined
+@inlined
 def _gaussian_slopes(error: Array, lost: Array, scale: Array) -> tuple[Array, Array]:
     scale, one = _apart(scale, error)
     x, root = _root_of_gaussian(error, lost, scale, one)
@@ -196,7 +192,7 @@ def _gaussian_slopes(error: Array, lost: Array, scale: Array) -> tuple[Array, Ar
 
 
 @_gaussian_slopes.defjvp
-@_inlined
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     error, _, scale = primals
     x = _moderate(error, scale)
