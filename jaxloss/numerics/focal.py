@@ -21,6 +21,8 @@ from jaxloss.numerics.elementary import (
 from jaxloss.numerics.exact import halves, split, two_sum
 from jaxloss.numerics.exponentials import log1p_of_tail
 
+_LOG_2 = 0.6931471805599453
+
 
 @jax.custom_jvp
 @jax.jit
@@ -117,7 +119,12 @@ def _(primals: Any, tangents: Any) -> Any:
     surprise, relief, large = below + shared, above + shared, 2.0**99 * one
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
-    change = (negative * steep_negative - positive * steep_positive) / (one + tail) * dlogit
+    slope = (negative * steep_negative - positive * steep_positive) / (one + tail)
+    # At 0 the two are equally steep: beside it their difference, to first order.
+    flat = jnp.abs(logit) * (one + gamma) < float(jnp.finfo(logit.dtype).eps) ** 0.5 * one
+    curvature = jnp.exp2(-gamma) * (gamma * (0.5 * _LOG_2 * (gamma - 1) + 1) + 0.5)
+    beside = negative * curvature * jnp.where(flat, logit, zero)
+    change = jnp.where(flat, (negative - positive) * steep_positive / (one + tail) + beside, slope) * dlogit
     slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
