@@ -373,6 +373,18 @@ def test_forward_mode_beside_a_slope_in_an_option_that_leaves_the_format(alpha):
     np.testing.assert_array_equal(jax.jacfwd(loss)(-1e30, 0.0), jax.grad(loss)(-1e30, 0.0))
 
 
+@pytest.mark.parametrize("error", [-5e21, 2e19, 1e18, 0.3])
+@pytest.mark.parametrize("alpha", [-1.3, 0.0, 1.3])
+def test_slope_in_the_scale_where_that_in_the_error_underflows(alpha, error):
+    error, alpha = np.float32(error), np.float32(alpha)
+    slope = jax.grad(lambda scale: jaxloss.general_robust(error, 0.0, alpha=alpha, scale=scale))
+    cost = functools.partial(ROW["general_robust"].case.oracle, error.item(), 0.0, alpha.item())
+    with mp.workdps(DIGITS):
+        true, curvature = float(mp.diff(cost, 1)), float(mp.diff(cost, 1, 2))
+    np.testing.assert_allclose(slope(np.float32(1)), true, rtol=5e-7)
+    np.testing.assert_allclose(jax.grad(slope)(np.float32(1)), curvature, rtol=2e-6)
+
+
 def test_every_loss_is_on_the_grid():
     assert {case.name for case in CASES if list(case.hard(2**-24))} == set(jaxloss.catalogue)
 

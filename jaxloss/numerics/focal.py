@@ -21,6 +21,8 @@ from jaxloss.numerics.elementary import (
 from jaxloss.numerics.exact import halves, split, two_sum
 from jaxloss.numerics.exponentials import log1p_of_tail
 
+_LOG_2 = 0.6931471805599453
+
 
 @jax.custom_jvp
 @jax.jit
@@ -117,7 +119,12 @@ def _(primals: Any, tangents: Any) -> Any:
     surprise, relief, large = below + shared, above + shared, 2.0**99 * one
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
-    change = (negative * steep_negative - positive * steep_positive) / (one + tail) * dlogit
+    slope = (negative * steep_negative - positive * steep_positive) / (one + tail)
+    # At 0 the two are equally steep: beside it their difference, to first order.
+    flat = jnp.abs(logit) * (one + gamma) < float(jnp.finfo(logit.dtype).eps) ** 0.5 * one
+    curvature = jnp.exp2(-gamma) * (gamma * (0.5 * _LOG_2 * (gamma - 1) + 1) + 0.5)
+    beside = negative * curvature * jnp.where(flat, logit, zero)
+    change = jnp.where(flat, (negative - positive) * steep_positive / (one + tail) + beside, slope) * dlogit
     slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
@@ -168,8 +175,8 @@ def shifted_surprisal(logit: Array, gamma: Array, shift: Array) -> Array:
     >>> print(f"{shifted_surprisal(jnp.array(2.0), jnp.array(4.0), jnp.array(0.05)):.4f}")
     0.8464
     """
-    active, fraction, _, cost = _shifted(logit, shift)
-    weight = reused(_modulation(-logit, gamma) * power(fraction, gamma))
+    active, _, powered, _, cost = _shifted(logit, shift, gamma)
+    weight = reused(_modulation(-logit, gamma) * powered)
     return jnp.where(active, weight * cost, 0)
 
 
@@ -179,8 +186,8 @@ def _(primals: Any, tangents: Any) -> Any:
     (logit, gamma, shift), (dx, dgamma, dshift) = primals, tangents
     (logit,) = apart(logit)
     value = shifted_surprisal(*primals)
-    active, fraction, shifted, cost = _shifted(logit, shift)
-    weight = reused(_modulation(-logit, gamma) * power(fraction, gamma))
+    active, taken, powered, shifted, cost = _shifted(logit, shift, gamma)
+    weight = reused(_modulation(-logit, gamma) * powered)
     # -log(1 - p_m) / p_m tends to 1 at 0.
     steep = gamma * jnp.where(shifted == 0, 1, ratio(cost, shifted))
 
@@ -192,23 +199,30 @@ def _(primals: Any, tangents: Any) -> Any:
 
     slope_x = weight * (sigmoid(logit) * (multiply_no_nan(sigmoid(-logit), steep) + kept))
     slope_shift = finite_slope(-weight * (steep + jnp.where(left == 0, jnp.inf, reciprocal)))
-    log_shifted = log1p(-(1 - jnp.where(active, fraction, 1))) - softplus(-jnp.where(active, logit, 0))
+    log_shifted = log1p(-taken) - softplus(-jnp.where(active, logit, 0))
     slope_gamma = multiply_no_nan(finite_slope(value), log_shifted)
     slopes = (jnp.where(active, slope, 0) for slope in (slope_x, slope_gamma, slope_shift))
     return value, sum(slope * d for slope, d in zip(slopes, (dx, dgamma, dshift), strict=True))
 
 
-def _shifted(logit: Array, shift: Array) -> tuple[Array, Array, Array, Array]:
-    """Whether the sigmoid is above the shift m, how much of it is left, p_m, and -log(1 - p_m)."""
+def _shifted(logit: Array, shift: Array, gamma: Array) -> tuple[Array, Array, Array, Array, Array]:
+    """Whether the sigmoid is above the shift m, what share it takes, the power of the rest, p_m, and -log(1 - p_m)."""
     unshifted = shift == 0
     below = shift + shift * jnp.exp(-jnp.where(unshifted, 0, jax.lax.stop_gradient(logit)))
     active = ~(below >= 1)
     x = jnp.where(active, logit, 0)
-    fraction = jnp.where(active & ~unshifted, 1 - (shift + shift * jnp.exp(-jnp.where(unshifted, 0, x))), 1)
-    shifted = reused(sigmoid(x)) * fraction
-    small = shifted < 0.5
-    near = -log1p(-jnp.where(small, shifted, 0))
-    # Half the way up and beyond, 1 - p_m is (m + t + m t) / (1 + t) with t = exp(-x).
-    tail = reused(jnp.exp(-jnp.where(small, 0, x)))
-    far = log1p(tail) + jnp.where(unshifted, x, -jnp.log(jnp.where(unshifted, 1, shift + tail + shift * tail)))
-    return active, fraction, shifted, jnp.where(small, near, far)
+    shifts = active & ~unshifted
+    taken = jnp.where(shifts, shift + shift * jnp.exp(-jnp.where(unshifted, 0, x)), 0)
+    fraction, lost = two_sum(jnp.ones_like(x), -taken)
+    # A power multiplies what the difference lost in rounding.
+    powered = power(fraction, gamma) * (1 + gamma * (lost / fraction))
+    # With t = exp(-|x|), p_m / (1 - p_m) is (1 - m - m t) / (t + m + m t), or (t - m - m t) / (1 + m + m t) below 0.
+    rises = x >= 0
+    tail = reused(jnp.exp(-jnp.where(rises, x, -x)))
+    right, wrong = jnp.where(rises, 1, tail), jnp.where(rises, tail, 1)
+    kept, left = fraction * right, jnp.where(unshifted, 1, wrong + (shift + shift * tail))
+    odds = reused((kept + lost * right) / left)
+    whole = reused(1 + odds)
+    logarithm = reused(jnp.log(whole)) + reused((odds - (whole - 1)) / whole)
+    cost = jnp.where(unshifted, softplus(x), logarithm)
+    return active, taken, powered, reused(kept / (1 + tail)), cost

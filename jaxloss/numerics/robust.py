@@ -73,7 +73,7 @@ def _(primals: Any, tangents: Any) -> Any:
     (*errors, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
     error, lost = apart(*errors)
     slope = robust_influence(error, lost, alpha, scale)
-    slope_scale = jnp.where(jnp.isinf(error), 0, finite_slope(-error / scale * slope))
+    slope_scale = _slope_in_scale(error, lost, alpha, scale)
     value, largest = robust_cost(*primals), float(jnp.finfo(error.dtype).max)
     slope_alpha = jnp.where(jnp.isinf(value), largest, finite_slope(_slope_in_alpha(error, alpha, scale)))
     return value, slope * de + slope_scale * dscale + slope_alpha * dalpha
@@ -91,12 +91,8 @@ def robust_influence(error: Array, lost: Array, alpha: Array, scale: Array) -> A
     >>> print(robust_influence(jnp.array(1e30), jnp.array(0.0), jnp.array(0.0), jnp.array(1.0)))
     2e-30
     """
-    x, z, z_low, w, base, base_low, b, far = _base(error, lost, alpha, scale)
-    root = _power(x, z, z_low, w, base, base_low, alpha, far, 2)  # the power itself may underflow
-    share = jnp.where(
-        far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - reused(base_low / base))
-    )
-    return finite_slope(jnp.where(alpha > 1, x, share) / scale * root * root)
+    _, share, root = _influence(error, lost, alpha, scale)
+    return finite_slope(share / scale * root * root)
 
 
 @robust_influence.defjvp
@@ -104,14 +100,46 @@ def robust_influence(error: Array, lost: Array, alpha: Array, scale: Array) -> A
 def _(primals: Any, tangents: Any) -> Any:
     (error, lost, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
     influence = robust_influence(error, lost, alpha, scale)
-    z, w, log_base, _ = _plain(error, alpha, scale)
+    w, log_base, bend = _bend(error, alpha, scale)
     zero = error == 0
     weight = jnp.where(zero, 1 / (scale * scale), influence / jnp.where(zero, 1, error))
-    finite = jnp.where(jnp.isinf(alpha), 0, alpha)
-    curvature = weight * jnp.where(jnp.isinf(alpha), 1 - z, (1 + (finite - 1) * w) / (1 + w))
     slope_alpha = 0.5 * influence * (log_base - w / (1 + w))
-    slope_scale = -(influence + error * curvature) / scale
-    return influence, curvature * de + slope_alpha * dalpha + slope_scale * dscale
+    slope_scale = -influence * (1 + bend) / scale
+    return influence, weight * bend * de + slope_alpha * dalpha + slope_scale * dscale
+
+
+@jax.custom_jvp
+def _slope_in_scale(error: Array, lost: Array, alpha: Array, scale: Array) -> Array:
+    """The gradient of `robust_cost` in the scale, -e / c times that in the error, which may underflow before it."""
+    x, share, root = _influence(error, lost, alpha, scale)
+    product = jnp.where(alpha > 1, (x * root) * (share * root), x * share * root * root)
+    return jnp.where(jnp.isinf(error), 0, finite_slope(-product / scale))
+
+
+@_slope_in_scale.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (error, _, alpha, scale), (de, _, dalpha, dscale) = primals, tangents
+    slope, influence = _slope_in_scale(*primals), robust_influence(*primals)
+    w, log_base, bend = _bend(error, alpha, scale)
+    slope_alpha = 0.5 * slope * (log_base - w / (1 + w))
+    return slope, slope_alpha * dalpha - ((1 + bend) * influence * de + (2 + bend) * slope * dscale) / scale
+
+
+def _bend(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """The quotient w = z / b, log(1 + w), and how many times the gradient over the error the second derivative is."""
+    z, w, log_base, _ = _plain(error, alpha, scale)
+    finite = jnp.where(jnp.isinf(alpha), 0, alpha)
+    return w, log_base, jnp.where(jnp.isinf(alpha), 1 - z, (1 + (finite - 1) * w) / (1 + w))
+
+
+def _influence(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array, Array, Array]:
+    """The error over the scale, and the gradient as a share of it and the root of the power, which may underflow."""
+    x, z, z_low, w, base, base_low, b, far = _base(error, lost, alpha, scale)
+    root = _power(x, z, z_low, w, base, base_low, alpha, far, 2)
+    share = jnp.where(
+        far, jnp.where(jnp.isinf(b), 0, b) / jnp.where(far, x, 1), x / base * (1 - reused(base_low / base))
+    )
+    return x, jnp.where(alpha > 1, x, share), root
 
 
 def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array, ...]:
@@ -121,7 +149,8 @@ def _base(error: Array, lost: Array, alpha: Array, scale: Array) -> tuple[Array,
     x = jnp.clip(error / scale, -info.max, info.max)
     far = jnp.abs(x) > 2.0 ** int(0.39 * info.maxexp)
     # Quotients in their high digits and an exact rest: a compiler may make products of them, and fuse those into sums.
-    high = jnp.where(far, 0, _high_digits(x))
+    # What is small has no digits to lose beside 1, and those of its square may underflow.
+    high = jnp.where(far, 0, jnp.where(jnp.abs(x) < 2.0**-30, x, _high_digits(x)))
     rest = reused(jnp.where(far, 0, residual(jnp.where(far, 0, error), high, scale) + lost) / scale)
     z, z_low = two_sum(high * high, rest * (2 * high + rest))
 
@@ -212,7 +241,7 @@ def _plain(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array, Arra
 def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
     """L^2 / 2 P |X(-q) - X(-L)| with L = log(1 + z / b), q = alpha L / 2, P = exp(q), X(t) = (exp(t) - 1 - t) / t^2."""
     _, _, log_base, power = _plain(error, alpha, scale)
-    log_base = jnp.minimum(log_base, jnp.finfo(error.dtype).max)
+    log_base, power = (jnp.minimum(x, jnp.finfo(error.dtype).max) for x in (log_base, power))
     finite = jnp.where(jnp.isinf(alpha), 0, alpha)
     q = 0.5 * finite * log_base
     terms = jnp.finfo(error.dtype).nmant // 3 + 5

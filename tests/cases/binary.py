@@ -77,7 +77,13 @@ def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
             steep = gamma * sigmoid * value + exp(-gamma * softplus(z)) * (1 - sigmoid)
             slopes.append(share * of_target * steep)
             values.append(share * value)
-    return 0, (max(slopes), 0 if alpha is None else max(values))
+    # Beside a logit of 0 the two are equally steep, and their difference has a form of its own.
+    return 0, (max(slopes) if abs(x) > 1e-9 else 0, 0 if alpha is None else max(values))
+
+
+def _hard_mixtures(ulp):
+    yield from hard_logits(ulp)
+    yield from ((x, 0.5) for x in (7e-11, -1.2e-8, 4e-9, -1e-12, 1e-5))
 
 
 def _terms_of_shifted(x, gamma, shift):
@@ -111,6 +117,7 @@ def _slope_of_shifted(x, y, number):
 
 def _hard_shifted(ulp):
     yield from hard_logits(ulp)
+    yield from ((x, 0.0) for x in (0.021237094, 0.02776565, 8.695946e-4, 0.28, 0.5764189))
     # Where the sigmoid is near the shift.
     yield from ((x, y) for x in (-2.944439, -2.9444, -2.94, -2.9, -2.5, -2.945, -3.0) for y in (0.0, 1.0, 0.3))
 
@@ -169,7 +176,7 @@ CASES = (
             *((x, y) for x in (0.0, 20.0, -20.0, 80.0, 1000.0, -1e4) for y in (0.0, 1.0)),
             *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
         ),
-        hard=hard_logits,
+        hard=_hard_mixtures,
         terms=_terms_of_sigmoid_focal,
         option_terms={"alpha": _term_of_focal_alpha},
         why="what pulls down and what pulls up may balance at a soft target, and costs of unequal weight anywhere",

@@ -145,6 +145,8 @@ def hard_amounts(ulp):
     yield from itertools.product((0.0, 1e-4, -3.0, 2.9, 12.0), amounts)
     yield from itertools.product((-60.0, 60.0), (0.0, 1e-20, 1.0, 1e18))
     yield from ((np.log(y) + e, y) for y in (3.0, 1e6) for e in (0.0, 1e-5, -1e-2, 0.5, 0.8))
+    yield from ((13.8, 1e6), (20.837432861328125, 1120939392.0), (0.693178117275238, 2.0000619888305664))
+    yield from ((-12.66966438293457, 3.1451018003281206e-06), (-22.9, 1.0944e-10), (2.7, 14.9))
 
 
 def ensembles(rng, n):
@@ -225,17 +227,21 @@ def _terms_of_negative_binomial(log_mean, target, log_dispersion):
     return apart, (max(m, k) * share, max(slope, 1 / (r + k)), max(apart if k < m else excess, k / (r + k) / 2))
 
 
+_OF_LOG_RATIO = mpf(2) ** -5  # of an ulp of 1: how well log(y / m) is known
+
+
 def _terms_of_tweedie(log_mean, target, power):
     m, y, p = exp(mpf(log_mean)), mpf(target), mpf(power)
     means, cross = m ** (2 - p), abs(y) * m ** (1 - p)
     steep = max(m ** (1 - p), y ** (1 - p)) if y > 0 else m if p == 0 else 0
-    return 2 * abs(cross - means) if m != y else 0, (2 * max(cross, means), 2 * steep)
+    value, slopes = 2 * abs(cross - means) if m != y else 0, (2 * max(cross, means), 2 * steep)
+    return value * _OF_LOG_RATIO, tuple(slope * _OF_LOG_RATIO for slope in slopes)
 
 
 def _slope_terms_of_power(log_mean, target):
     m, y = exp(mpf(log_mean)), mpf(target)
     logs = max(1, abs(mpf(log_mean)), abs(log(y)) if y else 0)
-    return max(tweedie_deviance(log_mean, target), 2 * abs(y - m) / mp.sqrt(m)) * logs
+    return max(tweedie_deviance(log_mean, target), 2 * abs(y - m) / mp.sqrt(m) * _OF_LOG_RATIO) * logs
 
 
 def _terms_of_gamma(log_mean, target, log_shape):
@@ -324,7 +330,7 @@ CASES = (
         terms=_terms_of_tweedie,
         option_terms={"power": _slope_terms_of_power},
         every_slope=False,
-        why="the mean is rounded, and then less the outcome; a power of 0 has none beside it",
+        why="log(y / m) is known to a part of the rounding of 1; a power of 0 has none beside it",
     ),
     Case(
         "gamma_nll",

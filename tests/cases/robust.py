@@ -56,6 +56,7 @@ def _edges(ulp):
 
 def _hard(ulp):
     yield from hard_errors(ulp)
+    yield from ((x, 0.0) for x in (5.46e-19, -2.31e-18, 1.02e-9, 4.6e29))
     yield from ((x, 0.0) for x in (0.7, -1.3, 5.0, -7.7, 9.3, 11.9, 100.0, -1e6))
     yield from itertools.product((3.3, -2.7), (-0.9, 1.1))
 
