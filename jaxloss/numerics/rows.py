@@ -21,7 +21,7 @@ def row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array, width: int =
     the terms are long, only where the blocks are narrow.
     """
     length = rows[0].shape[-1]
-    at_a_time = (4 if length >= 256 else 8) * width
+    at_a_time = (8 if 128 <= length < 256 else 4) * width
     whole = 0 if may_be_split(rows[0]) else length - length % at_a_time
     if not whole:
         return tuple(_sum(x) for x in terms(*rows))
