@@ -11,8 +11,7 @@ from jaxloss.numerics.densities import scaled
 from jaxloss.numerics.elementary import apart, finite_slope, multiply_no_nan, reused
 from jaxloss.numerics.exact import residual, two_sum
 from jaxloss.numerics.exponentials import expm1
-
-_BEYOND_LOG_2 = 2.3190468138462996e-17  # what log 2 is more than the nearest double
+from jaxloss.numerics.words import alone, log_in_words
 
 
 @jax.custom_jvp
@@ -111,31 +110,11 @@ class _Parts:
 
 @jax.custom_jvp
 def _log_ratio(outcome: Array, log_mean: Array) -> Array:
-    """The logarithm of y / m, true also where the two are near, and log m is far from 0.
-
-    With y = f 2^k it is k log 2 - log m + log f, where log f is 2 s + 2 s^3 / 3 + ... of s = (f - 1) / (f + 1), of at
-    most 0.18. All but the series is known to twice the digits: log 2 has few in its first part.
-    """
-    infinite = jnp.isinf(outcome) | jnp.isinf(log_mean)
-    fraction, exponent = jnp.frexp(jnp.where(infinite, 1, outcome))
-    low = fraction < math.sqrt(0.5)
-    fraction = jnp.where(low, 2 * fraction, fraction)
-    exponent = jnp.where(low, exponent - 1, exponent).astype(outcome.dtype)
-
-    total, total_lost = two_sum(fraction, jnp.ones_like(fraction))
-    s = reused((fraction - 1) / total)
-    s_lost = (residual(fraction - 1, s, total) - s * total_lost) / total
-    square, series = s * s, jnp.zeros_like(s)
-    for order in range(jnp.finfo(s.dtype).nmant // 3 + 2 | 1, 1, -2):
-        series = (series + 1 / order) * square
-
-    grid = 2.0 ** (jnp.finfo(s.dtype).nmant - 11)
-    log_2 = round(math.log(2) * grid) / grid
-    whole, whole_lost = two_sum(exponent * log_2, -jnp.where(infinite, 0, log_mean))
-    value, lost = two_sum(whole, 2 * s)
-    rest = exponent * (math.log(2) - log_2 + _BEYOND_LOG_2) + 2 * (s_lost + s * series)
-    value = value + (lost + (whole_lost + rest))
-    return jnp.where(infinite, outcome - log_mean, jnp.where(outcome < 0, jnp.nan, value))
+    """The logarithm of y / m, true also where the two are near, and log m is far from 0."""
+    usable = (outcome > 0) & jnp.isfinite(outcome) & jnp.isfinite(log_mean)
+    log_outcome, rest = log_in_words(*alone(jnp.where(usable, outcome, 1)))
+    value, lost = two_sum(log_outcome, -jnp.where(usable, log_mean, 0))
+    return jnp.where(usable, value + (lost + rest), jnp.where(outcome < 0, jnp.nan, outcome - log_mean))
 
 
 @_log_ratio.defjvp

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
+from jaxloss.numerics.elementary import inlined, reused
 from jaxloss.numerics.exact import halves, residual, two_sum
 
 Words: TypeAlias = tuple[Array, Array]
@@ -47,26 +48,26 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def quotient_in_words(a: Words, b: Words) -> Words:
     """The quotient."""
-    high = halves(a[0] / b[0])[0]
-    return two_sum(high, (residual(a[0], high, b[0]) + a[1] - high * b[1]) / b[0])
+    high = halves(reused(a[0] / b[0]))[0]
+    return two_sum(high, reused((residual(a[0], high, b[0]) + a[1] - high * b[1]) / b[0]))
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def log_in_words(x: Array, lost: Array) -> Words:
     """The logarithm of a number > 0; the slope is all in the first word."""
     return _assembled(*_normalised(x, lost))
 
 
 @log_in_words.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, lost), (dx, _) = primals, tangents
     return log_in_words(x, lost), (dx / x, jnp.zeros_like(x))
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def log1p_in_words(x: Array, lost: Array) -> Words:
     """The logarithm of 1 + x, where that is > 0; the slope is all in the first word."""
     excess, excess_lost, exponent = _normalised(*sum_in_words(alone(jnp.ones_like(x)), (x, lost)))
@@ -75,7 +76,7 @@ def log1p_in_words(x: Array, lost: Array) -> Words:
 
 
 @log1p_in_words.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, lost), (dx, _) = primals, tangents
     return log1p_in_words(x, lost), (dx / (1 + x), jnp.zeros_like(x))
