@@ -57,6 +57,7 @@ def test_show_draws_as_well(tmp_path):
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
+@pytest.mark.sampled(2)
 def test_show_has_every_part_of_every_loss(name, capsys):
     assert main(["show", name]) == 0
     text = capsys.readouterr().out
@@ -144,8 +145,8 @@ def test_without_matplotlib_all_but_the_picture(tmp_path):
     assert "Traceback" not in errors
 
 
-@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", jaxloss.catalogue)
+@pytest.mark.sampled(3)
 def test_every_loss_has_a_picture(name):
     # The curves of it; a loss that cannot be drawn says in which file to say how.
     from jaxloss.cli import pictures, views

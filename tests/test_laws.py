@@ -42,11 +42,13 @@ sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=9)))
 
 
 @swept
+@pytest.mark.sampled(3)
 def test_call(subject):
     LAWS["call"](subject)
 
 
 @swept
+@pytest.mark.sampled(3)
 def test_scalar(subject):
     LAWS["scalar"](subject)
 
@@ -57,6 +59,7 @@ def test_vmap(subject):
 
 
 @swept
+@pytest.mark.sampled(3)
 def test_jit(subject):
     LAWS["jit"](subject)
 
