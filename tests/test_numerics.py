@@ -593,7 +593,7 @@ formulas = pytest.mark.parametrize("name", list(FORMULAS))
 
 @formulas
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_value_and_gradient(name, dtype):
     columns, exact = rounded(FORMULAS[name].points, dtype)
     with jax.enable_x64(dtype == np.float64):
