@@ -138,7 +138,7 @@ PAIRS: dict[str, Pair] = {
         "optax.softmax_cross_entropy_with_integer_labels(a, b)",
         "F.cross_entropy(a, b.long())",
         "keras.losses.sparse_categorical_crossentropy(b, a, from_logits=True)",
-        price="As `softmax_cross_entropy`: the label is left out of the sum, not taken from it.",
+        price="As `softmax_cross_entropy`.",
     ),
     "categorical_cross_entropy": Pair("distribution, targets", keras="keras.losses.categorical_crossentropy(b, a)"),
     "sparse_categorical_cross_entropy": Pair(
