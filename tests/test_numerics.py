@@ -1202,6 +1202,19 @@ def test_a_shift_of_all_logits_changes_nothing(function):
         np.testing.assert_array_equal(function(logits + shift), function(logits))
 
 
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_nearly_equal_logits_have_nearly_equal_slopes(steps, rng):
+    # Where rounding makes either of two the more probable; 0 targets are no reason to have no slope.
+    logits = rng.uniform(-5, 5, (100_000, 2)).astype(np.float32)
+    logits[:, 1] = logits[:, 0]
+    for _ in range(steps):
+        logits[:, 1] = np.nextafter(logits[:, 1], np.float32(-INF))
+    slopes = jax.jit(jax.vmap(jax.grad(numerics.expected_surprisal, 1)))
+    for target in ([1.0, 0.0], [0.0, 1.0]):
+        targets = jnp.broadcast_to(jnp.array(target), logits.shape)
+        np.testing.assert_allclose(slopes(targets, logits), 0.5 - targets, atol=2e-6)
+
+
 @pytest.mark.parametrize("size", [0.0, 1e30, -1e30, LARGEST, -LARGEST])
 def test_equal_logits_share(size):
     logits = jnp.full(3, size, jnp.float32)

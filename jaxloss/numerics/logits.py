@@ -231,8 +231,10 @@ def _(primals: Any, tangents: Any) -> Any:
 def _shared_out(targets: Array, logits: Array, row: Row, elsewhere: Array, everywhere: Array) -> Array:
     """Linear in the targets, and so written that JAX can see it."""
     p = _probabilities(logits, row)
-    others = jnp.where(p > 0.5, row.complement, 1 - p)
-    return p * jnp.where(p > 0.5, elsewhere, everywhere - targets) - targets * others
+    # Above 1 / 2 by more than rounding, by which a class that is not the largest may be too, or one of two.
+    is_largest = p > 0.51
+    others = jnp.where(is_largest, row.complement, 1 - p)
+    return p * jnp.where(is_largest, elsewhere, everywhere - targets) - targets * others
 
 
 @jax.custom_jvp

@@ -22,7 +22,7 @@ def row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array, width: int =
     """
     length = rows[0].shape[-1]
     at_a_time = (8 if 128 <= length < 256 else 4) * width
-    whole = 0 if may_be_split(rows[0]) else length - length % at_a_time
+    whole = 0 if any(map(may_be_split, rows)) else length - length % at_a_time
     if not whole:
         return tuple(_sum(x) for x in terms(*rows))
     parts = terms(*(row[..., :whole] for row in rows))
