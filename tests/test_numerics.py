@@ -1215,6 +1215,36 @@ def test_nearly_equal_logits_have_nearly_equal_slopes(steps, rng):
         np.testing.assert_allclose(slopes(targets, logits), 0.5 - targets, atol=2e-6)
 
 
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+@pytest.mark.parametrize("classes", [64, 100, 192, 257, 1000])
+def test_many_classes_are_added_up_in_blocks(classes, scale, rng):
+    logits = (scale * rng.normal(size=(40, classes))).astype(np.float32)
+    logits[::7, : classes // 3] = -INF
+    labels = rng.integers(classes // 3, classes, 40)
+    labels[::2] = np.argmax(logits[::2], axis=-1)
+
+    # In float64, all classes but the largest added up for themselves.
+    rows = np.arange(40)
+    gap = np.max(logits, axis=-1, keepdims=True).astype(np.float64) - logits
+    weights = np.exp(-gap)
+    weights[rows, np.argmax(logits, axis=-1)] = 0
+    others = np.sum(weights, axis=-1)
+    p = np.exp(-gap) / (1 + others)[:, None]
+    p[rows, labels] = 0
+    slope = p.copy()
+    slope[rows, labels] = -np.sum(p, axis=-1)
+    finite = np.isfinite(logits)
+    mean_gap = np.sum(np.where(finite, gap, 0), axis=-1) / np.sum(finite, axis=-1)
+
+    value, gradient = jax.jit(jax.vmap(jax.value_and_grad(numerics.label_surprisal)))(logits, jnp.array(labels))
+    close = functools.partial(np.testing.assert_allclose, atol=1e-36)
+    close(value, gap[rows, labels] + np.log1p(others), rtol=3e-7)
+    close(gradient, slope, rtol=6e-7)
+    close(numerics.expected_surprisal(jax.nn.one_hot(labels, classes), logits), value, rtol=3e-7)
+    close(numerics.uniform_surprisal(logits), mean_gap + np.log1p(others), rtol=6e-7)
+    close(numerics.logsumexp(logits), np.max(logits, axis=-1) + np.log1p(others), rtol=3e-7)
+
+
 @pytest.mark.parametrize("size", [0.0, 1e30, -1e30, LARGEST, -LARGEST])
 def test_equal_logits_share(size):
     logits = jnp.full(3, size, jnp.float32)
