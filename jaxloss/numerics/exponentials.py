@@ -1,5 +1,6 @@
 """The exponential near 0, without its first terms, and the logarithm of 1 and an exponential, beyond its last digit."""
 
+import math
 from typing import Any
 
 import jax
@@ -31,10 +32,11 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _series(x: Array) -> Array:
     """(exp(x) - 1 - x) / x^2, for x between -1 and 2."""
-    series = jnp.zeros_like(x)
-    for order in range(15 if jnp.finfo(x.dtype).nmant < 30 else 28, 2, -1):
-        series = (series + 1) * x / order
-    return 0.5 * (series + 1)
+    highest = 15 if jnp.finfo(x.dtype).nmant < 30 else 28
+    series = jnp.full_like(x, 1 / math.factorial(highest))
+    for order in range(highest - 1, 1, -1):
+        series = series * x + 1 / math.factorial(order)
+    return series
 
 
 @jax.custom_jvp

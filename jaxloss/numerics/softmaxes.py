@@ -1,5 +1,6 @@
 """Two softmax distributions by their logits: how far apart they are, true also where the logits are nearly the same."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -7,9 +8,28 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.divergences import jensen_shannon_at, log_to_mean
-from jaxloss.numerics.elementary import finite_slope, log1p, ratio
+from jaxloss.numerics.elementary import apart, inlined, log1p, ratio, reused
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.exponentials import exp_remainder, expm1
+from jaxloss.numerics.rows import row_sums
+
+
+class _Rows(NamedTuple):
+    """What two rows of logits are to each other; the last axis kept."""
+
+    p_largest: Array
+    q_largest: Array
+    q_there: Array
+    """The logit of q where that of p is the largest."""
+    p_total: Array
+    """The sum of the weights, of which that of the largest is 1; 1 where no class is possible."""
+    q_total: Array
+    log_quotient: Array
+    """Of the totals of q and p."""
+    mean: Array
+    """Of the log ratio less that at the largest of p, under p."""
+    log_ratio: Array
+    """That at the largest of p."""
 
 
 class _Pair(NamedTuple):
@@ -24,37 +44,63 @@ class _Pair(NamedTuple):
 
 
 @jax.custom_jvp
-@jax.jit
-def softmax_relative_entropy(p_logits: Array, q_logits: Array, temperature: Array) -> Array:
+@inlined
+def softmax_relative_entropy(p_logits: Array, q_logits: Array, temperature: Array | None) -> Array:
     r"""The relative entropy of two softmax distributions over the last axis.
 
-    $$ \sum_j \left[ p_j \log \frac{p_j}{q_j} - p_j + q_j \right], \qquad
+    $$ \sum_j p_j \log \frac{p_j}{q_j}, \qquad
        \frac{\partial}{\partial x_j} = \frac{p_j}{T} \left( \log \frac{p_j}{q_j} - D \right), \quad
        \frac{\partial}{\partial z_j} = \frac{q_j - p_j}{T} $$
 
-    with p = softmax(x / T), q = softmax(z / T) and D the value. No term is below 0, and the log ratio is taken of
+    with p = softmax(x / T), q = softmax(z / T) and D the value; no temperature is one of 1. The log ratio is taken of
     differences of logits, which carry their rounding errors. A class of logit -inf in both, or in x, has no gradient.
     One in z alone costs inf, and the gradient is finite.
 
-    >>> print(f"{softmax_relative_entropy(jnp.array([1e-3, 0.0]), jnp.zeros(2), jnp.array(1.0)):.4e}")
+    >>> print(f"{softmax_relative_entropy(jnp.array([1e-3, 0.0]), jnp.zeros(2), None):.4e}")
     1.2500e-07
     """
-    pair = _compare(p_logits, q_logits, temperature)
-    return jnp.sum(_excess(pair), axis=-1)
+    return _divergence(p_logits, q_logits, temperature, _rows(p_logits, q_logits, temperature))
 
 
 @softmax_relative_entropy.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    pair = _compare(*primals)
+    p_logits, q_logits, temperature = primals
+    rows = _rows(p_logits, q_logits, temperature)
+    value = _divergence(p_logits, q_logits, temperature, rows)
+    pair = _compare(p_logits, q_logits, temperature, rows)
+    pair = pair._replace(centred=jnp.where(jnp.isinf(value)[..., None], 0, pair.centred))
     near = (jnp.abs(pair.log_ratio) < 1) & (pair.p > 0)
     inside = jnp.where(near, -pair.log_ratio, 0)
     surplus = jnp.where(near, pair.p * expm1(inside), pair.q - pair.p)
     dx, dz, dtemperature = tangents
-    inverse = _beside_a_row(1 / primals[2])
-    change = jnp.sum(inverse * (pair.p * pair.centred * dx + surplus * dz), axis=-1)
-    value = softmax_relative_entropy(*primals)
-    return value, change + _slope_in_temperature(pair, value) / primals[2] * dtemperature
+    change = pair.p * pair.centred * dx + surplus * dz
+    if temperature is None:
+        return value, jnp.sum(change, axis=-1)
+    change = jnp.sum(change / _beside_a_row(temperature), axis=-1)
+    return value, change + _slope_in_temperature(pair, value) / temperature * dtemperature
+
+
+def _divergence(p_logits: Array, q_logits: Array, temperature: Array | None, rows: _Rows) -> Array:
+    r"""By the log ratios less their mean m, which is 0 under p, so that no term is below 0:
+
+    $$ \log \sum_j p_j e^{y_j} = \log \left( 1 + \sum_j p_j \left[ e^{y_j} - 1 - y_j \right] \right), \qquad
+       y_j = m - \log \frac{p_j}{q_j} $$
+
+    What the rounding takes from the mean counts by its square only. Far apart, the mean itself.
+    """
+    rough = rows.mean + rows.log_ratio
+    near = rough < 2
+    p_logits, q_logits, *numbers = apart(p_logits, q_logits, *rows)
+    rows = _Rows(*numbers)
+    p, q, relative, log_ratio = _classes(p_logits, q_logits, temperature, rows)
+    y = jnp.minimum(rows.mean, 100) - relative
+    # Where p is tiny beside q, p e^y is taken of q.
+    bounded, tilted = jnp.minimum(y, 5), jnp.exp(jnp.minimum(rough, 2)) * q
+    terms = p * (exp_remainder(bounded) - (y - bounded)) + jnp.maximum(tilted - math.exp(5) * p, 0)
+    infinite = _impossible(q_logits, rows.q_largest) & ~_impossible(p_logits, rows.p_largest)
+    total = jnp.sum(reused(jnp.where(infinite, jnp.inf, jnp.where(near, terms, p * log_ratio))), axis=-1)
+    return jnp.where(jnp.squeeze(near, -1), jnp.log1p(total), total)
 
 
 def _slope_in_temperature(pair: _Pair, value: Array) -> Array:
@@ -104,14 +150,15 @@ def softmax_jensen_shannon(p_logits: Array, q_logits: Array) -> Array:
     >>> print(f"{softmax_jensen_shannon(jnp.array([1e-3, 0.0]), jnp.zeros(2)):.4e}")
     3.1250e-08
     """
-    pair = _compare(p_logits, q_logits, jnp.ones((), p_logits.dtype))
+    pair = _compare(p_logits, q_logits, None, _rows(p_logits, q_logits, None))
     return jnp.sum(jensen_shannon_at(pair.p, pair.q, _half(pair)), axis=-1)
 
 
 @softmax_jensen_shannon.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    pair = _compare(*primals, jnp.ones((), primals[0].dtype))
+    p_logits, q_logits = primals
+    pair = _compare(p_logits, q_logits, None, _rows(p_logits, q_logits, None))
     half = _half(pair)
     slopes = (
         0.5 * a * _centred(a, jnp.where(a == 0, 0, log_to_mean(a, b, towards)))
@@ -139,45 +186,121 @@ def _at(places: Array, x: Array) -> Array:
     return jnp.max(jnp.where(places, x, -jnp.inf), axis=-1, keepdims=True)
 
 
-@jax.custom_jvp
-def _compare(p_logits: Array, q_logits: Array, temperature: Array) -> _Pair:
+def _rows(p_logits: Array, q_logits: Array, temperature: Array | None) -> _Rows:
+    most = _bound(p_logits)
+    largest = (jnp.max(x, axis=-1, keepdims=True, initial=-most) for x in (p_logits, q_logits))
+    p_largest, q_largest = apart(*(jnp.minimum(x, most) for x in largest))
+    q_there = _where_largest(q_logits, p_logits, *apart(p_largest))
+
+    def weights_and_ratio(p_logits: Array, q_logits: Array) -> tuple[Array, ...]:
+        p, q, relative, _ = _weighed(p_logits, q_logits, temperature, p_largest, q_largest, q_there)
+        # What is small is added up without the largest, which would round it.
+        is_largest = p_logits >= p_largest
+        return is_largest.astype(p.dtype), jnp.where(is_largest, 0, p), q, p * relative
+
+    count, others, q_total, total = row_sums(weights_and_ratio, *apart(p_logits, q_logits), width=4)
+    p_total, q_total = (jnp.where(total == 0, 1, total) for total in (count + others, q_total))
+    log_quotient = jnp.log(q_total / p_total)
+    log_ratio = log_quotient + _over(q_largest - q_there, temperature)
+    return _Rows(*apart(p_largest, q_largest, q_there, p_total, q_total, log_quotient, total / p_total, log_ratio))
+
+
+def _bound(logits: Array) -> float:
+    """From which on a logit counts as infinite, so that no difference of two is."""
+    return float(jnp.finfo(logits.dtype).max) / 8
+
+
+def _where_largest(x: Array, logits: Array, largest: Array) -> Array:
+    """The entry of x where a logit is the largest, by arithmetic alone, which fuses with the maximum over a row."""
+    most = _bound(logits)
+    bound, steep = apart(jnp.full_like(largest, most), jnp.full_like(largest, 1e30))
+    return jnp.max(x + (jnp.minimum(logits, bound) - largest) * steep, axis=-1, keepdims=True, initial=-most)
+
+
+def _classes(p_logits: Array, q_logits: Array, temperature: Array | None, rows: _Rows) -> tuple[Array, ...]:
+    """Of each class p, q, and the log ratio, less that at the largest of p and itself."""
+    p, q, relative, log_ratio = _weighed(p_logits, q_logits, temperature, *rows[:3])
+    return p / rows.p_total, q / rows.q_total, relative, log_ratio + rows.log_quotient
+
+
+def _weighed(
+    p_logits: Array, q_logits: Array, temperature: Array | None, p_largest: Array, q_largest: Array, q_there: Array
+) -> tuple[Array, ...]:
+    """As `_classes`, but of weights; what is near that at the largest of p is taken of differences between the rows."""
+    most = _bound(p_logits)
+    p_logits, q_logits = jnp.clip(p_logits, -most, most), jnp.clip(q_logits, -most, most)
+    difference, lost = _difference(p_logits, q_logits)
+    there, lost_there = _difference(p_largest, q_there)
+    relative = _over((difference - there) + (lost - lost_there), temperature)
+    p, p_lost = _below(p_logits, p_largest, temperature)
+    q, q_lost = _below(q_logits, q_largest, temperature)
+    return jnp.exp(p) * (1 + p_lost), jnp.exp(q) * (1 + q_lost), relative, (p - q) + (p_lost - q_lost)
+
+
+def _below(logits: Array, largest: Array, temperature: Array | None) -> tuple[Array, Array]:
+    """Logits less the largest, over the temperature, and what the rounding took."""
+    difference, lost = _difference(logits, largest)
+    if temperature is None:
+        return difference, lost
     temperature = _beside_a_row(temperature)
-    p, p_surprisal, p_gap = _softmax(p_logits, temperature)
-    q, q_surprisal, q_gap = _softmax(q_logits, temperature)
+    quotient, lost_too = _quotient(difference, temperature)
+    return quotient, lost_too + lost / temperature
 
-    finite = jnp.isfinite(p_logits) & jnp.isfinite(q_logits)
-    difference, lost = two_sum(jnp.where(finite, p_logits, 0), jnp.where(finite, -q_logits, 0))
-    difference = finite_slope(difference)
-    # Against the most probable class of p, by which a shift of all logits leaves the differences.
-    top = p == jnp.max(p, axis=-1, keepdims=True)
-    reference = finite_slope(_at(top, difference))
-    lost_there = _at(top & (difference == reference), lost)
-    relative = (difference - reference) + (lost - jnp.where(jnp.isfinite(lost_there), lost_there, 0))
-    relative = finite_slope(relative / temperature)
-    relative = jnp.where(finite, relative, 0)
 
-    same = (p_surprisal == q_surprisal) & jnp.isinf(p_surprisal)
-    rough = jnp.where(same, 0, jnp.where(same, 0, q_surprisal) - jnp.where(same, 0, p_surprisal))
-    rough_there = _at(top & (difference == reference), rough)
-    near = jnp.abs(rough_there) < 0.5
+def _difference(a: Array, b: Array) -> tuple[Array, Array]:
+    """Of two finite numbers, and what the rounding took (Knuth)."""
+    difference = a - b
+    part = difference + b
+    return difference, (a - part) + ((part - difference) - b)
+
+
+def _over(x: Array, temperature: Array | None) -> Array:
+    return x if temperature is None else x / _beside_a_row(temperature)
+
+
+@jax.custom_jvp
+@inlined
+def _compare(p_logits: Array, q_logits: Array, temperature: Array | None, rows: _Rows) -> _Pair:
+    shift = _shift(p_logits, q_logits, temperature, rows)
+    p_logits, q_logits, shift = apart(p_logits, q_logits, shift)
+    p, q, relative, rough = _classes(p_logits, q_logits, temperature, rows)
+    p_impossible, q_impossible = _impossible(p_logits, rows.p_largest), _impossible(q_logits, rows.q_largest)
+    infinite = jnp.where(p_impossible, jnp.where(q_impossible, 0, -jnp.inf), jnp.inf)
+    log_ratio = jnp.where(jnp.abs(rows.log_ratio) < 0.5, relative + shift, rough)
+    log_ratio = jnp.where(p_impossible | q_impossible, infinite, log_ratio)
+    p_gap, q_gap = _over(rows.p_largest - p_logits, temperature), _over(rows.q_largest - q_logits, temperature)
+    gaps = jnp.where(p_impossible, 0, p_gap), jnp.where(q_impossible, 0, q_gap)
+    return _Pair(p, q, log_ratio, relative - rows.mean, *gaps)
+
+
+def _shift(p_logits: Array, q_logits: Array, temperature: Array | None, rows: _Rows) -> Array:
+    """The log ratio at the largest of p, where p and q are near there beyond the digits that the surprisals share."""
+    p, q, relative, _ = _classes(p_logits, q_logits, temperature, rows)
+    impossible = _impossible(p_logits, rows.p_largest) | _impossible(q_logits, rows.q_largest)
+    near = jnp.abs(rows.log_ratio) < 0.5
     # The sum of p exp(-relative) - p, which is q times a constant - p.
-    low = finite & (relative >= -1)
-    scaled = q * jnp.exp(jnp.where(near, rough_there, 0)) - p
-    terms = jnp.where(low, p * expm1(-jnp.where(low, relative, 0)), scaled)
-    total = jnp.sum(terms, axis=-1, keepdims=True)
-    log_ratio = jnp.where(finite & near, relative + log1p(jnp.where(near, total, 0)), rough)
-    centred = relative - jnp.sum(p * relative, axis=-1, keepdims=True)
-    return _Pair(p, q, log_ratio, centred, p_gap, q_gap)
+    low = (relative >= -1) & ~impossible
+    scale = jnp.exp(jnp.where(near, rows.log_ratio, 0))
+    terms = jnp.where(low, p * expm1(-jnp.where(low, relative, 0)), q * scale - p)
+    total = jnp.sum(reused(terms), axis=-1, keepdims=True)
+    return jnp.where(near, log1p(jnp.where(near, total, 0)), rows.log_ratio)
+
+
+def _impossible(logits: Array, largest: Array) -> Array:
+    """Beside a logit of inf every other is."""
+    most = _bound(logits)
+    return (logits <= -most) | ((largest == most) & (logits < most))
 
 
 @_compare.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    pair = _compare(*primals)
+    pair, temperature = _compare(*primals), primals[2]
     p, q = pair.p, pair.q
-    dx, dz, dtemperature = tangents
-    inverse, dtemperature = _beside_a_row(1 / primals[2]), _beside_a_row(dtemperature)
-    # Each up to a shift of the row, which changes nothing.
-    dx, dz = inverse * (dx + pair.p_gap * dtemperature), inverse * (dz + pair.q_gap * dtemperature)
+    dx, dz, dtemperature, _ = tangents
+    if temperature is not None:
+        inverse, dtemperature = _beside_a_row(1 / temperature), _beside_a_row(dtemperature)
+        # Each up to a shift of the row, which changes nothing.
+        dx, dz = inverse * (dx + pair.p_gap * dtemperature), inverse * (dz + pair.q_gap * dtemperature)
     dlog_p = dx - jnp.sum(p * dx, axis=-1, keepdims=True)
     dlog_q = dz - jnp.sum(q * dz, axis=-1, keepdims=True)
     apart = dx - dz
@@ -195,22 +318,6 @@ def _(primals: Any, tangents: Any) -> Any:
 def _beside_a_row(x: Array) -> Array:
     """One number a row, shaped to meet the rows; a single number as it is."""
     return jnp.expand_dims(x, -1) if jnp.ndim(x) else x
-
-
-def _softmax(x: Array, temperature: Array) -> tuple[Array, Array, Array]:
-    """The probabilities and surprisals, and how far the logits are below the largest, over the temperature."""
-    largest = jnp.max(x, axis=-1, keepdims=True)
-    is_largest = (x == largest) & (largest > -jnp.inf)
-    ordinary = jnp.isfinite(x) & jnp.isfinite(largest)
-    difference, error = two_sum(jnp.where(ordinary, x, 0), jnp.where(ordinary, -largest, 0))
-    quotient, lost = _quotient(finite_slope(-difference), temperature)
-    far = jnp.where(jnp.isnan(x), x, jnp.where(jnp.isnan(largest), largest, jnp.inf))
-    gap = jnp.where(is_largest, 0, jnp.where(ordinary, quotient, far))
-    decay = jnp.exp(-gap)
-    weight = jnp.where(is_largest, 1, decay * (1 + (error / temperature - lost)))
-    ties = jnp.sum(is_largest, axis=-1, keepdims=True).astype(x.dtype) - 1
-    others = jnp.sum(jnp.where(is_largest, 0, weight), axis=-1, keepdims=True) + jnp.maximum(ties, 0)
-    return weight / (1 + others), gap + jnp.log1p(others), jnp.where(jnp.isfinite(gap), gap, 0)
 
 
 def _quotient(a: Array, b: Array) -> tuple[Array, Array]:

@@ -31,7 +31,8 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     >>> print(f"{kl_divergence_with_logits(teacher, student):.4f}")
     0.2574
     """
-    return softmax_relative_entropy(p_logits, q_logits, temperature)
+    plain = isinstance(temperature, int | float) and temperature == 1
+    return softmax_relative_entropy(p_logits, q_logits, None if plain else temperature)
 
 
 @custom_loss(signature="(k),(k)->()")
