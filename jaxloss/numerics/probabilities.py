@@ -93,7 +93,9 @@ def _rest(p: Array, q: Array, grid: Array, one: Array) -> Array:
     bracket = log_excess(p, difference, difference / (p + positive), within=1 / 3)
     # Where p is 0 the quotient is lifted above 1 and kept finite, and so is its logarithm.
     quotient = jnp.minimum((q + (positive - near)) / positive, float(info.max) * one)
-    return (bracket + (difference - on_grid(difference, grid))) - p * jnp.log(quotient)
+    # 0 where the two are the same, of which a GPU has a quotient beside 1.
+    differ = jnp.minimum(jnp.abs(q - near) * (float(info.max) * one), one)
+    return (bracket + (difference - on_grid(difference, grid))) - differ * p * jnp.log(quotient)
 
 
 def _nearest(p: Array, q: Array, one: Array) -> Array:
