@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.divergences import jensen_shannon_at, log_to_mean
 from jaxloss.numerics.elementary import apart, inlined, log1p, ratio, reused
-from jaxloss.numerics.exact import two_sum
+from jaxloss.numerics.exact import halves, residual, split
 from jaxloss.numerics.exponentials import exp_remainder, expm1
 from jaxloss.numerics.rows import row_sums
 
@@ -192,13 +192,15 @@ def _rows(p_logits: Array, q_logits: Array, temperature: Array | None) -> _Rows:
     p_largest, q_largest = apart(*(jnp.minimum(x, most) for x in largest))
     q_there = _where_largest(q_logits, p_logits, *apart(p_largest))
 
-    def weights_and_ratio(p_logits: Array, q_logits: Array) -> tuple[Array, ...]:
-        p, q, relative, _ = _weighed(p_logits, q_logits, temperature, p_largest, q_largest, q_there)
+    def p_and_ratio(p_logits: Array, q_logits: Array) -> tuple[Array, ...]:
+        p, _, relative, _ = _weighed(p_logits, q_logits, temperature, p_largest, q_largest, q_there)
         # What is small is added up without the largest, which would round it.
         is_largest = p_logits >= p_largest
-        return is_largest.astype(p.dtype), jnp.where(is_largest, 0, p), q, p * relative
+        return is_largest.astype(p.dtype), jnp.where(is_largest, 0, p), p * relative
 
-    count, others, q_total, total = row_sums(weights_and_ratio, *apart(p_logits, q_logits), width=4)
+    # Each short enough for XLA on a CPU to form four exponentials at a time.
+    count, others, total = row_sums(p_and_ratio, *apart(p_logits, q_logits), width=4)
+    (q_total,) = row_sums(lambda x: (_weight(*_below(x, q_largest, temperature)),), q_logits, width=4)
     p_total, q_total = (jnp.where(total == 0, 1, total) for total in (count + others, q_total))
     log_quotient = jnp.log(q_total / p_total)
     log_ratio = log_quotient + _over(q_largest - q_there, temperature)
@@ -206,8 +208,9 @@ def _rows(p_logits: Array, q_logits: Array, temperature: Array | None) -> _Rows:
 
 
 def _bound(logits: Array) -> float:
-    """From which on a logit counts as infinite, so that no difference of two is."""
-    return float(jnp.finfo(logits.dtype).max) / 8
+    """From which on a logit counts as infinite, so that no difference of two is, nor what `split` takes of it."""
+    info = jnp.finfo(logits.dtype)
+    return float(info.max) * 2.0**-info.nmant
 
 
 def _where_largest(x: Array, logits: Array, largest: Array) -> Array:
@@ -228,23 +231,36 @@ def _weighed(
 ) -> tuple[Array, ...]:
     """As `_classes`, but of weights; what is near that at the largest of p is taken of differences between the rows."""
     most = _bound(p_logits)
-    p_logits, q_logits = jnp.clip(p_logits, -most, most), jnp.clip(q_logits, -most, most)
-    difference, lost = _difference(p_logits, q_logits)
+    difference, lost = _difference(jnp.clip(p_logits, -most, most), jnp.clip(q_logits, -most, most))
     there, lost_there = _difference(p_largest, q_there)
     relative = _over((difference - there) + (lost - lost_there), temperature)
     p, p_lost = _below(p_logits, p_largest, temperature)
     q, q_lost = _below(q_logits, q_largest, temperature)
-    return jnp.exp(p) * (1 + p_lost), jnp.exp(q) * (1 + q_lost), relative, (p - q) + (p_lost - q_lost)
+    return _weight(p, p_lost), _weight(q, q_lost), relative, (p - q) + (p_lost - q_lost)
+
+
+def _weight(below: Array, lost: Array) -> Array:
+    return jnp.exp(below) * (1 + lost)
 
 
 def _below(logits: Array, largest: Array, temperature: Array | None) -> tuple[Array, Array]:
     """Logits less the largest, over the temperature, and what the rounding took."""
-    difference, lost = _difference(logits, largest)
+    most = _bound(logits)
+    difference, lost = _difference(jnp.clip(logits, -most, most), largest)
     if temperature is None:
         return difference, lost
-    temperature = _beside_a_row(temperature)
-    quotient, lost_too = _quotient(difference, temperature)
-    return quotient, lost_too + lost / temperature
+    inverse, inverse_low, inverse_lost = _inverse(_beside_a_row(temperature))
+    high, low = split(difference)
+    product = high * inverse
+    rest = (low * inverse + difference * inverse_low) + (difference * inverse_lost + lost * inverse)
+    quotient = product + rest
+    return quotient, rest - (quotient - product)
+
+
+def _inverse(x: Array) -> tuple[Array, Array, Array]:
+    """One over x: half of its digits, whose product with half of another's is exact, the rest, and what it lost."""
+    inverse = 1 / x
+    return apart(*halves(inverse), residual(jnp.ones_like(x), inverse, x) / x)
 
 
 def _difference(a: Array, b: Array) -> tuple[Array, Array]:
@@ -318,15 +334,3 @@ def _(primals: Any, tangents: Any) -> Any:
 def _beside_a_row(x: Array) -> Array:
     """One number a row, shaped to meet the rows; a single number as it is."""
     return jnp.expand_dims(x, -1) if jnp.ndim(x) else x
-
-
-def _quotient(a: Array, b: Array) -> tuple[Array, Array]:
-    """The quotient, and what its rounding takes: by a quotient of half the digits, whose products are exact."""
-    info = jnp.finfo(a.dtype)
-    half = (info.nmant - 1) // 2
-    high, b_high = (jax.lax.reduce_precision(x, info.nexp, half) for x in (a / b, jnp.asarray(b, a.dtype)))
-    usable = jnp.isfinite(high)
-    high = jnp.where(usable, high, 0)
-    rest = (jnp.where(usable, a, 0) - high * b_high) - high * (b - b_high)
-    quotient, lost = two_sum(high, rest / b)
-    return jnp.where(usable, quotient, jnp.inf), jnp.where(usable, lost, 0)
