@@ -1,14 +1,15 @@
 """Norms and distances over the last axis, of vectors of any length, and their differences."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import apart, ratio, safe_sqrt
-from jaxloss.numerics.exact import residual
-from jaxloss.numerics.rows import row_largest, row_sums
+from jaxloss.numerics.elementary import apart, inlined, ratio, safe_sqrt
+from jaxloss.numerics.exact import small_residual
+from jaxloss.numerics.rows import may_be_split, row_largest
 
 
 @jax.custom_jvp
@@ -98,7 +99,7 @@ def squared_distance_difference(u: Array, v: Array, w: Array) -> Array:
         product = between * (to_v + to_w)
         return product, jnp.abs(product)
 
-    product, size = (jnp.squeeze(x, -1) for x in row_sums(product_and_size, u, v, w))
+    product, size = (jnp.squeeze(x, -1) for x in _row_sums(product_and_size, u, v, w))
     scale = jnp.squeeze(1 / unit, -1)
     value = product * scale * scale
     # What is infinite, and no more than the rounding of its terms, has no sign.
@@ -160,7 +161,7 @@ def _distances(u: Array, v: Array, w: Array) -> _Distances:
         to_v, to_w, between = (u - v) * unit, (u - w) * unit, (w - v) * unit
         return to_v * to_v, to_w * to_w, between * (to_v + to_w)
 
-    square_v, square_w, product = row_sums(products, u, v, w)
+    square_v, square_w, product = _row_sums(products, u, v, w)
     return _Distances(unit, safe_sqrt(square_v), safe_sqrt(square_w), product)
 
 
@@ -174,25 +175,28 @@ def _difference(distances: _Distances) -> Array:
     far = jnp.where(to_v == to_w, 0, to_v - to_w)
     known = jnp.isfinite(product)
     difference = ratio(jnp.where(known, product, 0), jnp.where(known, to_v + to_w, 1))
-    return jnp.where(known, difference, far) / unit
+    # Divided by the unit, itself a quotient, XLA would multiply by its denominator first, which overflows.
+    return jnp.where(known, difference, far) * (1 / unit)
 
 
 def _to_unit(largest: Array, exponent: int = 0) -> Array:
     """A power of two, a product with which rounds nothing and brings the largest near another, if it is not tiny."""
     info = jnp.finfo(largest.dtype)
-    # Halved where rounding up to a power of two would overflow.
-    halved = jnp.where(largest > 1, largest / 2, largest)
-    scale = jax.lax.reduce_precision(halved, info.nexp, 0)
-    return 2.0**exponent / jnp.clip(scale, 2.0**exponent * info.tiny, 1 / info.tiny)
+    scale = jax.lax.reduce_precision(largest, info.nexp, 0)
+    return 2.0**exponent / _clamp(2.0**exponent * info.tiny, scale, 1 / info.tiny)
 
 
 def _finite(x: Array) -> Array:
     """The largest finite number for an infinite one, of the same sign."""
-    return jnp.where(jnp.isinf(x), jnp.copysign(jnp.finfo(x.dtype).max, x), x)
+    return _clamp(-jnp.finfo(x.dtype).max, x, jnp.finfo(x.dtype).max)
+
+
+def _clamp(low: Any, x: Array, high: Any) -> Array:
+    return jax.lax.clamp(jnp.asarray(low, x.dtype), x, jnp.asarray(high, x.dtype))
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def cosine_distance(u: Array, v: Array) -> Array:
     r"""One minus the cosine of the angle between vectors, over the last axis.
 
@@ -205,34 +209,37 @@ def cosine_distance(u: Array, v: Array) -> Array:
     >>> print(f"{cosine_distance(jnp.array([1e-30, 0.0]), jnp.array([1e20, 1e16])):.2e}")
     5.00e-09
     """
-    return _turn(_angle(u, v))
+    return _angle(u, v).distance
 
 
 @cosine_distance.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     du, dv = tangents
-    angle = _angle(*primals)
-    u, v, unit_u, unit_v, square, sign, factor, lost, gap = apart(*primals, *angle)
+    distance, *angle = _angle(*primals)
+    u, v, unit_u, unit_v, square, lengths, factor, lost, gap = apart(*primals, *angle)
     a, b = _finite(u) * unit_u, _finite(v) * unit_v
-    between = lost * b - residual(a, factor, b)
-    slope_u = (gap * a + between) * ratio(sign, square) * unit_u
-    slope_v = (gap * (factor + lost) * b - between) * ratio(jnp.abs(factor + lost), square) * unit_v
-    return _turn(angle), -jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    between = lost * b - small_residual(a, factor, b)
+    slope_u = (gap * a + between) * (jnp.sign(unit_v) * unit_u / square)
+    slope_v = (gap * (factor + lost) * b - between) * (jnp.abs(unit_v) / lengths)
+    return distance, -jnp.sum(slope_u * du + slope_v * dv, axis=-1)
 
 
 class _Angle(NamedTuple):
-    """Of two vectors u and v, in units of a power of two, of each its own; the last axis is kept."""
+    """Of two vectors u and v, in units of a power of two, of each its own; all but the distance keep the last axis."""
 
+    distance: Array
+    """1 - cosine"""
     unit_u: Array
     """What, times u, gives it in its unit."""
     unit_v: Array
+    """Likewise; negative where the cosine is, 0 if a vector is 0."""
     square: Array
-    """Of the length of u."""
-    sign: Array
-    """Of the cosine; 0 if a vector is 0."""
+    """Of the length of u; 1 if a vector is 0."""
+    lengths: Array
+    """The product of both; 1 if a vector is 0."""
     factor: Array
-    """What makes v about as long as u, and turns it by less than 90 degrees from it."""
+    """What makes v about as long as u."""
     lost: Array
     """What is wanting to the factor."""
     gap: Array
@@ -244,31 +251,67 @@ def _angle(u: Array, v: Array) -> _Angle:
     unit_u, unit_v = _to_unit(largest_u), _to_unit(largest_v)
     # Of vectors that are nearly parallel, by nearly the true factor: what is wanting is small, and lost to no rounding.
     factor = ratio(_finite(largest_u) * unit_u, _finite(largest_v) * unit_v)
-    u, v, unit_u, unit_v, factor = apart(u, v, unit_u, unit_v, factor)
+    some = factor != 0
+    unit_v = jnp.where(some, unit_v, 0)
 
     def products(u: Array, v: Array) -> tuple[Array, ...]:
         a, b = _finite(u) * unit_u, _finite(v) * unit_v
-        beyond = (jnp.abs(b) * factor + jnp.abs(a)) * -residual(jnp.abs(a), factor, jnp.abs(b))
-        return a * a, b * b, a * b, beyond
+        size_a, size_b = jnp.abs(a), jnp.abs(b)
+        return a * a, b * b, a * b, (size_a + factor * size_b) * small_residual(size_a, factor, size_b)
 
-    square, square_v, product, beyond = row_sums(products, u, v)
-    sign = jnp.where(factor == 0, 0, jnp.where(product < 0, -1, 1)).astype(u.dtype)
-    longer = ratio(beyond, square)
-    near = jnp.abs(longer) < 0.5
-    root = jnp.sqrt(1 + jnp.where(near, longer, 0))
-    lost = sign * jnp.where(near, -factor * longer / (root * (1 + root)), 0)
-    factor = sign * jnp.where(near, factor, ratio(safe_sqrt(square), safe_sqrt(square_v)))
-    u, v, factor, lost = apart(u, v, factor, lost)
+    square, square_v, product, wanting = _row_sums(products, *apart(u, v))
+    square, square_v = jnp.where(some, square, 1), jnp.where(some, square_v, 1)
+    lengths = jnp.sqrt(square * square_v)
+    # Of a factor that is much too large the rounding would remain; of 0 all is wanting.
+    near = factor * square_v < 2 * lengths
+    factor = jnp.where(near, factor, 0)
+    lost = jnp.where(near, wanting, square) / (lengths + factor * square_v)
+    unit_v = jnp.where(product < 0, -unit_v, unit_v)
 
     def squared_difference(u: Array, v: Array) -> tuple[Array]:
         a, b = _finite(u) * unit_u, _finite(v) * unit_v
-        return (jnp.square(lost * b - residual(a, factor, b)),)
+        return (jnp.square(lost * b - small_residual(a, factor, b)),)
 
-    (squared,) = row_sums(squared_difference, u, v)
-    narrow, wide = ratio(squared, 2 * square), 1 - ratio((factor + lost) * product, square)
-    return _Angle(unit_u, unit_v, square, sign, factor, lost, jnp.where(narrow > 0.5, wide, narrow))
+    (squared,) = _row_sums(squared_difference, *apart(u, v))
+    size = jnp.abs(product)
+    gap = jnp.where(size < 0.5 * lengths, 1 - size / lengths, 0.5 * squared / square)
+    distance = jnp.squeeze(jnp.where(product < 0, 2 - gap, gap), -1)
+    return _Angle(distance, unit_u, unit_v, square, lengths, factor, lost, gap)
 
 
-def _turn(angle: _Angle) -> Array:
-    turned = jnp.where(angle.sign < 0, 2 - angle.gap, angle.gap)
-    return jnp.squeeze(jnp.where(angle.sign == 0, 1, turned), -1)
+def _row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array) -> tuple[Array, ...]:
+    """Of each of the terms, formed of the entries of rows, the sum over the last axis, which is kept.
+
+    First of every eighth of 64 entries: XLA on a CPU unrolls a sum of 8, no longer one, and forms 8 of them side by
+    side, also of long terms.
+    """
+    length = rows[0].shape[-1]
+    whole = 0 if any(map(may_be_split, rows)) else length - length % 64
+    if not whole:
+        return tuple(_sum(x) for x in terms(*rows))
+    sums = _sums_of_blocks(*(x.reshape(*x.shape[:-1], -1, 8, 8) for x in terms(*(row[..., :whole] for row in rows))))
+    if whole == length:
+        return sums
+    return tuple(x + _sum(y) for x, y in zip(sums, terms(*(row[..., whole:] for row in rows)), strict=True))
+
+
+@jax.custom_jvp
+def _sums_of_blocks(*blocks: Array) -> tuple[Array, ...]:
+    # One twice, so that it is not alone.
+    summed = [*blocks, blocks[0]][: max(len(blocks), 2)]
+    zeros = [jnp.zeros((), block.dtype) for block in summed]
+    sums = apart(*jax.lax.reduce(summed, zeros, _add, (blocks[0].ndim - 2,)))
+    return tuple(_sum(x.reshape(*x.shape[:-2], -1)) for x in sums[: len(blocks)])
+
+
+@_sums_of_blocks.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    return _sums_of_blocks(*primals), tuple(jnp.sum(x, axis=(-3, -2, -1))[..., None] for x in tangents)
+
+
+def _sum(x: Array) -> Array:
+    return jnp.sum(x, axis=-1, keepdims=True)
+
+
+def _add(xs: Any, ys: Any) -> Any:
+    return [x + y for x, y in zip(xs, ys, strict=True)]

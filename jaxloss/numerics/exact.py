@@ -77,8 +77,7 @@ def split(x: Array, one: Any = 1.0) -> tuple[Array, Array]:
 @jax.jit
 def residual(b: Array, factor: Array, a: Array) -> Array:
     """The difference b - factor * a, true to the last digit however near the two are."""
-    (factor_high, factor_low), (a_high, a_low) = halves(factor), halves(a)
-    return (((b - factor_high * a_high) - factor_high * a_low) - factor_low * a_high) - factor_low * a_low
+    return _less(b, halves(factor), halves(a))
 
 
 @residual.defjvp
@@ -86,3 +85,13 @@ def residual(b: Array, factor: Array, a: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (b, factor, a), (db, dfactor, da) = primals, tangents
     return residual(b, factor, a), db - dfactor * a - factor * da
+
+
+def small_residual(b: Array, factor: Array, a: Array) -> Array:
+    """The `residual` of numbers below 1e30 by arithmetic alone, which fuses with a sum."""
+    return _less(b, split(factor), split(a))
+
+
+def _less(b: Array, factor: tuple[Array, Array], a: tuple[Array, Array]) -> Array:
+    (factor_high, factor_low), (a_high, a_low) = factor, a
+    return (((b - factor_high * a_high) - factor_high * a_low) - factor_low * a_high) - factor_low * a_low
