@@ -1,6 +1,5 @@
 """Norms and distances over the last axis, of vectors of any length, and their differences."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +8,7 @@ import jax.numpy as jnp
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, inlined, ratio, safe_sqrt
 from jaxloss.numerics.exact import small_residual
-from jaxloss.numerics.rows import may_be_split, row_largest
+from jaxloss.numerics.rows import row_largest, row_sums
 
 
 @jax.custom_jvp
@@ -99,7 +98,7 @@ def squared_distance_difference(u: Array, v: Array, w: Array) -> Array:
         product = between * (to_v + to_w)
         return product, jnp.abs(product)
 
-    product, size = (jnp.squeeze(x, -1) for x in _row_sums(product_and_size, u, v, w))
+    product, size = (jnp.squeeze(x, -1) for x in row_sums(product_and_size, u, v, w))
     scale = jnp.squeeze(1 / unit, -1)
     value = product * scale * scale
     # What is infinite, and no more than the rounding of its terms, has no sign.
@@ -161,7 +160,7 @@ def _distances(u: Array, v: Array, w: Array) -> _Distances:
         to_v, to_w, between = (u - v) * unit, (u - w) * unit, (w - v) * unit
         return to_v * to_v, to_w * to_w, between * (to_v + to_w)
 
-    square_v, square_w, product = _row_sums(products, u, v, w)
+    square_v, square_w, product = row_sums(products, u, v, w)
     return _Distances(unit, safe_sqrt(square_v), safe_sqrt(square_w), product)
 
 
@@ -259,7 +258,7 @@ def _angle(u: Array, v: Array) -> _Angle:
         size_a, size_b = jnp.abs(a), jnp.abs(b)
         return a * a, b * b, a * b, (size_a + factor * size_b) * small_residual(size_a, factor, size_b)
 
-    square, square_v, product, wanting = _row_sums(products, *apart(u, v))
+    square, square_v, product, wanting = row_sums(products, *apart(u, v))
     square, square_v = jnp.where(some, square, 1), jnp.where(some, square_v, 1)
     lengths = jnp.sqrt(square * square_v)
     # Of a factor that is much too large the rounding would remain; of 0 all is wanting.
@@ -272,46 +271,8 @@ def _angle(u: Array, v: Array) -> _Angle:
         a, b = _finite(u) * unit_u, _finite(v) * unit_v
         return (jnp.square(lost * b - small_residual(a, factor, b)),)
 
-    (squared,) = _row_sums(squared_difference, *apart(u, v))
+    (squared,) = row_sums(squared_difference, *apart(u, v))
     size = jnp.abs(product)
     gap = jnp.where(size < 0.5 * lengths, 1 - size / lengths, 0.5 * squared / square)
     distance = jnp.squeeze(jnp.where(product < 0, 2 - gap, gap), -1)
     return _Angle(distance, unit_u, unit_v, square, lengths, factor, lost, gap)
-
-
-def _row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array) -> tuple[Array, ...]:
-    """Of each of the terms, formed of the entries of rows, the sum over the last axis, which is kept.
-
-    First of every eighth of 64 entries: XLA on a CPU unrolls a sum of 8, no longer one, and forms 8 of them side by
-    side, also of long terms.
-    """
-    length = rows[0].shape[-1]
-    whole = 0 if any(map(may_be_split, rows)) else length - length % 64
-    if not whole:
-        return tuple(_sum(x) for x in terms(*rows))
-    sums = _sums_of_blocks(*(x.reshape(*x.shape[:-1], -1, 8, 8) for x in terms(*(row[..., :whole] for row in rows))))
-    if whole == length:
-        return sums
-    return tuple(x + _sum(y) for x, y in zip(sums, terms(*(row[..., whole:] for row in rows)), strict=True))
-
-
-@jax.custom_jvp
-def _sums_of_blocks(*blocks: Array) -> tuple[Array, ...]:
-    # One twice, so that it is not alone.
-    summed = [*blocks, blocks[0]][: max(len(blocks), 2)]
-    zeros = [jnp.zeros((), block.dtype) for block in summed]
-    sums = apart(*jax.lax.reduce(summed, zeros, _add, (blocks[0].ndim - 2,)))
-    return tuple(_sum(x.reshape(*x.shape[:-2], -1)) for x in sums[: len(blocks)])
-
-
-@_sums_of_blocks.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    return _sums_of_blocks(*primals), tuple(jnp.sum(x, axis=(-3, -2, -1))[..., None] for x in tangents)
-
-
-def _sum(x: Array) -> Array:
-    return jnp.sum(x, axis=-1, keepdims=True)
-
-
-def _add(xs: Any, ys: Any) -> Any:
-    return [x + y for x, y in zip(xs, ys, strict=True)]

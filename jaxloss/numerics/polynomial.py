@@ -67,7 +67,7 @@ def _value(targets: Array, logits: Array, weight: Array, row: Row) -> Array:
         return others, others * partition.weight(logit, row.origin)
 
     gap, certain = row_sums(at_largest, targets, logits)
-    elsewhere, shared = row_sums(of_others, targets, logits, width=8)
+    elsewhere, shared = row_sums(of_others, targets, logits)
     cost_of_others = expected(row, gap, elsewhere) + weight * (elsewhere - shared / row.total)
     return jnp.squeeze(cost_of_others + certain * _at_largest(weight, row), -1)
 
