@@ -16,6 +16,7 @@ from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
 from jaxloss import numerics
+from jaxloss.numerics import rows
 
 INF, NAN = np.inf, np.nan
 LARGEST = float(np.finfo(np.float32).max)
@@ -1315,6 +1316,24 @@ def test_distances_seen_from_far():
     u, v, w = np.float32([[1e6, 2e6, 0.0], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]])
     true = float(from_far(u.tolist(), v.tolist(), w.tolist()))
     np.testing.assert_allclose(jax.jit(numerics.distance_difference)(u, v, w), true, rtol=5e-7)
+
+
+def test_curvature_at_a_zero_vector():
+    u, v = np.float32([[0, 0, 0], [1, -2, 3]])
+    for blocks in jax.hessian(numerics.cosine_distance, (0, 1))(u, v):
+        np.testing.assert_array_equal(blocks, np.zeros((2, 3, 3)))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("length", [1, 63, 64, 200])
+def test_sums_and_largest_of_rows(length, backend, monkeypatch, rng):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    a, b = rng.integers(0, 100, (2, 3, length)).astype(np.float32)
+    total, product = rows.row_sums(lambda a, b: (a + b, a * b), a, b)
+    np.testing.assert_array_equal(total, np.sum(a + b, axis=-1, keepdims=True))
+    np.testing.assert_array_equal(product, np.sum(a * b, axis=-1, keepdims=True))
+    for x, largest in zip((a, b), rows.row_largest(a, b), strict=True):
+        np.testing.assert_array_equal(largest, np.max(x, axis=-1, keepdims=True))
 
 
 @pytest.mark.parametrize("name", [name for name, formula in FORMULAS.items() if isinstance(formula.points[0][0], list)])

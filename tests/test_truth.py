@@ -242,8 +242,8 @@ def rows(every, options=True):
 
 
 every_row = pytest.mark.parametrize("name", list(rows(every=1)))
-sampled_rows = pytest.mark.parametrize("name", list(rows(every=3)))
-sampled_defaults = pytest.mark.parametrize("name", list(rows(every=3, options=False)))
+sampled_rows = pytest.mark.parametrize("name", list(rows(every=4)))
+sampled_defaults = pytest.mark.parametrize("name", list(rows(every=4, options=False)))
 
 
 @every_row

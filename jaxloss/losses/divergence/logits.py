@@ -18,7 +18,8 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
         temperature: T, > 0. The gradient falls as 1 / T^2 for large T; no factor T^2 makes up for it here.
 
     Corners: true to the last digits where the logits are nearly the same, 0 with gradient 0 where they are. A class of
-    logit -inf in both, or in x, has no gradient; one in z alone costs inf, and the gradient is finite.
+    logit -inf in both, or in x, has no gradient; one in z alone costs inf, and the gradient is finite. A logit beyond
+    4e31 (in float32) counts as infinite.
 
     Raises:
         ValueError: `temperature` is not > 0.
