@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.divergences import jensen_shannon_at, log_to_mean
-from jaxloss.numerics.elementary import apart, inlined, log1p, ratio, reused
+from jaxloss.numerics.elementary import apart, inlined, largest_like, log1p, ratio, reused
 from jaxloss.numerics.exact import halves, residual, split
 from jaxloss.numerics.exponentials import exp_remainder, expm1
 from jaxloss.numerics.rows import row_sums
@@ -22,7 +22,7 @@ class _Rows(NamedTuple):
     q_there: Array
     """The logit of q where that of p is the largest."""
     p_total: Array
-    """The sum of the weights, of which that of the largest is 1; 1 where no class is possible."""
+    """The sum of the weights, of which that of the largest is 1; inf where no class is possible in one of the rows."""
     q_total: Array
     log_quotient: Array
     """Of the totals of q and p."""
@@ -182,13 +182,15 @@ def _centred(p: Array, x: Array) -> Array:
 
 
 def _at(places: Array, x: Array) -> Array:
-    """The largest entry among some places; by comparison, which works on a sharded axis."""
-    return jnp.max(jnp.where(places, x, -jnp.inf), axis=-1, keepdims=True)
+    """The largest entry among some places, finite also among none; by comparison, which works on a sharded axis."""
+    lowest = -jnp.finfo(x.dtype).max / 2
+    return jnp.max(jnp.where(places, x, lowest), axis=-1, keepdims=True)
 
 
 def _rows(p_logits: Array, q_logits: Array, temperature: Array | None) -> _Rows:
     most = _bound(p_logits)
-    largest = (jnp.max(x, axis=-1, keepdims=True, initial=-most) for x in (p_logits, q_logits))
+    lowest = -most / 2
+    largest = (jnp.max(x, axis=-1, keepdims=True, initial=lowest) for x in (p_logits, q_logits))
     p_largest, q_largest = apart(*(jnp.minimum(x, most) for x in largest))
     q_there = _where_largest(q_logits, p_logits, *apart(p_largest))
 
@@ -204,7 +206,9 @@ def _rows(p_logits: Array, q_logits: Array, temperature: Array | None) -> _Rows:
     p_total, q_total = (jnp.where(total == 0, 1, total) for total in (count + others, q_total))
     log_quotient = jnp.log(q_total / p_total)
     log_ratio = log_quotient + _over(q_largest - q_there, temperature)
-    return _Rows(*apart(p_largest, q_largest, q_there, p_total, q_total, log_quotient, total / p_total, log_ratio))
+    numbers = apart(p_largest, q_largest, q_there, p_total, q_total, log_quotient, total / p_total, log_ratio)
+    rows, no_class = _Rows(*numbers), (p_largest == lowest) | (q_largest == lowest)
+    return rows._replace(p_total=jnp.where(no_class, jnp.inf, p_total), q_total=jnp.where(no_class, jnp.inf, q_total))
 
 
 def _bound(logits: Array) -> float:
@@ -216,8 +220,9 @@ def _bound(logits: Array) -> float:
 def _where_largest(x: Array, logits: Array, largest: Array) -> Array:
     """The entry of x where a logit is the largest, by arithmetic alone, which fuses with the maximum over a row."""
     most = _bound(logits)
-    bound, steep = apart(jnp.full_like(largest, most), jnp.full_like(largest, 1e30))
-    return jnp.max(x + (jnp.minimum(logits, bound) - largest) * steep, axis=-1, keepdims=True, initial=-most)
+    bound, steep = apart(jnp.full_like(largest, most), largest_like(largest))
+    far_below = (jnp.minimum(logits, bound) - largest) * steep
+    return jnp.max(jnp.minimum(x, bound) + far_below, axis=-1, keepdims=True, initial=-most)
 
 
 def _classes(p_logits: Array, q_logits: Array, temperature: Array | None, rows: _Rows) -> tuple[Array, ...]:
@@ -284,7 +289,8 @@ def _compare(p_logits: Array, q_logits: Array, temperature: Array | None, rows: 
     infinite = jnp.where(p_impossible, jnp.where(q_impossible, 0, -jnp.inf), jnp.inf)
     log_ratio = jnp.where(jnp.abs(rows.log_ratio) < 0.5, relative + shift, rough)
     log_ratio = jnp.where(p_impossible | q_impossible, infinite, log_ratio)
-    p_gap, q_gap = _over(rows.p_largest - p_logits, temperature), _over(rows.q_largest - q_logits, temperature)
+    p_gap = _over(jnp.maximum(rows.p_largest - p_logits, 0), temperature)
+    q_gap = _over(jnp.maximum(rows.q_largest - q_logits, 0), temperature)
     gaps = jnp.where(p_impossible, 0, p_gap), jnp.where(q_impossible, 0, q_gap)
     return _Pair(p, q, log_ratio, relative - rows.mean, *gaps)
 
