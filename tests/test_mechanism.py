@@ -479,6 +479,24 @@ def test_an_option_of_a_loss_with_a_signature_is_passed_as_it_is():
     assert jax.jit(scaled)(f32([[1, 2], [3, 4]]), f32([[0, 0], [0, 0]]), scale=np.array([10.0, 1.0])) == 23
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_rows_are_formed_once_where_a_compiler_would_form_them_in_each_kernel(backend, monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    spread = jaxloss.custom_loss(lambda x, label: jnp.max(x) - x[label], signature="(k),()->()")
+    x, label = jnp.arange(6.0).reshape(2, 3), jnp.array([0, 1])
+
+    def cost(x):
+        return spread(jnp.square(x), label)
+
+    assert ("optimization_barrier" in str(jax.make_jaxpr(cost)(x))) == (backend == "gpu")
+    value, slope = jax.jit(jax.value_and_grad(cost))(x)
+    np.testing.assert_array_equal(value, ((4 - 0) + (25 - 16)) / 2)
+    np.testing.assert_array_equal(slope, [[0, 0, 2], [0, -4, 5]])
+    np.testing.assert_array_equal(jax.jacfwd(cost)(x), slope)
+    np.testing.assert_array_equal(jax.hessian(cost)(x)[1, 1, 1], [0, -1, 0])
+    np.testing.assert_array_equal(jax.vmap(cost)(jnp.stack([x, x])), [value, value])
+
+
 def test_an_output_with_a_core_axis():
     @jaxloss.custom_loss(signature="(n,d),(n)->(n)")
     def centred(points, target):

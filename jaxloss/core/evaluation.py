@@ -62,7 +62,12 @@ def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
 
 def _values(items: Items) -> Array:
     term, layout, options = items.term, items.layout, items.options
-    arrays = cast(items.arrays, items.dtype)
+    given = items.arrays
+    if term.signature is not None and jax.default_backend() != "cpu":
+        # What comes before a loss XLA on a GPU forms again in each kernel, and may round otherwise: then no entry of a
+        # row equals its largest. Behind a barrier the entries are formed once.
+        given = jax.lax.optimization_barrier(given)
+    arrays = cast(given, items.dtype)
     names = tuple(arrays)
 
     def one_item(*args: Array) -> Array:
