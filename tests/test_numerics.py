@@ -1041,6 +1041,7 @@ CORNERS = {
         (([-INF, 0.0], [-INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
         (([-INF, 0.0], [0.0, 0.0], 1.0), LOG2, (ZEROS, [0.5, -0.5], 0)),
         (([0.0, 0.0], [-INF, 0.0], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
+        (([1.0, -INF], [1.0, 0.0], 1e-7), 0, (ZEROS, ZEROS, 0)),
         (([0.0, 0.0], [0.0, INF], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
         (([INF, 0.0], [INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
         (([-INF, -INF], [0.0, 1.0], 1.0), 0, (ZEROS, ZEROS, 0)),
@@ -1090,7 +1091,7 @@ WITH_A_NAN = {"shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABE
 @pytest.mark.sampled(4)
 def test_corners(name):
     # The same number of rows for all functions, which then share their compiled operations.
-    rows = itertools.islice(itertools.cycle(CORNERS[name]), 9)
+    rows = itertools.islice(itertools.cycle(CORNERS[name]), 10)
     args, values, gradients = zip(*rows, strict=True)
     values, *columns = (np.array(column, np.float32) for column in (values, *zip(*args, strict=True)))
     gradients = [np.array(column, np.float32) for column in zip(*gradients, strict=True)]

@@ -64,6 +64,7 @@ def _rounded(array, dtype):
 
 ROWS = [Row(case, dict(options)) for case in CASES for options in case.options]
 ROW = {row.name: row for row in ROWS}
+CASE_OF = {case.name: case for case in reversed(CASES)}
 
 # --------------------------------------------------------------------------------------------------------------- truth
 
@@ -360,6 +361,17 @@ def test_no_nan_is_swallowed_in_a_sum_of_many(name):
     for position in row.case.differentiable:
         poisoned = [array.copy() for array in arrays]
         poisoned[position][777] = np.nan
+        assert np.isnan(loss(*poisoned)), position
+
+
+@pytest.mark.parametrize("name", [n for n, loss in jaxloss.catalogue.items() if loss.signature == "(k),(k)->()"])
+def test_no_nan_is_swallowed_in_a_row_of_many(name):
+    rows = np.random.default_rng(0).dirichlet(np.ones(1024), (2, 64)).astype(np.float32)
+    loss = jax.jit(functools.partial(jaxloss.catalogue[name], **CASE_OF[name].options[0]))
+    assert np.isfinite(loss(*rows))
+    for position in CASE_OF[name].differentiable:
+        poisoned = rows.copy()
+        poisoned[position, 7, 300] = np.nan
         assert np.isnan(loss(*poisoned)), position
 
 

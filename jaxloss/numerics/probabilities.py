@@ -89,18 +89,18 @@ def _rest(p: Array, q: Array, grid: Array, one: Array) -> Array:
     """
     info = jnp.finfo(p.dtype)
     near = _nearest(p, q, one)
-    difference, positive = p - near, jnp.maximum(near, float(info.tiny) * one)
+    difference, positive = p - near, jnp.maximum(float(info.tiny) * one, near)
     bracket = log_excess(p, difference, difference / (p + positive), within=1 / 3)
     # Where p is 0 the quotient is lifted above 1 and kept finite, and so is its logarithm.
-    quotient = jnp.minimum((q + (positive - near)) / positive, float(info.max) * one)
+    quotient = jnp.minimum(float(info.max) * one, (q + (positive - near)) / positive)
     # 0 where the two are the same, of which a GPU has a quotient beside 1.
-    differ = jnp.minimum(jnp.abs(q - near) * (float(info.max) * one), one)
+    differ = jnp.minimum(one, jnp.abs(q - near) * (float(info.max) * one))
     return (bracket + (difference - on_grid(difference, grid))) - differ * p * jnp.log(quotient)
 
 
 def _nearest(p: Array, q: Array, one: Array) -> Array:
-    """Of the numbers within a factor of 2 of p, the one nearest to q."""
-    return jnp.minimum(jnp.maximum(q, 0.5 * one * p), p + p)
+    """Of the numbers within a factor of 2 of p, the one nearest to q; NaN where q is, as in `at_least`."""
+    return jnp.minimum(p + p, jnp.maximum(0.5 * one * p, q))
 
 
 def log_excess(p: Array, difference: Array, half: Array, within: float) -> Array:

@@ -254,7 +254,9 @@ def _below(logits: Array, largest: Array, temperature: Array | None) -> tuple[Ar
     difference, lost = _difference(jnp.clip(logits, -most, most), largest)
     if temperature is None:
         return difference, lost
-    inverse, inverse_low, inverse_lost = _inverse(_beside_a_row(temperature))
+    temperature = _beside_a_row(temperature)
+    difference = jnp.maximum(difference, -most * temperature)
+    inverse, inverse_low, inverse_lost = _inverse(temperature)
     high, low = split(difference)
     product = high * inverse
     rest = (low * inverse + difference * inverse_low) + (difference * inverse_lost + lost * inverse)
@@ -276,7 +278,12 @@ def _difference(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _over(x: Array, temperature: Array | None) -> Array:
-    return x if temperature is None else x / _beside_a_row(temperature)
+    """Also over a temperature that is nearly 0, finite."""
+    if temperature is None:
+        return x
+    temperature = _beside_a_row(temperature)
+    most = _bound(x) * temperature
+    return jnp.clip(x, -most, most) / temperature
 
 
 @jax.custom_jvp
