@@ -13,7 +13,7 @@ from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves
 from jaxloss.numerics.logits import entry_of_label, pick, relative, softmax, sum_of_others, surprisal, wide
-from jaxloss.numerics.partition import Row, gap_to, is_index, row_of, split_as
+from jaxloss.numerics.partition import Row, gap_to, is_index, row_and_weights, row_of, split_as
 from jaxloss.numerics.probabilities import log_probability
 
 
@@ -49,8 +49,8 @@ def _(primals: Any, tangents: Any) -> Any:
         known = ((label >= 0) & (label < logits.shape[-1]))[..., None] | indicator
         slope = jnp.where(known, jnp.where(indicator, -others, p), jnp.nan)
         return label_surprisal(*primals), jnp.sum(slope * dx, axis=-1)
-    row, entry = row_of(logits), entry_of_label(logits, label)
-    return _cost(row, entry), jnp.sum(_slope(logits, label, row, entry) * dx, axis=-1)
+    (row, weights), entry = row_and_weights(logits), entry_of_label(logits, label)
+    return _cost(row, entry), jnp.sum(_slope(logits, label, row, weights, entry) * dx, axis=-1)
 
 
 def _cost(row: Row, entry: Array) -> Array:
@@ -59,11 +59,11 @@ def _cost(row: Row, entry: Array) -> Array:
 
 @jax.custom_jvp
 @inlined
-def _slope(logits: Array, label: Array, row: Row, entry: Array) -> Array:
+def _slope(logits: Array, label: Array, row: Row, weights: Array, entry: Array) -> Array:
     """The probabilities, but at the label minus what the others have; NaN if it is no class."""
     own = row.probability(entry[..., None])
     others = jnp.where(own > 0.5, row.complement, 1 - own)
-    return jnp.where(is_index(logits, label), -others, row.probability(logits) + 0 * own)
+    return jnp.where(is_index(logits, label), -others, weights / row.total + 0 * own)
 
 
 @_slope.defjvp

@@ -10,7 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import at_least, finite_slope, inlined, multiply_no_nan
 from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.partition import Row, mean_gap_and_count, row_of
+from jaxloss.numerics.partition import Row, mean_gap_and_count, row_and_weights, row_of
 from jaxloss.numerics.rows import may_be_split, row_sums
 
 
@@ -81,8 +81,8 @@ def logsumexp(logits: Array) -> Array:
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    row = row_of(logits)
-    return _log_partition(row), jnp.sum(_probabilities(logits, row) * dx, axis=-1)
+    row, p = row_and_probabilities(logits)
+    return _log_partition(row), jnp.sum(p * dx, axis=-1)
 
 
 def _log_partition(row: Row) -> Array:
@@ -109,26 +109,31 @@ def uniform_surprisal(logits: Array) -> Array:
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits,), (dx,) = primals, tangents
-    row = row_of(logits)
+    row, p = row_and_probabilities(logits)
     mean, count = mean_gap_and_count(logits, row.largest)
     classes = jnp.maximum(count, 1)
     uniform = (logits > -jnp.inf).astype(logits.dtype) / classes
-    p = _probabilities(logits, row)
     # At the largest by the complements of both, which are 0 where it is the only one.
     slope = jnp.where(logits == row.largest, (classes - 1) / classes - row.others / row.total, p - uniform)
     return jnp.squeeze(mean + row.log_rest, -1), jnp.sum(slope * dx, axis=-1)
 
 
+def row_and_probabilities(logits: Array) -> tuple[Row, Array]:
+    row, weights = row_and_weights(logits)
+    return row, _probabilities(logits, weights, row.total)
+
+
 @jax.custom_jvp
 @inlined
-def _probabilities(logits: Array, row: Row) -> Array:
-    return row.probability(logits)
+def _probabilities(logits: Array, weights: Array, total: Array) -> Array:
+    """With the logits, of which the slope is."""
+    return weights / total
 
 
 @_probabilities.defjvp
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (logits, _), (dx, _) = primals, tangents
+    (logits, *_), (dx, *_) = primals, tangents
     return _probabilities(*primals), jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
 
 
@@ -181,12 +186,12 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
 
 def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    row, change = row_of(logits), jnp.zeros((), logits.dtype)
+    (row, p), change = row_and_probabilities(logits), jnp.zeros((), logits.dtype)
     gap, everywhere, elsewhere = row_sums(
         lambda t, x: (gap_of_target(t, x, row), t, jnp.where(x == row.largest, 0, t)), targets, logits
     )
     if not isinstance(dx, SymbolicZero):
-        change += jnp.sum(slope_of_expected(targets, logits, row, elsewhere, everywhere) * dx, axis=-1)
+        change += jnp.sum(slope_of_expected(targets, p, row.complement, elsewhere, everywhere) * dx, axis=-1)
     if not isinstance(dt, SymbolicZero):
         cost = row.surprisal(logits)
         slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
@@ -211,29 +216,28 @@ def expected(row: Row, gap: Array, everywhere: Array) -> Array:
 
 @jax.custom_jvp
 @inlined
-def slope_of_expected(targets: Array, logits: Array, row: Row, elsewhere: Array, everywhere: Array) -> Array:
+def slope_of_expected(targets: Array, p: Array, complement: Array, elsewhere: Array, everywhere: Array) -> Array:
     """Of each class its probability times all other targets, less its target times all other probabilities.
 
-    Of the most probable class, no sum is formed by subtraction.
+    Of the most probable class, to which belong the complement and the targets elsewhere, no sum is formed by
+    subtraction.
     """
-    return _shared_out(targets, logits, row, elsewhere, everywhere)
+    return _shared_out(targets, p, complement, elsewhere, everywhere)
 
 
 @slope_of_expected.defjvp
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (_, logits, row, _, everywhere), (dt, dx, _, delsewhere, deverywhere) = primals, tangents
-    dp = jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
-    change = _shared_out(dt, logits, row, delsewhere, deverywhere) + everywhere * dp
+    (_, p, complement, _, everywhere), (dt, dp, _, delsewhere, deverywhere) = primals, tangents
+    change = _shared_out(dt, p, complement, delsewhere, deverywhere) + everywhere * dp
     return slope_of_expected(*primals), change
 
 
-def _shared_out(targets: Array, logits: Array, row: Row, elsewhere: Array, everywhere: Array) -> Array:
+def _shared_out(targets: Array, p: Array, complement: Array, elsewhere: Array, everywhere: Array) -> Array:
     """Linear in the targets, and so written that JAX can see it."""
-    p = _probabilities(logits, row)
     # Above 1 / 2 by more than rounding, by which a class that is not the largest may be too, or one of two.
     is_largest = p > 0.51
-    others = jnp.where(is_largest, row.complement, 1 - p)
+    others = jnp.where(is_largest, complement, 1 - p)
     return p * jnp.where(is_largest, elsewhere, everywhere - targets) - targets * others
 
 
@@ -242,8 +246,7 @@ def _shared_out(targets: Array, logits: Array, row: Row, elsewhere: Array, every
 def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
     if correction is None:
-        row = row_of(logits)
-        p = _probabilities(logits, row)
+        row, p = row_and_probabilities(logits)
         return p, jnp.where(p > 0.5, row.complement, 1 - p)
     gap, _, weight, others = relative(logits, correction)
     total = 1 + others

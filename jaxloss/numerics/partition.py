@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart
-from jaxloss.numerics.rows import may_be_split, row_sums
+from jaxloss.numerics.rows import may_be_split, row_sums, written
 
 
 class Row(NamedTuple):
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
     def probability(self, logits: Array) -> Array:
         """Of each class; of each inf the same, if there is one."""
-        return weight(jnp.minimum(jnp.finfo(logits.dtype).max, logits), self.origin) / self.total
+        return weight(_within(logits), self.origin) / self.total
 
     def surprisal(self, logits: Array) -> Array:
         """Of each class."""
@@ -56,16 +56,44 @@ def row_of(logits: Array) -> Row:
     >>> print(row.largest, row.others / row.at_largest)
     [20.] [2.0611537e-09]
     """
-    largest = jnp.max(logits, axis=-1, keepdims=True, initial=-jnp.finfo(logits.dtype).max)
-    within = jnp.minimum(largest, jnp.finfo(logits.dtype).max)
-    origin = jnp.round(within)
+    largest, within, origin = _largest_and_origin(logits)
 
     def others_and_count(logits: Array) -> tuple[Array, Array]:
         is_largest = logits == largest
         return weight(jnp.where(is_largest, -jnp.inf, logits), origin), is_largest.astype(logits.dtype)
 
-    others, count = row_sums(others_and_count, logits)
+    return _row(largest, origin, weight(within, origin), *row_sums(others_and_count, logits))
+
+
+def row_and_weights(logits: Array) -> tuple[Row, Array]:
+    """As `row_of`, and the weights of all classes, for a slope: each inf weighs the same, if there is one.
+
+    On a CPU they are formed once, and written to where the slope will be, as long as they are.
+    """
+    largest, within, origin = _largest_and_origin(logits)
+    weights = written(weight(_within(logits), origin))
     at_largest = weight(within, origin)
+    # Formed in two places, the same weight may differ by a last digit.
+    least = at_largest * (1 - 2 * jnp.finfo(logits.dtype).eps)
+
+    def others_and_count(weights: Array) -> tuple[Array, Array]:
+        is_largest = weights >= least
+        return jnp.where(is_largest, 0, weights), is_largest.astype(weights.dtype)
+
+    return _row(largest, origin, at_largest, *row_sums(others_and_count, weights)), weights
+
+
+def _largest_and_origin(logits: Array) -> tuple[Array, Array, Array]:
+    largest = jnp.max(logits, axis=-1, keepdims=True, initial=-jnp.finfo(logits.dtype).max)
+    within = _within(largest)
+    return largest, within, jnp.round(within)
+
+
+def _within(logits: Array) -> Array:
+    return jnp.minimum(jnp.finfo(logits.dtype).max, logits)
+
+
+def _row(largest: Array, origin: Array, at_largest: Array, others: Array, count: Array) -> Row:
     others += jnp.maximum(count - 1, 0) * at_largest
     return Row(*apart(largest, origin, jnp.where(count == 0, 0, at_largest), others))
 

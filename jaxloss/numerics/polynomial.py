@@ -11,7 +11,7 @@ from jaxloss.numerics import partition
 from jaxloss.numerics.elementary import finite_slope, inlined
 from jaxloss.numerics.exponentials import exp_remainder
 from jaxloss.numerics.labels import expected_complement
-from jaxloss.numerics.logits import expected, gap_of_target, slope_of_expected, softmax
+from jaxloss.numerics.logits import expected, gap_of_target, row_and_probabilities, slope_of_expected, softmax
 from jaxloss.numerics.partition import Row, row_of
 from jaxloss.numerics.rows import row_sums
 
@@ -37,12 +37,12 @@ def polynomial_surprisal(targets: Array, logits: Array, weight: Array) -> Array:
 
 def _change(primals: Any, tangents: Any) -> Any:
     (targets, logits, weight), (dt, dx, dweight) = primals, tangents
-    row, w, change = row_of(logits), weight[..., None], jnp.zeros((), logits.dtype)
+    (row, _), w, change = row_and_probabilities(logits), weight[..., None], jnp.zeros((), logits.dtype)
     if not isinstance(dx, SymbolicZero):
         p, others = softmax(logits, None)
         gain = targets * jnp.where(w < -0.5, (1 + w) - w * others, 1 + w * p)
         everywhere, elsewhere = row_sums(lambda t, x: (t, jnp.where(x == row.largest, 0, t)), gain, logits)
-        change += jnp.sum(slope_of_expected(gain, logits, row, elsewhere, everywhere) * dx, axis=-1)
+        change += jnp.sum(slope_of_expected(gain, p, row.complement, elsewhere, everywhere) * dx, axis=-1)
     if not isinstance(dt, SymbolicZero):
         cost = row.surprisal(logits) + w * softmax(logits, None)[1]
         cost = jnp.where(logits == row.largest, _at_largest(w, row), cost)

@@ -57,6 +57,11 @@ def row_largest(*sizes: Array) -> tuple[Array, ...]:
     return tuple(x[..., None] for x in largest)
 
 
+def written(x: Array) -> Array:
+    """The same numbers; on a CPU formed once, however many read them."""
+    return apart(x)[0] if _on_cpu() else x
+
+
 def may_be_split(values: Array) -> bool:
     """Whether the last axis may be split over devices, where an entry cannot be read from its place."""
     return not jax.typeof(values).sharding.mesh.empty
