@@ -118,23 +118,20 @@ def _(primals: Any, tangents: Any) -> Any:
     return jnp.squeeze(mean + row.log_rest, -1), jnp.sum(slope * dx, axis=-1)
 
 
-def row_and_probabilities(logits: Array) -> tuple[Row, Array]:
-    row, weights = row_and_weights(logits)
-    return row, _probabilities(logits, weights, row.total)
-
-
 @jax.custom_jvp
 @inlined
-def _probabilities(logits: Array, weights: Array, total: Array) -> Array:
-    """With the logits, of which the slope is."""
-    return weights / total
+def row_and_probabilities(logits: Array) -> tuple[Row, Array]:
+    """A row of logits and its softmax, of which the slope is that of `softmax`, whatever was left out in its sums."""
+    row, weights = row_and_weights(logits)
+    return row, weights / row.total
 
 
-@_probabilities.defjvp
+@row_and_probabilities.defjvp
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (logits, *_), (dx, *_) = primals, tangents
-    return _probabilities(*primals), jax.jvp(lambda x: softmax(x, None)[0], (logits,), (dx,))[1]
+    _, change_of_row = jax.jvp(row_of, primals, tangents)
+    _, (dp, _) = jax.jvp(lambda x: softmax(x, None), primals, tangents)
+    return row_and_probabilities(*primals), (change_of_row, dp)
 
 
 @jax.custom_jvp
@@ -186,17 +183,30 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
 
 def _change_of_expected(primals: Any, tangents: Any) -> Any:
     (targets, logits), (dt, dx) = primals, tangents
-    (row, p), change = row_and_probabilities(logits), jnp.zeros((), logits.dtype)
+    if isinstance(dx, SymbolicZero):
+        value, change = expected_surprisal(targets, logits), jnp.zeros((), logits.dtype)
+    else:
+        value, slope = _expected_and_slope(targets, logits)
+        change = jnp.sum(slope * dx, axis=-1)
+    if not isinstance(dt, SymbolicZero):
+        change += jnp.sum(_slope_in_targets(targets, logits) * dt, axis=-1)
+    return value, change
+
+
+@inlined
+def _expected_and_slope(targets: Array, logits: Array) -> tuple[Array, Array]:
+    row, p = row_and_probabilities(logits)
     gap, everywhere, elsewhere = row_sums(
         lambda t, x: (gap_of_target(t, x, row), t, jnp.where(x == row.largest, 0, t)), targets, logits
     )
-    if not isinstance(dx, SymbolicZero):
-        change += jnp.sum(slope_of_expected(targets, p, row.complement, elsewhere, everywhere) * dx, axis=-1)
-    if not isinstance(dt, SymbolicZero):
-        cost = row.surprisal(logits)
-        slope = jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
-        change += jnp.sum(slope * dt, axis=-1)
-    return jnp.squeeze(expected(row, gap, everywhere), -1), change
+    slope = slope_of_expected(targets, p, row.complement, elsewhere, everywhere)
+    return jnp.squeeze(expected(row, gap, everywhere), -1), slope
+
+
+@inlined
+def _slope_in_targets(targets: Array, logits: Array) -> Array:
+    cost = surprisal(logits)
+    return jnp.where((targets == 0) & jnp.isinf(cost), 0, finite_slope(cost))
 
 
 expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
