@@ -120,7 +120,7 @@ PAIRS: dict[str, Pair] = {
         "optax.hinge_loss(a, b)",
         "",
         "keras.losses.hinge(b, a)",
-        price="A target of 0 is NaN, not right.",
+        price="A target of 0 is NaN, not right; a NaN score is NaN, which a kernel of XLA that sums a maximum drops.",
     ),
     "squared_hinge": Pair("scores, signs", keras="keras.losses.squared_hinge(b, a)"),
     "perceptron": Pair("scores, signs", "optax.perceptron_loss(a, b)", price="As `hinge`."),

@@ -2,12 +2,14 @@
 
 python benchmarks/start.py [--rounds 9] [--only NAME ...] [--output DIRECTORY]
 
-Writes start.md. An import runs in a process of its own; its ratio is to what `import jax, jax.numpy` takes beyond a
-bare Python. A training step is a layer before the loss, the gradient and an update by Adam; it is traced, lowered and
-compiled with all caches of JAX empty, with our loss and with optax's in turns.
+Writes start.md. An import runs in a process of its own, of modules compiled to bytecode, as an installer leaves them;
+its ratio is to what `import jax, jax.numpy` takes beyond a bare Python. A training step is a layer before the loss,
+the gradient and an update by Adam; it is traced, lowered and compiled with all caches of JAX empty, with our loss and
+with optax's in turns.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -30,7 +32,8 @@ WITH_OPTAX = [name for name, pair in PAIRS.items() if pair.optax]
 
 def _import(*modules: str) -> Callable[[], Any]:
     code = f"import {', '.join(modules)}" if modules else "pass"
-    return lambda: subprocess.run([sys.executable, "-c", code], check=True)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return lambda: subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def _imports(rounds: int) -> dict[str, Spread]:

@@ -3,9 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxloss.testing.laws import verdicts as _verdicts
-from jaxloss.testing.subject import Subject as _Subject
-
 
 @dataclass(frozen=True)
 class Report:
@@ -50,9 +47,13 @@ def check_loss(loss: Any, *arrays: Any, **options: Any) -> Report:
     - corners: with prediction = target the value is 0.0 and the gradient in prediction is nan.
     - labels could not be run: the loss takes no labels.
     """
-    subject = _Subject(loss, arrays, options)
+    # Imported when used: a program that trains does not wait for them.
+    from jaxloss.testing.laws import verdicts
+    from jaxloss.testing.subject import Subject
+
+    subject = Subject(loss, arrays, options)
     found: dict[str, dict[str, str]] = {"held": {}, "broken": {}, "not run": {}}
-    for law, verdict, text in _verdicts(subject):
+    for law, verdict, text in verdicts(subject):
         found[verdict][law] = text
     held, broken, not_run = found["held"], found["broken"], found["not run"]
     if not broken:
