@@ -180,6 +180,19 @@ FORMULAS = {
         lambda m, a, n, b: (b - a + (mp.exp(a) + (m - n) ** 2) / mp.exp(b) - 1) / 2,
         [(0.3, 1.0, -0.7, 0.4), (0.3, 1.0, 0.31, 1.01), (1e-4, -20.3, 0.0, 60.1), (1e-20, -60.1, 0.0, -60.2)],
     ),
+    "relative_entropy_to_standard_normal": Formula(
+        lambda m, v: (m**2 + mp.exp(v) - 1 - v) / 2,
+        [
+            (0.3, 1.0),
+            (1e-4, -20.3),
+            (1e-18, 1e-18),
+            (0.0, 1e-4),
+            (0.1, -0.999),
+            (1.0, 1.999),
+            (1.0, 2.001),
+            (0.0, 89.1),
+        ],
+    ),
     "log1mexp": Formula(
         lambda x: mp.log(-mp.expm1(-x)), [(1e-20,), (1e-3,), (0.3,), (0.693,), (0.6932,), (2.0,), (50.0,)]
     ),
@@ -908,6 +921,12 @@ CORNERS = {
         ((1.0, -1e4, 1.0, -1e4), 0, (0, 0, 0, 0)),
         ((1.0, 1e4, 1.0, -1e4), INF, (0, LARGEST, 0, -LARGEST)),
         ((1.0, 0.0, 0.0, -1e4), INF, (LARGEST, LARGEST, -LARGEST, -LARGEST)),
+    ],
+    "relative_entropy_to_standard_normal": [
+        ((0.0, 0.0), 0, (0, 0)),
+        ((0.0, -INF), INF, (0, -0.5)),
+        ((0.0, INF), INF, (0, LARGEST)),
+        ((-INF, 0.0), INF, (-LARGEST, 0)),
     ],
     "log1mexp": [
         ((0.0,), -INF, (LARGEST,)),

@@ -59,6 +59,7 @@ from jaxloss.numerics.focal import focal_surprisal as focal_surprisal
 from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
 from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy
+from jaxloss.numerics.gaussians import relative_entropy_to_standard_normal as relative_entropy_to_standard_normal
 from jaxloss.numerics.labels import expected_complement as expected_complement
 from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
 from jaxloss.numerics.labels import label_complement as label_complement

@@ -21,7 +21,7 @@ def exp_remainder(x: Array) -> Array:
     inside = jnp.where(near, x, 0)
     power = jnp.exp(x)
     far = power - (1 + jnp.where(jnp.isinf(power), 0, x))
-    return jnp.where(near, inside * inside * _series(inside), far)
+    return jnp.where(near, inside * inside * exp_series(inside), far)
 
 
 @exp_remainder.defjvp
@@ -30,7 +30,7 @@ def _(primals: Any, tangents: Any) -> Any:
     return exp_remainder(x), dx * finite_slope(expm1(x))
 
 
-def _series(x: Array) -> Array:
+def exp_series(x: Array) -> Array:
     """(exp(x) - 1 - x) / x^2, for x between -1 and 2."""
     highest = 15 if jnp.finfo(x.dtype).nmant < 30 else 28
     series = jnp.full_like(x, 1 / math.factorial(highest))
@@ -44,7 +44,7 @@ def expm1(x: Array) -> Array:
     """The exponential minus 1. That of XLA:CPU is 3 ulp off, and its slope is the value plus 1, which cancels."""
     near = (x > -1) & (x < 1)
     inside = jnp.where(near, x, 0)
-    return jnp.where(near, inside + inside * inside * _series(inside), jnp.exp(x) - 1)
+    return jnp.where(near, inside + inside * inside * exp_series(inside), jnp.exp(x) - 1)
 
 
 @expm1.defjvp
@@ -61,7 +61,7 @@ def log1p_of_tail(x: Array) -> tuple[Array, Array]:
     """
     few = x < 0.5
     near = jnp.where(few, x, 0)
-    fallen, fallen_low = two_sum(-near, near * near * _series(-near))
+    fallen, fallen_low = two_sum(-near, near * near * exp_series(-near))
     tail, tail_low = two_sum(jnp.ones_like(x), fallen)
     tail = jnp.where(few, tail, reused(jnp.exp(-x)))
     tail_low = jnp.where(few, tail_low + fallen_low, 0)

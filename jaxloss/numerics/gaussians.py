@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.types import Array
-from jaxloss.numerics.elementary import finite_slope
+from jaxloss.numerics.elementary import apart, finite_slope, inlined, reused
 from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.exponentials import exp_remainder, expm1
+from jaxloss.numerics.exponentials import exp_series
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def gaussian_relative_entropy(p_mean: Array, p_log_variance: Array, q_mean: Array, q_log_variance: Array) -> Array:
     r"""The elementwise relative entropy of Gaussians.
 
@@ -28,19 +28,17 @@ def gaussian_relative_entropy(p_mean: Array, p_log_variance: Array, q_mean: Arra
     >>> print(f"{gaussian_relative_entropy(one, one, zero, zero):.4f}")
     0.8591
     """
-    remainder, _ = _half_remainder(p_log_variance, q_log_variance)
+    remainder, _ = _carried(p_log_variance, q_log_variance)
     deviation, _ = _deviation(p_mean, q_mean, q_log_variance)
-    return remainder + (0.5 * deviation) * deviation
+    return reused(remainder + (0.5 * deviation) * deviation)
 
 
 @gaussian_relative_entropy.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (p_mean, p_log_variance, q_mean, q_log_variance), (dp_mean, dp_log_variance, dq_mean, dq_log_variance) = (
-        primals,
-        tangents,
-    )
-    _, growth = _half_remainder(p_log_variance, q_log_variance)
+    p_mean, p_log_variance, q_mean, q_log_variance = apart(*primals)
+    dp_mean, dp_log_variance, dq_mean, dq_log_variance = tangents
+    _, growth = _carried(p_log_variance, q_log_variance)
     deviation, slope = _deviation(p_mean, q_mean, q_log_variance)
     slope_q = finite_slope(growth + (0.5 * deviation) * deviation)
     slope = finite_slope(slope)
@@ -49,26 +47,60 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-def _half_remainder(a: Array, b: Array) -> tuple[Array, Array]:
-    """Half of e^d - 1 - d and half of e^d - 1 at d = a - b, which carry what the rounding takes from d."""
+@inlined
+def relative_entropy_to_standard_normal(mean: Array, log_variance: Array) -> Array:
+    r"""The elementwise relative entropy of a Gaussian to the one of mean 0 and variance 1.
+
+    $$ \tfrac12 \left( e^v - 1 - v \right) + \tfrac12 \mu^2, \qquad v = \log \sigma^2 $$
+
+    The gradient in the mean is mu, in the log variance (e^v - 1) / 2.
+
+    >>> print(f"{relative_entropy_to_standard_normal(jnp.array(1.0), jnp.array(1.0)):.4f}")
+    0.8591
+    """
+    remainder, _ = _half_remainder(log_variance)
+    return reused(remainder + (0.5 * mean) * mean)
+
+
+@relative_entropy_to_standard_normal.defjvp
+@inlined
+def _(primals: Any, tangents: Any) -> Any:
+    (mean, log_variance), (dmean, dlog_variance) = apart(*primals), tangents
+    _, growth = _half_remainder(log_variance)
+    change = finite_slope(mean) * dmean + finite_slope(growth) * dlog_variance
+    return relative_entropy_to_standard_normal(*primals), change
+
+
+@jax.custom_jvp
+def _carried(a: Array, b: Array) -> tuple[Array, Array]:
+    """The `_half_remainder` of a - b, with what the rounding takes from that difference."""
     d, lost = two_sum(a, -b)
-    high = d > 2
-    # Half of the exponential, where the whole may overflow.
-    half = jnp.exp(jnp.where(high, d, 2) - 1) * (0.5 * math.e)
-    overflows = jnp.isinf(half)
-    half = half * (1 + jnp.where(overflows, 0, lost))
-    small = jnp.where(high, 0, d)
-    remainder = 0.5 * (exp_remainder(small) + expm1(small) * lost)
-    growth = 0.5 * (expm1(small) + jnp.exp(small) * lost)
-    large = half - 0.5 * (1 + jnp.where(overflows, 0, d))
-    return jnp.where(high, large, remainder), jnp.where(high, half - 0.5, growth)
+    remainder, growth = _half_remainder(d)
+    return remainder + finite_slope(growth) * lost, growth + finite_slope(growth + 0.5) * lost
+
+
+@_carried.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    (da, db), (remainder, growth) = tangents, _carried(*primals)
+    return (remainder, growth), (finite_slope(growth) * (da - db), finite_slope(growth + 0.5) * (da - db))
+
+
+@jax.custom_jvp
+def _half_remainder(d: Array) -> tuple[Array, Array]:
+    """Half of e^d - 1 - d, and half of e^d - 1."""
+    # Half of the exponential, where the whole may overflow. Where it counts, d - 1 is exact.
+    half = reused(jnp.exp(d - 1) * (0.5 * math.e))
+    near = (d > -1) & (d < 2)
+    inside = jnp.where(near, d, 0)
+    square = 0.5 * inside * inside * exp_series(inside)
+    far = half - 0.5 * (1 + jnp.where(jnp.isinf(half), 0, d))
+    return jnp.where(near, square, far), jnp.where(near, 0.5 * inside + square, half - 0.5)
 
 
 @_half_remainder.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    (a, b), (da, db) = primals, tangents
-    remainder, growth = _half_remainder(a, b)
-    return (remainder, growth), (finite_slope(growth) * (da - db), finite_slope(growth + 0.5) * (da - db))
+    (dd,), (remainder, growth) = tangents, _half_remainder(*primals)
+    return (remainder, growth), (finite_slope(growth) * dd, finite_slope(growth + 0.5) * dd)
 
 
 @jax.custom_jvp

@@ -1,10 +1,8 @@
 """Gaussians, by mean and log variance, one for each element."""
 
-import jax.numpy as jnp
-
 from jaxloss.core.loss import custom_loss
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics import gaussian_relative_entropy
+from jaxloss.numerics import gaussian_relative_entropy, relative_entropy_to_standard_normal
 
 
 @custom_loss
@@ -55,5 +53,4 @@ def standard_normal_kl_divergence(mean: Input, log_variance: Input) -> Array:
     >>> print(f"{standard_normal_kl_divergence(1.0, 0.0):.2f} {standard_normal_kl_divergence(0.0, 1.0):.4f}")
     0.50 0.3591
     """
-    zero = jnp.zeros_like(mean)
-    return gaussian_relative_entropy(mean, log_variance, zero, zero)
+    return relative_entropy_to_standard_normal(mean, log_variance)
