@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.distances import safe_norm, unit_vector
+from jaxloss.numerics.rows import may_be_split
 
 
 @jax.custom_jvp
@@ -24,7 +25,22 @@ def ensemble_score(samples: Array, outcome: Array) -> Array:
     >>> print(f"{ensemble_score(jnp.array([1.0, -1.0, 4.0]), jnp.array(0.0)):.4f}")
     0.8889
     """
-    ordered = jnp.sort(samples, axis=-1)
+    return _score(jnp.sort(samples, axis=-1), outcome)
+
+
+@ensemble_score.defjvp
+@jax.jit
+def _(primals: Any, tangents: Any) -> Any:
+    (samples, outcome), (dx, dy) = primals, tangents
+    members = samples.shape[-1]
+    places = jax.lax.broadcasted_iota(jnp.int32, samples.shape, samples.ndim - 1)
+    ordered, places = jax.lax.sort((samples, places), dimension=-1, num_keys=1)
+    side = jnp.sign(samples - outcome[..., None])
+    slope = (members * side - _put_back(_lead(ordered), places)) / members**2
+    return _score(ordered, outcome), jnp.sum(slope * dx, axis=-1) - dy * (jnp.sum(side, axis=-1) / members)
+
+
+def _score(ordered: Array, outcome: Array) -> Array:
     members = ordered.shape[-1]
     share = (1 + jax.lax.broadcasted_iota(ordered.dtype, ordered.shape, ordered.ndim - 1)) / members
     outcome = outcome[..., None]
@@ -34,17 +50,11 @@ def ensemble_score(samples: Array, outcome: Array) -> Array:
     return below + jnp.sum(gaps_above * jnp.square(jnp.flip(share, axis=-1)), axis=-1)
 
 
-@ensemble_score.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (samples, outcome), (dx, dy) = primals, tangents
-    members = samples.shape[-1]
-    places = jax.lax.broadcasted_iota(jnp.int32, samples.shape, samples.ndim - 1)
-    ordered, places = jax.lax.sort((jax.lax.stop_gradient(samples), places), dimension=-1, num_keys=1)
-    _, lead = jax.lax.sort((places, _lead(ordered)), dimension=-1, num_keys=1)
-    side = jnp.sign(samples - outcome[..., None])
-    slope = (members * side - lead) / members**2
-    return ensemble_score(samples, outcome), jnp.sum(slope * dx, axis=-1) - dy * (jnp.sum(side, axis=-1) / members)
+def _put_back(ordered: Array, places: Array) -> Array:
+    """To the places from which they were sorted."""
+    if may_be_split(ordered):
+        return jax.lax.sort((places, ordered), dimension=-1, num_keys=1)[1]
+    return jnp.put_along_axis(jnp.zeros_like(ordered), places, ordered, axis=-1, inplace=False)
 
 
 def _lead(ordered: Array) -> Array:
