@@ -14,6 +14,7 @@ from jaxloss.numerics.elementary import (
     log1p,
     multiply_no_nan,
     ratio,
+    reused,
     safe_log,
     safe_sqrt,
 )
@@ -73,12 +74,13 @@ def jensen_shannon(p: Array, q: Array) -> Array:
 @jensen_shannon.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
-    (p, q), (dp, dq) = primals, tangents
+    (p, q), (dp, dq) = apart(*primals), tangents
+    half = ratio(p - q, p + q)
     slope_p, slope_q = (
-        0.5 * jnp.where(a == 0, jnp.where(b == 0, _LOG_2, 0), log_to_mean(a, b, ratio(a - b, a + b)))
-        for a, b in ((p, q), (q, p))
+        0.5 * jnp.where(a == 0, jnp.where(b == 0, _LOG_2, 0), reused(log_to_mean(a, b, towards)))
+        for a, b, towards in ((p, q, half), (q, p, -half))
     )
-    return jensen_shannon(p, q), dp * slope_p + dq * slope_q
+    return jensen_shannon(*primals), dp * slope_p + dq * slope_q
 
 
 def jensen_shannon_at(p: Array, q: Array, half: Array) -> Array:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan, power, ratio
-from jaxloss.numerics.exact import halves
+from jaxloss.numerics.exact import halves, two_sum
 from jaxloss.numerics.logits import entry_of_label, pick, relative, softmax, sum_of_others, surprisal, wide
 from jaxloss.numerics.partition import Row, gap_to, is_index, row_and_weights, row_of, split_as
 from jaxloss.numerics.probabilities import log_probability
@@ -61,9 +61,13 @@ def _cost(row: Row, entry: Array) -> Array:
 @inlined
 def _slope(logits: Array, label: Array, row: Row, weights: Array, entry: Array) -> Array:
     """The probabilities, but at the label minus what the others have; NaN if it is no class."""
-    own = row.probability(entry[..., None])
-    others = jnp.where(own > 0.5, row.complement, 1 - own)
-    return jnp.where(is_index(logits, label), -others, weights / row.total + 0 * own)
+    others = _others(row, entry[..., None])
+    return jnp.where(is_index(logits, label), -others, weights / row.total + 0 * others)
+
+
+def _others(row: Row, entry: Array) -> Array:
+    own = row.probability(entry)
+    return jnp.where(own > 0.5, row.complement, 1 - own)
 
 
 @_slope.defjvp
@@ -76,7 +80,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def label_complement(logits: Array, label: Array) -> Array:
     r"""The probability that the softmax of logits gives to all classes but the label.
 
@@ -87,11 +91,12 @@ def label_complement(logits: Array, label: Array) -> Array:
     >>> print(f"{label_complement(jnp.array([20.0, 0.0]), jnp.array(0)):.3e}")
     2.061e-09
     """
-    return pick(softmax(logits, None)[1], label)
+    label = wide(label)
+    return jnp.squeeze(_others(row_of(logits), entry_of_label(logits, label)[..., None]), -1)
 
 
 @label_complement.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
     p = label_power(logits, label, jnp.ones(label.shape, logits.dtype))
@@ -99,7 +104,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 @jax.custom_jvp
-@jax.jit
+@inlined
 def label_power(logits: Array, label: Array, exponent: Array) -> Array:
     r"""A power of the probability that the softmax of logits gives to a label.
 
@@ -111,23 +116,26 @@ def label_power(logits: Array, label: Array, exponent: Array) -> Array:
     >>> print(f"{label_power(jnp.array([100.0, 0.0]), jnp.array(1), jnp.array(0.5)):.3e}")
     1.929e-22
     """
-    gap, error, _, others = relative(logits, None)
-    gap, error = pick(gap, label), pick(error, label)
+    row, entry = row_of(logits), entry_of_label(logits, wide(label))
+    largest = jnp.squeeze(row.largest, -1)
+    gap = gap_to(largest, entry)
     far = gap >= jnp.finfo(gap.dtype).max / 2
-    near = jnp.where(far, 0, gap)
+    # Of two infinite ones the gap is 0.
+    known = far | (gap == 0)
+    near, lost = two_sum(jnp.where(known, 0, largest), jnp.where(known, 0, -entry))
     exponent = exponent.astype(gap.dtype)
     (exponent_high, exponent_low), (near_high, near_low) = halves(exponent), halves(near)
     # Exact beside what is small, so that nothing is rounded that an exponential would magnify.
     large = exponent_high * near_high
-    rest = exponent_high * near_low + exponent_low * near - exponent * error
+    rest = exponent_high * near_low + exponent_low * near + exponent * lost
     # Not as a product of exponentials, of which XLA would make the exponential of a rounded sum.
     decay = jnp.exp(-large)
     first = jnp.where(far, jnp.where(exponent == 0, 1, 0), multiply_no_nan(decay, 1 + jnp.expm1(-rest)))
-    return first * (1 + jnp.squeeze(others, -1)) ** -exponent
+    return first * (1 + jnp.squeeze(row.rest, -1)) ** -exponent
 
 
 @label_power.defjvp
-@jax.jit
+@inlined
 def _(primals: Any, tangents: Any) -> Any:
     (logits, label, exponent), (dx, _, dq) = primals, tangents
     result = label_power(*primals)

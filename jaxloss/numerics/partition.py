@@ -23,9 +23,14 @@ class Row(NamedTuple):
     """The sum of all weights but one of the largest, true to the last digit also where it is tiny beside that."""
 
     @property
+    def rest(self) -> Array:
+        """The weight of the others, in units of that of the largest."""
+        return self.others / jnp.where(self.at_largest == 0, 1, self.at_largest)
+
+    @property
     def log_rest(self) -> Array:
         """The surprisal of the largest."""
-        return jnp.log1p(self.others / jnp.where(self.at_largest == 0, 1, self.at_largest))
+        return jnp.log1p(self.rest)
 
     @property
     def total(self) -> Array:
@@ -95,7 +100,9 @@ def _within(logits: Array) -> Array:
 
 def _row(largest: Array, origin: Array, at_largest: Array, others: Array, count: Array) -> Row:
     others += jnp.maximum(count - 1, 0) * at_largest
-    return Row(*apart(largest, origin, jnp.where(count == 0, 0, at_largest), others))
+    # As one array, so that further sums over the row begin when these are done with: less is kept at a time.
+    (together,) = apart(jnp.concatenate([largest, origin, jnp.where(count == 0, 0, at_largest), others], axis=-1))
+    return Row(*jnp.split(together, 4, axis=-1))
 
 
 def weight(logits: Array, origin: Array) -> Array:
