@@ -108,6 +108,8 @@ def _hard_shares(ulp):
     yield from itertools.product(
         (-0.9, -0.3, -1 + ulp, 1e-4 - 1), (-0.5, 0.2, -1 + 2 * ulp, -0.3 * (1 + 2 * ulp), 1e30)
     )
+    # Where the rounding of 1 + |x - y| / (1 + min(x, y)) counts most.
+    yield from ((0.998682, 0.4053968), (1.0057703, 0.40925595), (0.3633686, 0.93908465), (-0.16260406, -0.44210002))
 
 
 def _hard_signs(ulp):
