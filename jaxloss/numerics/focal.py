@@ -120,11 +120,12 @@ def _(primals: Any, tangents: Any) -> Any:
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
     slope = (negative * steep_negative - positive * steep_positive) / (one + tail)
-    # At 0 the two are equally steep: beside it their difference, to first order.
+    # At 0 the two are equally steep: beside it their difference, to first order, with 1 - y not rounded by itself.
+    balance = negative_weight - (negative_weight + positive_weight) * target
     flat = jnp.abs(logit) * (one + gamma) < float(jnp.finfo(logit.dtype).eps) ** 0.5 * one
     curvature = jnp.exp2(-gamma) * (gamma * (0.5 * _LOG_2 * (gamma - 1) + 1) + 0.5)
     beside = negative * curvature * jnp.where(flat, logit, zero)
-    change = jnp.where(flat, (negative - positive) * steep_positive / (one + tail) + beside, slope) * dlogit
+    change = jnp.where(flat, balance * steep_positive / (one + tail) + beside, slope) * dlogit
     slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),

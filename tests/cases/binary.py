@@ -84,6 +84,7 @@ def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
 def _hard_mixtures(ulp):
     yield from hard_logits(ulp)
     yield from ((x, 0.5) for x in (7e-11, -1.2e-8, 4e-9, -1e-12, 1e-5))
+    yield from ((x, y) for x in (0.0, -2e-29) for y in (0.49768373, 0.50231))
 
 
 def _terms_of_shifted(x, gamma, shift):
