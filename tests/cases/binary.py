@@ -119,6 +119,8 @@ def _slope_of_shifted(x, y, number):
 def _hard_shifted(ulp):
     yield from hard_logits(ulp)
     yield from ((x, 0.0) for x in (0.021237094, 0.02776565, 8.695946e-4, 0.28, 0.5764189))
+    # Where exp(-x), or half of it, is below the format, but not value and slope.
+    yield from ((x, y) for x in (61.5, 86.9, 87.592316, 89.546913, 90.5) for y in (0.0, 1.0))
     # Where the sigmoid is near the shift.
     yield from ((x, y) for x in (-2.944439, -2.9444, -2.94, -2.9, -2.5, -2.945, -3.0) for y in (0.0, 1.0, 0.3))
 
