@@ -147,6 +147,9 @@ def hard_amounts(ulp):
     yield from ((np.log(y) + e, y) for y in (3.0, 1e6) for e in (0.0, 1e-5, -1e-2, 0.5, 0.8))
     yield from ((13.8, 1e6), (20.837432861328125, 1120939392.0), (0.693178117275238, 2.0000619888305664))
     yield from ((-12.66966438293457, 3.1451018003281206e-06), (-22.9, 1.0944e-10), (2.7, 14.9))
+    # Where a square of log(y / m), or a slope, is beyond the format on the way to a product that is not.
+    yield from ((-21.794742, 2.732284e29), (-42.211472, 0.98546916), (11.066084, 3.045969e-19), (23.96305, 8.4482e-29))
+    yield from ((-1.548902, 4.52073), (-21.027365, 5.353078e-06), (1.9455268, 0.91355574), (-0.289211, 1.0325941))
 
 
 def ensembles(rng, n):
@@ -323,7 +326,7 @@ CASES = (
         "tweedie_deviance",
         log_means_and_amounts,
         tweedie_deviance,
-        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}),
+        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}, {"power": 1.9}),
         corners=((0.0, 1.0), (0.0, 0.0), (-3.0, 0.0), (5.0, 1e-20)),
         domain={1: (0.0, np.inf)},
         hard=hard_amounts,
