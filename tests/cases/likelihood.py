@@ -98,6 +98,7 @@ def hard_errors_and_log_scales(ulp):
     yield from ((-size, 0.0, s) for size in (1e-4, 1.0, 1e18) for s in (0.0, 5.0))
     yield from ((value + error, value, -1.5) for value in (1.0, -1e4) for error in (1e-4, 0.25))
     yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
+    yield -1.7109149, 0.82783145, -87.14611
 
 
 def log_rates_and_counts(rng, n):
@@ -122,6 +123,10 @@ def hard_dispersed_counts(_):
     yield from itertools.product((2.0, -60.0, 60.0), (0.0, 3.0, 1e4), (-60.0, 60.0))
     yield from ((np.log(k) + e, k, s) for k in (1.0, 3.0, 1e4) for e in (0.0, 1e-5, 0.5) for s in (-7.0, 0.7))
     yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
+    # Where the odds leave the format, at either end.
+    yield from ((23.536064, 0.0, 67.7757), (37.87952, 156509126656.0, 55.532398), (37.868587, 2.0, 51.423874))
+    yield -87.715446, 217817235456.0, 64.577049
+    yield from ((-79.066055, 2096048000.0, -18.895648), (-85.886917, 2.0, -1.596521), (-85.08379, 2842961920.0, -25.19))
 
 
 def log_means_outcomes_and_log_shapes(rng, n):
