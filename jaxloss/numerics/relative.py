@@ -165,11 +165,12 @@ def symmetric_relative_error(x: Array, y: Array) -> Array:
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, y), (dx, dy) = apart(*primals), tangents
+    # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
+    agreeing = 1 + jnp.sign(x) * jnp.sign(y)
     x, y, scale = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
     total = jnp.where(total == 0, 1, total)
-    # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
-    shared = 2 * jnp.sign(x - y) * (1 + jnp.sign(x) * jnp.sign(y))
+    shared = 2 * jnp.sign(x - y) * agreeing
     slope_x, slope_y = (finite_slope(reused(shared * (jnp.abs(z) / total) / total)) for z in (y, x))
     return symmetric_relative_error(*primals), scale * (slope_x * dx - slope_y * dy)
 

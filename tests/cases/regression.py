@@ -115,6 +115,7 @@ def _hard_shares(ulp):
 def _hard_signs(ulp):
     yield from _hard_sizes(ulp)
     yield from itertools.product((-1e30, -3.0, -1e-4, 3e38), (-3e38, -2.0, 1e-4, 1e30, 0.0))
+    yield from ((-5812702.5, 3.22e-38), (3.67e-38, -8.6e15), (2.6e24, 4.65e-38))
 
 
 def _hard_edges(ulp):
