@@ -169,7 +169,10 @@ class _Dispersed:
         odds = jnp.where(ordinary, self.dispersion * mean, jnp.exp(held + log_mean))
         of_shape, of_mean = reused(1 / (1 + odds)), reused(1 / (1 + 1 / odds))
         alone = jnp.where(odds > 1, self.shape * of_mean, mean * of_shape)
-        self.rate = alone + count * of_mean
+        # Where the odds leave the format, what is a multiple of them may not.
+        few, many = odds < 2.0**-60, (odds > 2.0**60) & (mean > 1)
+        times = 1 + jnp.minimum(self.dispersion * count, float(info.max))
+        self.rate = jnp.where(few, alone * times, alone + count * of_mean)
         self.log_rate = jnp.where(
             self.rate > info.tiny,
             jnp.log(jnp.maximum(self.rate, info.tiny)),
@@ -177,9 +180,10 @@ class _Dispersed:
         )
         moderate = mean < math.sqrt(info.max)
         excess = _excess(jnp.where(moderate, log_mean, 0), jnp.where(moderate, mean, 1), count)
-        self.excess = jnp.where(moderate, excess * of_shape, alone - count * of_shape)
+        share = jnp.where(many, reused(excess / mean) * alone, excess * of_shape)
+        self.excess = jnp.where(moderate, share, alone - count * of_shape)
 
-        self.u = -self.excess * self.dispersion
+        self.u = jnp.minimum(-self.excess * self.dispersion, float(info.max))
         quotient = reused((self.shape + count) / (self.shape + mean))
         inside = quotient > info.tiny
         self.log_quotient = jnp.log(jnp.where(inside, quotient, self.shape + count)) - jnp.where(inside, 0, log_mean)

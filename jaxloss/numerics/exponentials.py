@@ -56,7 +56,7 @@ def _(primals: Any, tangents: Any) -> Any:
 def log1p_of_tail(x: Array) -> tuple[Array, Array]:
     """The logarithm of 1 + exp(-x), for finite x >= 0, and what its rounding took.
 
-    With s = t / (2 + t) it is 2 s + 2 s (s^2 / 3 + s^4 / 5 + ...), of which the quotient is taken with its rest, as
+    With s = t / (1 + t / 2) it is s + s (s^2 / 12 + s^4 / 80 + ...), of which the quotient is taken with its rest, as
     the exponential t is for x below 1/2.
     """
     few = x < 0.5
@@ -66,10 +66,10 @@ def log1p_of_tail(x: Array) -> tuple[Array, Array]:
     tail = jnp.where(few, tail, reused(jnp.exp(-x)))
     tail_low = jnp.where(few, tail_low + fallen_low, 0)
 
-    whole, whole_low = two_sum(jnp.full_like(x, 2), tail)
+    whole, whole_low = two_sum(jnp.ones_like(x), 0.5 * tail)
     s = reused(tail / whole)
-    s_low = (residual(tail, s, whole) - s * (whole_low + tail_low) + tail_low) / whole
-    square, series = s * s, jnp.zeros_like(s)
+    s_low = (residual(tail, s, whole) - s * (whole_low + 0.5 * tail_low) + tail_low) / whole
+    square, series = 0.25 * (s * s), jnp.zeros_like(s)
     for order in range(jnp.finfo(x.dtype).nmant // 3 * 2 + 1, 1, -2):
         series = (series + 1 / order) * square
-    return two_sum(2 * s, 2 * (s_low + s * series))
+    return two_sum(s, s_low + s * series)

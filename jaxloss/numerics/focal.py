@@ -1,5 +1,6 @@
 """The cost of a logit, weighed down where the logit is already right: powers of a sigmoid, true in both tails."""
 
+import math
 from typing import Any
 
 import jax
@@ -120,11 +121,12 @@ def _(primals: Any, tangents: Any) -> Any:
     steep_positive = at_positive * (gamma * (right * jnp.minimum(surprise, large)) + wrong)
     steep_negative = at_negative * (gamma * (wrong * jnp.minimum(relief, large)) + right)
     slope = (negative * steep_negative - positive * steep_positive) / (one + tail)
-    # At 0 the two are equally steep: beside it their difference, to first order.
+    # At 0 the two are equally steep: beside it their difference, to first order, with 1 - y not rounded by itself.
+    balance = negative_weight - (negative_weight + positive_weight) * target
     flat = jnp.abs(logit) * (one + gamma) < float(jnp.finfo(logit.dtype).eps) ** 0.5 * one
     curvature = jnp.exp2(-gamma) * (gamma * (0.5 * _LOG_2 * (gamma - 1) + 1) + 0.5)
     beside = negative * curvature * jnp.where(flat, logit, zero)
-    change = jnp.where(flat, (negative - positive) * steep_positive / (one + tail) + beside, slope) * dlogit
+    change = jnp.where(flat, balance * steep_positive / (one + tail) + beside, slope) * dlogit
     slope_target = jnp.zeros_like(logit)
     for weight, sign, decay, cost, exponent, share, dshare in (
         (positive_weight, 1, at_positive, surprise, relief, target, dpositive),
@@ -191,13 +193,17 @@ def _(primals: Any, tangents: Any) -> Any:
     # -log(1 - p_m) / p_m tends to 1 at 0.
     steep = gamma * jnp.where(shifted == 0, 1, ratio(cost, shifted))
 
-    rises = logit >= 0
-    tail = reused(jnp.exp(-jnp.abs(logit)))
+    # Where exp(-x) leaves the format its part in the slope, over m, may not: from 61 on in units of exp(-61).
+    deep, rises = (logit > 61) & (shift > 0), logit >= 0
+    unit = jnp.where(deep, math.exp(-61), 1)
+    units = reused(jnp.exp(-(jnp.abs(logit) - jnp.where(deep, 61, 0))))
+    tail = unit * units
     left = jnp.where(rises, shift + tail + shift * tail, 1 - shifted)
     reciprocal = ratio(jnp.where(rises, 1 + tail, 1), left)
-    kept = jnp.where(left == 0, 1, ratio(jnp.where(rises, tail, sigmoid(-logit)), left))
+    right, wrong = (reused(part / (1 + tail)) for part in (jnp.where(rises, 1, tail), jnp.where(rises, units, 1)))
+    kept = jnp.where(left == 0, 1, ratio(jnp.where(rises, units, wrong), left))
 
-    slope_x = weight * (sigmoid(logit) * (multiply_no_nan(sigmoid(-logit), steep) + kept))
+    slope_x = weight * (right * (multiply_no_nan(wrong, steep) + kept)) * unit
     slope_shift = finite_slope(-weight * (steep + jnp.where(left == 0, jnp.inf, reciprocal)))
     log_shifted = log1p(-taken) - softplus(-jnp.where(active, logit, 0))
     slope_gamma = multiply_no_nan(finite_slope(value), log_shifted)

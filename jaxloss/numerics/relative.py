@@ -75,42 +75,44 @@ def squared_log1p_ratio(x: Array, y: Array) -> Array:
 @squared_log1p_ratio.defjvp
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = apart(*primals), tangents
-    return squared_log1p_ratio(*primals), _log1p_slope(x, y) * dx + _log1p_slope(y, x) * dy
+    (x, y, one), (dx, dy) = apart(*primals, jnp.ones((), primals[0].dtype)), tangents
+    return squared_log1p_ratio(*primals), _log1p_slope(x, y, one) * dx + _log1p_slope(y, x, one) * dy
 
 
-def _log1p_slope(x: Array, y: Array) -> Array:
+def _log1p_slope(x: Array, y: Array, one: Array) -> Array:
     """The slope of the square in x."""
     beyond, largest = jnp.isinf(x) | (x == y), float(jnp.finfo(x.dtype).max)
-    return jnp.where(beyond, 0, jnp.clip(2 * _log1p_ratio(x, y) / jnp.where(beyond, 1, 1 + x), -largest, largest))
+    return jnp.where(beyond, 0, jnp.clip(2 * _log1p_ratio(x, y, one) / jnp.where(beyond, 1, 1 + x), -largest, largest))
 
 
 @jax.custom_jvp
-def _log1p_ratio(x: Array, y: Array) -> Array:
-    return jnp.sign(x - y) * _log1p_distance(x, y, jnp.ones((), x.dtype))
+def _log1p_ratio(x: Array, y: Array, one: Array) -> Array:
+    return jnp.sign(x - y) * _log1p_distance(x, y, one)
 
 
 @_log1p_ratio.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    (x, y), (dx, dy) = primals, tangents
-    return _log1p_ratio(x, y), dx / (1 + x) - dy / (1 + y)
+    (x, y, _), (dx, dy, _) = primals, tangents
+    return _log1p_ratio(*primals), dx / (1 + x) - dy / (1 + y)
 
 
 def _log1p_distance(x: Array, y: Array, one: Array) -> Array:
     """The size of log(1 + x) - log(1 + y), by arithmetic alone: log(1 + q) with q = |x - y| / (1 + min(x, y))."""
     largest = float(jnp.finfo(x.dtype).max) * one
     gap, least = jnp.abs(x - y), jnp.minimum(x, y)
-    # 1 + min(x, y), and what its rounding lost (Knuth); 1 more where x = y, which may both be -1.
-    total = one + least
-    part = total - one
-    lost = (one - (total - part)) + (least - part)
-    divisor = total + (one - jnp.minimum(one, gap * largest))
-    # In two parts, the second beyond 2^100, since the quotient may leave the format. What is lost is so above 1/2.
+    # 1 + min(x, y), and what its rounding lost (Dekker); at least 1 where x = y, which may both be -1.
+    high, low = jnp.maximum(one, least), jnp.minimum(one, least)
+    total = high + low
+    lost = low - (total - high)
+    divisor = jnp.maximum(one - gap * largest, total)
+    # In two parts, the second beyond 2^100, since the quotient may leave the format.
     quotient = jnp.minimum(2.0**100 * one, gap / divisor)
-    quotient = quotient - quotient * (lost / jnp.maximum(0.5 * one, divisor))
     beyond = jnp.maximum(one, 2.0**-100 * one * gap / divisor)
+    # What the roundings of 1 + q and of the divisor lost, in units of 1 + max(x, y).
+    whole = one + quotient
+    rest = (quotient - (whole - one)) * divisor - quotient * lost
     # Below -1 the logarithm of a negative number.
-    return jnp.log1p(quotient) + jnp.log(beyond + jnp.minimum(one - one, total * largest))
+    return (jnp.log(whole) + rest / (gap + divisor)) + jnp.log(beyond + jnp.minimum(one - one, total * largest))
 
 
 @jax.custom_jvp
@@ -163,11 +165,12 @@ def symmetric_relative_error(x: Array, y: Array) -> Array:
 @inlined
 def _(primals: Any, tangents: Any) -> Any:
     (x, y), (dx, dy) = apart(*primals), tangents
+    # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
+    agreeing = 1 + jnp.sign(x) * jnp.sign(y)
     x, y, scale = _scaled(x, y)
     total = jnp.abs(x) + jnp.abs(y)
     total = jnp.where(total == 0, 1, total)
-    # The sizes add up to nothing where the signs differ, and to twice the other one where they agree.
-    shared = 2 * jnp.sign(x - y) * (1 + jnp.sign(x) * jnp.sign(y))
+    shared = 2 * jnp.sign(x - y) * agreeing
     slope_x, slope_y = (finite_slope(reused(shared * (jnp.abs(z) / total) / total)) for z in (y, x))
     return symmetric_relative_error(*primals), scale * (slope_x * dx - slope_y * dy)
 

@@ -50,7 +50,7 @@ def _(primals: Any, tangents: Any) -> Any:
     slope_m = -2 * q.cross_error
     rise = (1 - power) * q.log_ratio
     edge = jnp.where(rise > 0, q.outcome ** (1 - power), _exp_product(1 - power, log_mean))
-    slope_y = 2 * edge * q.log_ratio * _mean_exponential(rise)
+    slope_y = (2 * q.log_ratio * _mean_exponential(rise)) * edge
     slope_y = jnp.where(outcome == 0, jnp.where(power < 2, 0, -jnp.inf), slope_y)
     slope_y = jnp.where(power == 0, 2 * q.error, slope_y)
 
@@ -85,13 +85,12 @@ class _Parts:
         self.outcome_term = reused(self.outcome**c)
 
         falls, rises = self.log_ratio < 0, self.log_ratio > 0
+        near_term = jnp.where(is_low, self.outcome_term, self.mean_term)
         first_term = jnp.where(falls == is_low, self.mean_term, self.outcome_term)
-        second_term = jnp.where(rises, self.cross_term, jnp.where(is_low, self.outcome_term, self.mean_term))
-        other = jnp.where(is_low, power - 1, 1)
-        square = jnp.square(self.log_ratio) / jnp.where(is_low, 1, power - 1)
-        near_first = _second_exponential(jnp.where(is_low, -c, c) * self.log_ratio)
-        self.first = square * jnp.abs(c) * first_term * near_first
-        self.second = square * other * second_term * _second_exponential(other * self.log_ratio)
+        second_term = jnp.where(rises, self.cross_term, near_term)
+        other, over = jnp.where(is_low, power - 1, 1), jnp.where(is_low, 1, power - 1)
+        self.first = _weighed_exponential(jnp.abs(c), -self.log_ratio, near_term, first_term) / over
+        self.second = _weighed_exponential(other, self.log_ratio, near_term, second_term) / over
 
     def difference(self) -> Array:
         """The difference y^c (h((1 - c) L) - h(-c L)), where it is small by its series, which begins with L / 6."""
@@ -139,13 +138,26 @@ def _mean_exponential(z: Array) -> Array:
     return jnp.where(size == 0, 1, -expm1(-size) / jnp.where(size == 0, 1, size))
 
 
+def _weighed_exponential(weight: Array, x: Array, term: Array, far_term: Array) -> Array:
+    """The product w x^2 h(w x) = (exp(w x) - 1 - w x) / w with a term; far from 0 with the larger term of both ends."""
+    z = weight * x
+    near, series, rest = _remainder(z)
+    return jnp.where(near, (z * x) * series * term, rest / jnp.where(near, 1, weight) * far_term)
+
+
 def _second_exponential(z: Array) -> Array:
     """The function h(z) = (exp(z) - 1 - z) / z^2, over exp(z) for z > 0."""
+    near, series, rest = _remainder(z)
+    outside = jnp.where(near, 2, z)
+    return jnp.where(near, series * jnp.exp(-jnp.clip(z, 0, 2)), rest / outside / outside)
+
+
+def _remainder(z: Array) -> tuple[Array, Array, Array]:
+    """Whether z is near 0, there h(z) by its series, and elsewhere exp(z) - 1 - z, over exp(z) for z > 0."""
     near = jnp.abs(z) <= 2
     inside, outside = jnp.clip(z, -2.125, 2.125), jnp.where(near, 2, z)
     series = jnp.zeros_like(z)
     for order in range(15 if z.dtype == jnp.float32 else 26, 1, -1):
         series = series * inside + 1 / math.factorial(order)
     decay = reused(jnp.exp(-jnp.abs(outside)))
-    rest = jnp.where(outside > 0, (1 - decay) - outside * decay, (decay - 1) - outside)
-    return jnp.where(near, series * jnp.exp(-jnp.maximum(inside, 0)), rest / outside / outside)
+    return near, series, jnp.where(outside > 0, (1 - decay) - outside * decay, (decay - 1) - outside)

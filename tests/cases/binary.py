@@ -84,6 +84,7 @@ def _terms_of_sigmoid_focal(x, y, gamma, alpha=None):
 def _hard_mixtures(ulp):
     yield from hard_logits(ulp)
     yield from ((x, 0.5) for x in (7e-11, -1.2e-8, 4e-9, -1e-12, 1e-5))
+    yield from ((x, y) for x in (0.0, -2e-29) for y in (0.49768373, 0.50231))
 
 
 def _terms_of_shifted(x, gamma, shift):
@@ -118,6 +119,8 @@ def _slope_of_shifted(x, y, number):
 def _hard_shifted(ulp):
     yield from hard_logits(ulp)
     yield from ((x, 0.0) for x in (0.021237094, 0.02776565, 8.695946e-4, 0.28, 0.5764189))
+    # Where exp(-x), or half of it, is below the format, but not value and slope.
+    yield from ((x, y) for x in (61.5, 86.9, 87.592316, 89.546913, 90.5) for y in (0.0, 1.0))
     # Where the sigmoid is near the shift.
     yield from ((x, y) for x in (-2.944439, -2.9444, -2.94, -2.9, -2.5, -2.945, -3.0) for y in (0.0, 1.0, 0.3))
 

@@ -98,6 +98,7 @@ def hard_errors_and_log_scales(ulp):
     yield from ((-size, 0.0, s) for size in (1e-4, 1.0, 1e18) for s in (0.0, 5.0))
     yield from ((value + error, value, -1.5) for value in (1.0, -1e4) for error in (1e-4, 0.25))
     yield from ((3.0, 3.0, 2 * np.log(3.0)), (np.exp(-1.5), 0.0, -3.0), (0.0, 0.0, -100.0))
+    yield -1.7109149, 0.82783145, -87.14611
 
 
 def log_rates_and_counts(rng, n):
@@ -122,6 +123,10 @@ def hard_dispersed_counts(_):
     yield from itertools.product((2.0, -60.0, 60.0), (0.0, 3.0, 1e4), (-60.0, 60.0))
     yield from ((np.log(k) + e, k, s) for k in (1.0, 3.0, 1e4) for e in (0.0, 1e-5, 0.5) for s in (-7.0, 0.7))
     yield from ((-np.inf, 0.0, 1.0), (-np.inf, 2.0, 1.0), (1.0, 2.0, -np.inf), (100.0, 3.0, 0.5), (1.0, 2.0, 90.0))
+    # Where the odds leave the format, at either end.
+    yield from ((23.536064, 0.0, 67.7757), (37.87952, 156509126656.0, 55.532398), (37.868587, 2.0, 51.423874))
+    yield -87.715446, 217817235456.0, 64.577049
+    yield from ((-79.066055, 2096048000.0, -18.895648), (-85.886917, 2.0, -1.596521), (-85.08379, 2842961920.0, -25.19))
 
 
 def log_means_outcomes_and_log_shapes(rng, n):
@@ -147,6 +152,9 @@ def hard_amounts(ulp):
     yield from ((np.log(y) + e, y) for y in (3.0, 1e6) for e in (0.0, 1e-5, -1e-2, 0.5, 0.8))
     yield from ((13.8, 1e6), (20.837432861328125, 1120939392.0), (0.693178117275238, 2.0000619888305664))
     yield from ((-12.66966438293457, 3.1451018003281206e-06), (-22.9, 1.0944e-10), (2.7, 14.9))
+    # Where a square of log(y / m), or a slope, is beyond the format on the way to a product that is not.
+    yield from ((-21.794742, 2.732284e29), (-42.211472, 0.98546916), (11.066084, 3.045969e-19), (23.96305, 8.4482e-29))
+    yield from ((-1.548902, 4.52073), (-21.027365, 5.353078e-06), (1.9455268, 0.91355574), (-0.289211, 1.0325941))
 
 
 def ensembles(rng, n):
@@ -323,7 +331,7 @@ CASES = (
         "tweedie_deviance",
         log_means_and_amounts,
         tweedie_deviance,
-        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}),
+        options=({}, {"power": 0.0}, {"power": 1.0}, {"power": 2.0}, {"power": 3.0}, {"power": 1.01}, {"power": 1.9}),
         corners=((0.0, 1.0), (0.0, 0.0), (-3.0, 0.0), (5.0, 1e-20)),
         domain={1: (0.0, np.inf)},
         hard=hard_amounts,

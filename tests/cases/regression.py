@@ -108,11 +108,14 @@ def _hard_shares(ulp):
     yield from itertools.product(
         (-0.9, -0.3, -1 + ulp, 1e-4 - 1), (-0.5, 0.2, -1 + 2 * ulp, -0.3 * (1 + 2 * ulp), 1e30)
     )
+    # Where the rounding of 1 + |x - y| / (1 + min(x, y)) counts most.
+    yield from ((0.998682, 0.4053968), (1.0057703, 0.40925595), (0.3633686, 0.93908465), (-0.16260406, -0.44210002))
 
 
 def _hard_signs(ulp):
     yield from _hard_sizes(ulp)
     yield from itertools.product((-1e30, -3.0, -1e-4, 3e38), (-3e38, -2.0, 1e-4, 1e30, 0.0))
+    yield from ((-5812702.5, 3.22e-38), (3.67e-38, -8.6e15), (2.6e24, 4.65e-38))
 
 
 def _hard_edges(ulp):
