@@ -216,9 +216,9 @@ def cosine_distance(u: Array, v: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     du, dv = tangents
     distance, *angle = _angle(*primals)
-    u, v, unit_u, unit_v, square, lengths, factor, lost, gap = apart(*primals, *angle)
+    u, v, unit_u, unit_v, square, lengths, factor, lost, rounding, gap = apart(*primals, *angle)
     a, b = _finite(u) * unit_u, _finite(v) * unit_v
-    between = lost * b - small_residual(a, factor, b)
+    between = (lost * b - small_residual(a, factor, b)) - rounding * b
     slope_u = (gap * a + between) * (jnp.sign(unit_v) * unit_u / square)
     slope_v = (gap * (factor + lost) * b - between) * (jnp.abs(unit_v) / lengths)
     return distance, -jnp.sum(slope_u * du + slope_v * dv, axis=-1)
@@ -241,6 +241,8 @@ class _Angle(NamedTuple):
     """What makes v about as long as u."""
     lost: Array
     """What is wanting to the factor."""
+    rounding: Array
+    """Of what is wanting, where the vectors are so near that it shows."""
     gap: Array
     """1 - |cosine|"""
 
@@ -267,12 +269,19 @@ def _angle(u: Array, v: Array) -> _Angle:
     lost = jnp.where(near, wanting, square) / (lengths + factor * square_v)
     unit_v = jnp.where(product < 0, -unit_v, unit_v)
 
-    def squared_difference(u: Array, v: Array) -> tuple[Array]:
+    def difference(u: Array, v: Array) -> tuple[Array, Array]:
         a, b = _finite(u) * unit_u, _finite(v) * unit_v
-        return (jnp.square(lost * b - small_residual(a, factor, b)),)
+        between = lost * b - small_residual(a, factor, b)
+        return between * between, between * b
 
-    (squared,) = row_sums(squared_difference, *apart(u, v))
+    squared, along = row_sums(difference, *apart(u, v))
+    # Of vectors that are very near, what the rounding of `lost` leaves is along v; and of parallel ones, all.
+    eps = jnp.finfo(u.dtype).eps
+    very_near = squared < eps * square
+    across = squared - along * (along / square_v)
+    across = jnp.where(across < 64 * eps * squared, 0, across)
     size = jnp.abs(product)
-    gap = jnp.where(size < 0.5 * lengths, 1 - size / lengths, 0.5 * squared / square)
+    gap = jnp.where(size < 0.5 * lengths, 1 - size / lengths, 0.5 * jnp.where(very_near, across, squared) / square)
+    rounding = jnp.where(very_near, along / square_v - (factor + lost) * gap, 0)
     distance = jnp.squeeze(jnp.where(product < 0, 2 - gap, gap), -1)
-    return _Angle(distance, unit_u, unit_v, square, lengths, factor, lost, gap)
+    return _Angle(distance, unit_u, unit_v, square, lengths, factor, lost, rounding, gap)

@@ -71,13 +71,22 @@ def _powers(p: Array, q: Array, order: Array) -> tuple[Array, Array, Array]:
     reference = jnp.where(beyond, largest, 1)
     base = quotient / reference
     # What the quotients lost in rounding, which a high power multiplies, and the order less 1, which a far base does.
-    lost = ratio(residual(p, quotient, q_apart), p) + ratio(residual(quotient, base, reference), quotient)
+    lost = _lost_of_quotient(p, quotient, q_apart) + ratio(residual(quotient, base, reference), quotient)
     lost = excess * lost + multiply_no_nan(excess_lost, safe_log(base))
     # A NaN in q beside p = 0 stays one.
     unused = jnp.where(q >= 0, 0, q)
     powers = jnp.where(apart, base**excess * (1 + lost), unused)
     impossible = jnp.any(present & (q == 0), axis=-1) & jnp.squeeze(jnp.broadcast_to(excess >= 0, beyond.shape), -1)
     return powers, safe_log(reference), impossible
+
+
+def _lost_of_quotient(p: Array, quotient: Array, q: Array) -> Array:
+    """In units of it, what rounding took from p / q; the smaller factor is raised, so that no part underflows."""
+    scale = 2.0 ** (jnp.finfo(p.dtype).maxexp // 2)
+    unit = jnp.where(jnp.minimum(p, q) < 1 / scale, scale, 1).astype(p.dtype)
+    by_q = q < quotient
+    lost = residual(unit * p, jnp.where(by_q, 1, unit) * quotient, jnp.where(by_q, unit, 1) * q)
+    return ratio(lost, unit * p)
 
 
 def _surplus(p: Array, q: Array, order: Array, powers: Array, known: Array) -> Array:

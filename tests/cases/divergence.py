@@ -136,7 +136,11 @@ def _terms_of_kl(p, q):
 
 
 def _pairs(ulp):
-    return itertools.product(hard_distributions(ulp), repeat=2)
+    yield from itertools.product(hard_distributions(ulp), repeat=2)
+    # The last digits of a probability of 1e-35, or of a quotient of that size, are below the least number.
+    yield [0.5, 1.2303494e-19, 0.5, 0.0, 0.0], [0.25, 4.8463681e-37, 0.5, 0.25, 0.0]
+    yield [8.6056346e-35, 9.4084057e-26, 1.0, 0.0, 0.0], [0.18509242, 0.00087439, 0.8140332, 0.0, 0.0]
+    yield [1.1077324e-34, 0.75, 0.25, 0.0, 0.0], [4.794502e-18, 0.5, 0.25, 0.25, 0.0]
 
 
 def _amounts(ulp):

@@ -133,6 +133,12 @@ def _hard_vectors(ulp):
         beside = [x * (1 + k * apart) for k, x in enumerate(one, 1)]
         yield one, beside
         yield [-3 * x for x in beside], one
+    # Told apart by their small components alone.
+    for small in (1e-9, 1e-12, 1e-14):
+        yield [1.3, 2.7 * small, 0.0, -small], [-0.7, small, 3 * small, 0.3 * small]
+        yield [1.1, 2.7 * small, 1.7 * small, -1.4], [3.3, small, 0.0, -4.2]
+    yield [5.0, 3.6e-15, 0.0, 0.0], [4.7, 2.1e-15, 0.0, 0.0]
+    yield [1.3] * D, [-0.7] * D
     yield [0.0] * D, two
     yield [1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0]
 
@@ -148,8 +154,8 @@ def _hard_images(ulp):
 
 
 def _terms_of_cosine(u, v):
-    # The rounding of a unit vector, squared: what is left between vectors that are exactly parallel.
-    left = mpf(2) ** -22
+    # What rounding leaves of the slope between vectors that are exactly parallel.
+    left = mpf(2) ** -56
     d = cosine(u, v)
     sine = sqrt(max(d * (2 - d), 0))
     return 0, [max(sine, left) / norm if (norm := sqrt(sum(mpf(x) ** 2 for x in w))) else 0 for w in (u, v)]
