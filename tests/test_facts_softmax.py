@@ -160,3 +160,16 @@ def test_an_infinite_tempered_cost_has_no_nan_in_its_gradient():
     value, slopes = gradient(jnp.array([1.0, 0.0]), jnp.array([-jnp.inf, 0.0]), 1.0, 1.0)
     assert value == np.inf
     assert all(np.all(np.isfinite(slope)) for slope in slopes)
+
+
+@pytest.mark.parametrize("t2", [0.0, 0.5, 1.2, 4.0])
+def test_a_class_without_a_chance_leaves_the_slopes_of_bi_tempered_alone(t2):
+    def slopes(logits, targets):
+        cost = functools.partial(lambda x, y, t: jaxloss.bi_tempered_cross_entropy(x, y, t2=t), jnp.float32(logits))
+        return jax.jit(jax.grad(cost, (0, 1)))(jnp.float32(targets), jnp.float32(t2))
+
+    with_it, without = slopes([3.0, 2.5, -np.inf], [0.0, 1.0, 0.0]), slopes([3.0, 2.5], [0.0, 1.0])
+    np.testing.assert_allclose(with_it[0][:2], without[0], rtol=1e-6)
+    np.testing.assert_allclose(with_it[1], without[1], rtol=1e-6)
+    impossible = jax.grad(jaxloss.bi_tempered_cross_entropy)(jnp.full(3, -np.inf), jnp.float32([0.0, 1.0, 0.0]), t2=t2)
+    np.testing.assert_array_equal(impossible, 0)

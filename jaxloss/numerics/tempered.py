@@ -90,7 +90,7 @@ def _(primals: Any, tangents: Any) -> Any:
     mass = jnp.sum(escort, axis=-1, keepdims=True)
     bend = finite_slope(_bend(cost[0], tau[0]))
     p = _power(cost, alone(jnp.ones_like(temperature)))
-    shift = jnp.sum(escort * dx - multiply_no_nan(p, bend) * dt[..., None], axis=-1, keepdims=True) / mass
+    shift = ratio(jnp.sum(escort * dx - multiply_no_nan(p, bend) * dt[..., None], axis=-1, keepdims=True), mass)
     return cost, alone(decay * (shift - dx) + bend * dt[..., None])
 
 
@@ -126,7 +126,7 @@ def _(primals: Any, tangents: Any) -> Any:
     rest = jnp.where(near, -targets * jnp.expm1(-jnp.where(near, distance, 0)), targets - p)
     pull = rest * _power(cost, more)
     escort = _power(cost, alone(t2_))
-    escort = escort / jnp.sum(escort, axis=-1, keepdims=True)
+    escort = ratio(escort, jnp.sum(escort, axis=-1, keepdims=True))
     pulls = sum_of_others(jnp.maximum(pull, 0)) - sum_of_others(jnp.maximum(-pull, 0))
     slope_x = escort * pulls - pull * sum_of_others(escort)
 
@@ -138,7 +138,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
     bend = _bend(cost[0], tau[0])
     along = multiply_no_nan(rest * power, bend)
-    shared = jnp.sum(multiply_no_nan(p, bend), axis=-1) / jnp.sum(p * decay, axis=-1)
+    shared = ratio(jnp.sum(multiply_no_nan(p, bend), axis=-1), jnp.sum(p * decay, axis=-1))
     slope_t2 = jnp.sum(along, axis=-1) - jnp.sum(pull, axis=-1) * shared
 
     def of_t1(t1: Array) -> Array:
@@ -261,7 +261,11 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _bend(cost: Array, tau: Array) -> Array:
-    """The slope of log(1 + tau y) / tau in tau, by its value s: of u = tau s, -s^2 (u - 1 + exp(-u)) / u^2."""
+    """The slope of log(1 + tau y) / tau in tau, by its value s: of u = tau s, -s^2 (u - 1 + exp(-u)) / u^2.
+
+    It is 0 for a class that has no probability because tau < 0, and goes on having none.
+    """
+    cost = jnp.where(jnp.isposinf(cost) & (tau < 0), 0, cost)
     product = multiply_no_nan(tau, cost)
     small = jnp.abs(product) < 1
     inner = jnp.where(small, product, 0)
