@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.types import Array, Input
-from jaxloss.numerics.elementary import at_least, finite_slope, inlined, multiply_no_nan
+from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined, multiply_no_nan
 from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.partition import Row, mean_gap_and_count, row_and_weights, row_of
+from jaxloss.numerics.partition import Row, mean_gap_and_count, row_and_sums, row_and_weights, row_of
 from jaxloss.numerics.rows import may_be_split, row_sums
 
 
@@ -176,8 +176,9 @@ def expected_surprisal(targets: Array, logits: Array) -> Array:
     >>> print(f"{label:.3e} {other:.3e}")
     -2.061e-09 2.061e-09
     """
-    row = row_of(logits)
-    gap, everywhere = row_sums(lambda t, x: (gap_of_target(t, x, row), t), targets, logits)
+    # What the weights here shared with another term of the cost, such as a z-loss, would be written to memory.
+    logits, targets = apart(logits, targets)
+    row, (gap, everywhere) = row_and_sums(lambda m, x, t: (gap_of_target(t, x, m), t), logits, targets)
     return jnp.squeeze(expected(row, gap, everywhere), -1)
 
 
@@ -197,7 +198,7 @@ def _change_of_expected(primals: Any, tangents: Any) -> Any:
 def _expected_and_slope(targets: Array, logits: Array) -> tuple[Array, Array]:
     row, p = row_and_probabilities(logits)
     gap, everywhere, elsewhere = row_sums(
-        lambda t, x: (gap_of_target(t, x, row), t, jnp.where(x == row.largest, 0, t)), targets, logits
+        lambda t, x: (gap_of_target(t, x, row.largest), t, jnp.where(x == row.largest, 0, t)), targets, logits
     )
     slope = slope_of_expected(targets, p, row.complement, elsewhere, everywhere)
     return jnp.squeeze(expected(row, gap, everywhere), -1), slope
@@ -212,9 +213,9 @@ def _slope_in_targets(targets: Array, logits: Array) -> Array:
 expected_surprisal.defjvp(_change_of_expected, symbolic_zeros=True)
 
 
-def gap_of_target(target: Array, logit: Array, row: Row) -> Array:
+def gap_of_target(target: Array, logit: Array, largest: Array) -> Array:
     """The target of a class times the gap to the largest."""
-    gap = at_least(0, jnp.minimum(row.largest, jnp.finfo(logit.dtype).max) - logit)
+    gap = at_least(0, jnp.minimum(largest, jnp.finfo(logit.dtype).max) - logit)
     return target * jnp.where(target == 0, 0, gap)
 
 

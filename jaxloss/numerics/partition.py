@@ -1,5 +1,6 @@
 """What the classes of a row weigh against each other: exponentials of exact differences, and their sum without one."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -61,13 +62,20 @@ def row_of(logits: Array) -> Row:
     >>> print(row.largest, row.others / row.at_largest)
     [20.] [2.0611537e-09]
     """
+    return row_and_sums(lambda *_: (), logits)[0]
+
+
+def row_and_sums(terms: Callable[..., tuple[Array, ...]], logits: Array, *beside: Array) -> tuple[Row, list[Array]]:
+    """As `row_of`, and of terms(largest, logits, *beside) the sums over the last axis, formed in the same loop."""
     largest, within, origin = _largest_and_origin(logits)
 
-    def others_and_count(logits: Array) -> tuple[Array, Array]:
+    def others_count_and_terms(logits: Array, *beside: Array) -> tuple[Array, ...]:
         is_largest = logits == largest
-        return weight(jnp.where(is_largest, -jnp.inf, logits), origin), is_largest.astype(logits.dtype)
+        others = weight(jnp.where(is_largest, -jnp.inf, logits), origin)
+        return others, is_largest.astype(logits.dtype), *terms(largest, logits, *beside)
 
-    return _row(largest, origin, weight(within, origin), *row_sums(others_and_count, logits))
+    others, count, *sums = row_sums(others_count_and_terms, logits, *beside)
+    return _row(largest, origin, weight(within, origin), others, count), sums
 
 
 def row_and_weights(logits: Array) -> tuple[Row, Array]:

@@ -60,7 +60,7 @@ def _value(targets: Array, logits: Array, weight: Array, row: Row) -> Array:
     """Of the largest apart from all others, of which none has a probability above 1 / 2."""
 
     def at_largest(target: Array, logit: Array) -> tuple[Array, Array]:
-        return gap_of_target(target, logit, row), jnp.where(logit == row.largest, target, 0)
+        return gap_of_target(target, logit, row.largest), jnp.where(logit == row.largest, target, 0)
 
     def of_others(target: Array, logit: Array) -> tuple[Array, Array]:
         others = jnp.where(logit == row.largest, 0, target)
