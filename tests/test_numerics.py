@@ -607,7 +607,7 @@ formulas = pytest.mark.parametrize("name", list(FORMULAS))
 
 @formulas
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(7)
 def test_value_and_gradient(name, dtype):
     columns, exact = rounded(FORMULAS[name].points, dtype)
     with jax.enable_x64(dtype == np.float64):
@@ -628,7 +628,7 @@ def test_value_and_gradient(name, dtype):
 
 
 @formulas
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 def test_second_order(name):
     columns, exact = rounded(FORMULAS[name].points[:2], np.float64)
     every = tuple(range(len(columns)))
@@ -1107,7 +1107,7 @@ WITH_A_NAN = {"shortfall", "sparsemax_surprisal", "entmax15_surprisal", *OF_LABE
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(6)
 def test_corners(name):
     # The same number of rows for all functions, which then share their compiled operations.
     rows = itertools.islice(itertools.cycle(CORNERS[name]), 10)

@@ -173,24 +173,30 @@ def gaussian_score(error: Array, log_scale: Array) -> Array:
     >>> print(f"{gaussian_score(jnp.array(0.0), jnp.array(0.0)):.4f} {gaussian_score(jnp.array(1e30), -jnp.inf):.1e}")
     0.2337 1.0e+30
     """
-    size, scale = absolute(error), reused(jnp.exp(log_scale))
+    size, (scale, unit) = absolute(error), _exp_in_units(log_scale)
     standard = reused(scaled(size, log_scale))
     near = standard <= 2
     square = jnp.square(jnp.minimum(standard, 2.125))
     inside = scale * ((math.sqrt(2) - 1) / math.sqrt(math.pi) + square * chebyshev(_SCORE, 0.5 * square - 1))
     outer = jnp.clip(standard, 1.875, 40)
     tail = math.sqrt(2 / math.pi) * jnp.exp(-0.5 * outer * outer) - outer * jax.lax.erfc(outer * math.sqrt(0.5))
-    return jnp.where(near, inside, size - scale * (1 / math.sqrt(math.pi) - tail))
+    return jnp.where(near, inside * unit, size - scale * (1 / math.sqrt(math.pi) - tail) * unit)
 
 
 @gaussian_score.defjvp
 @jax.jit
 def _(primals: Any, tangents: Any) -> Any:
     (error, log_scale), (de, ds) = apart(*primals), tangents
-    standard, scale = scaled(absolute(error), log_scale), jnp.exp(log_scale) / math.sqrt(math.pi)
+    standard, (scale, unit) = scaled(absolute(error), log_scale), _exp_in_units(log_scale)
     slope_e = jnp.sign(error) * jax.lax.erf(standard * math.sqrt(0.5))
-    slope_s = scale * jnp.expm1(0.5 * (LOG_2 - jnp.square(standard)))
+    slope_s = scale / math.sqrt(math.pi) * jnp.expm1(0.5 * (LOG_2 - jnp.square(standard))) * unit
     return gaussian_score(*primals), de * slope_e + ds * finite_slope(slope_s)
+
+
+def _exp_in_units(x: Array) -> tuple[Array, Array]:
+    """The exponential, beyond the format in units of e^2, for what is a fraction of it."""
+    beyond = x > math.floor(math.log(jnp.finfo(x.dtype).max))
+    return reused(jnp.exp(jnp.where(beyond, x - 2, x))), jnp.where(beyond, math.exp(2), 1)
 
 
 @jax.custom_jvp

@@ -355,7 +355,7 @@ CASES = (
         "crps_gaussian",
         errors_and_log_scale,
         crps_gaussian,
-        corners=_ERRORS,
+        corners=(*_ERRORS, (0.0, 0.0, 89.5), (1e37, 0.0, 88.5)),
         differentiable=(0, 1, 2),
         hard=hard_errors_but_the_smallest,
         terms=_terms_of_crps,
