@@ -248,14 +248,14 @@ sampled_defaults = pytest.mark.parametrize("name", list(rows(every=4, options=Fa
 
 
 @every_row
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_value_is_true(name):
     worst = largest_error_of_value(name, np.float32)
     assert worst.error <= ROW[name].case.ulp[0], worst
 
 
 @every_row
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_gradient_is_true(name):
     worst = largest_error_of_gradient(name, np.float32)
     assert worst.error <= ROW[name].case.ulp[1], worst
