@@ -61,13 +61,8 @@ def _cost(row: Row, entry: Array) -> Array:
 @inlined
 def _slope(logits: Array, label: Array, row: Row, weights: Array, entry: Array) -> Array:
     """The probabilities, but at the label minus what the others have; NaN if it is no class."""
-    others = _others(row, entry[..., None])
+    others = row.beside(row.probability(entry[..., None]))
     return jnp.where(is_index(logits, label), -others, weights / row.total + 0 * others)
-
-
-def _others(row: Row, entry: Array) -> Array:
-    own = row.probability(entry)
-    return jnp.where(own > 0.5, row.complement, 1 - own)
 
 
 @_slope.defjvp
@@ -91,8 +86,8 @@ def label_complement(logits: Array, label: Array) -> Array:
     >>> print(f"{label_complement(jnp.array([20.0, 0.0]), jnp.array(0)):.3e}")
     2.061e-09
     """
-    label = wide(label)
-    return jnp.squeeze(_others(row_of(logits), entry_of_label(logits, label)[..., None]), -1)
+    row, entry = row_of(logits), entry_of_label(logits, wide(label))
+    return jnp.squeeze(row.beside(row.probability(entry[..., None])), -1)
 
 
 @label_complement.defjvp

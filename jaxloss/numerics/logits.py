@@ -258,7 +258,7 @@ def softmax(logits: Array, correction: Array | None) -> tuple[Array, Array]:
     """The probabilities, and beside each the sum of the others, neither by subtraction from 1 where it would cancel."""
     if correction is None:
         row, p = row_and_probabilities(logits)
-        return p, jnp.where(p > 0.5, row.complement, 1 - p)
+        return p, row.beside(p)
     gap, _, weight, others = relative(logits, correction)
     total = 1 + others
     complement = jnp.where(gap == 0, others, total - weight)

@@ -50,6 +50,10 @@ class Row(NamedTuple):
         """Of each class; of each inf the same, if there is one."""
         return weight(_within(logits), self.origin) / self.total
 
+    def beside(self, p: Array) -> Array:
+        """The probability of all classes but one of probability p, not by subtraction where that would cancel."""
+        return jnp.where(p > 0.5, self.complement, 1 - p)
+
     def surprisal(self, logits: Array) -> Array:
         """Of each class."""
         return gap_to(self.largest, logits) + self.log_rest
