@@ -12,7 +12,7 @@ from typing import Any
 
 import jaxloss
 from jaxloss.core.loss import Loss
-from jaxloss.core.types import Interval
+from jaxloss.types import Interval
 
 _HEADS = ("Args", "Corners", "Raises", "Source")
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 Item = Callable[[Array], tuple[Any, ...]]
 

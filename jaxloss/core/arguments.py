@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxloss.core.signature import Core, show
 from jaxloss.core.term import RESERVED, Term
-from jaxloss.core.types import Array, is_label, is_mask
+from jaxloss.types import Array, is_label, is_mask
 
 Shape = tuple[int, ...]
 _LIMITS = (

@@ -14,7 +14,7 @@ from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.splitting import cut as cut_into_parts
 from jaxloss.core.splitting import vary, varying
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 Axes = tuple[int, ...]
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.term import Term
-from jaxloss.core.types import Array
 from jaxloss.numerics import multiply_no_nan
+from jaxloss.types import Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxloss.core.splitting import Parts, add_up, cut, vary, varying
 from jaxloss.core.tally import finish_by, is_tally
-from jaxloss.core.types import Array, computing_dtype
+from jaxloss.types import Array, computing_dtype
 
 AxisNames: TypeAlias = tuple[Hashable, ...]
 _NAME = "value_and_grad"

@@ -18,7 +18,7 @@ from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
 from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.term import RESERVED, Term
-from jaxloss.core.types import Array, Input, computing_dtype
+from jaxloss.types import Array, Input, computing_dtype
 
 P = ParamSpec("P")
 

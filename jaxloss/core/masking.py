@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.arguments import Layout, Shape, as_array, convert
-from jaxloss.core.types import Array, is_label, is_mask
+from jaxloss.types import Array, is_label, is_mask
 
 _FILL = 0.5
 """Stands in where nothing counts at all. A probability, a rate and a logit may be one half; the result is not used."""

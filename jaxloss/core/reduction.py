@@ -17,8 +17,8 @@ import jax.numpy as jnp
 from jaxloss.core.arguments import Shape
 from jaxloss.core.masking import Selection
 from jaxloss.core.tally import Tally
-from jaxloss.core.types import Array
 from jaxloss.numerics import ratio
+from jaxloss.types import Array
 
 How: TypeAlias = Literal["mean", "sum", "none"] | Callable[[Tally], Array]
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 
 class Parts(NamedTuple):

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array, computing_dtype
 from jaxloss.numerics import ratio
+from jaxloss.types import Array, computing_dtype
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -5,8 +5,8 @@ hinge and the Wasserstein losses are published as a sum, and a generator has one
 """
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import half_square, of_error, positive_part, safe_log, safe_log1p, softplus, softplus_difference
+from jaxloss.types import Array, Input
 
 
 @custom_loss

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative
 from jaxloss.numerics import cosine_distance, distance_difference, squared_distance_difference, sum_of_three
+from jaxloss.types import Array, Input, NonNegative
 
 
 def _cosine_distance_difference(anchor: Array, positive: Array, negative: Array) -> Array:

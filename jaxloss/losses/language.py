@@ -9,7 +9,6 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval, is_label, is_mask
 from jaxloss.numerics import (
     cross_entropy,
     expected_surprisal,
@@ -21,6 +20,7 @@ from jaxloss.numerics import (
     safe_square,
     split_cross_entropy,
 )
+from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
 def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: Any) -> Any:

@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import safe_norm
+from jaxloss.types import Array, Input
 
 Critic: TypeAlias = Callable[[Array], Any]
 

@@ -4,8 +4,8 @@ import jax.numpy as jnp
 
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, Positive, UnitInterval
 from jaxloss.numerics import absolute, of_error
+from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval
 
 
 @custom_loss

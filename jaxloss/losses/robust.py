@@ -2,8 +2,8 @@
 
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Number, Positive
 from jaxloss.numerics import of_error
+from jaxloss.types import Array, Input, Number, Positive
 
 
 @custom_loss

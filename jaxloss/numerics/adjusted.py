@@ -9,11 +9,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan, ratio
 from jaxloss.numerics.exact import halves, residual, two_sum
 from jaxloss.numerics.labels import is_label, label_surprisal
 from jaxloss.numerics.logits import pick
+from jaxloss.types import Array
 
 
 @jax.jit

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, finite_slope, log1p, multiply_no_nan, reused
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
@@ -21,6 +20,7 @@ from jaxloss.numerics.special import (
     stirling_slope,
     stirling_slope_from_one,
 )
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import absolute, apart, finite_slope, log1p, multiply_no_nan, reused
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
@@ -19,6 +18,7 @@ from jaxloss.numerics.special import (
     stirling_error,
     stirling_slope,
 )
+from jaxloss.types import Array
 
 LOG_2 = math.log(2)
 

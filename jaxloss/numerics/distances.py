@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, inlined, ratio, safe_sqrt
 from jaxloss.numerics.exact import small_residual
 from jaxloss.numerics.rows import row_largest, row_sums
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

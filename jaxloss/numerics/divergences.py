@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.distances import safe_norm, unit_vector
 from jaxloss.numerics.elementary import (
     apart,
@@ -19,6 +18,7 @@ from jaxloss.numerics.elementary import (
     safe_sqrt,
 )
 from jaxloss.numerics.probabilities import log_excess, log_ratio, rel_entr
+from jaxloss.types import Array
 
 _LOG_2 = 0.6931471805599453
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 inlined = functools.partial(jax.jit, inline=True)
 """Compiled when called alone, and inside another program a part of it, which fuses with what is around."""

@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.distances import safe_norm, unit_vector
 from jaxloss.numerics.rows import may_be_split
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

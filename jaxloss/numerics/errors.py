@@ -10,8 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, ratio
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

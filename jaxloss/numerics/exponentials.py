@@ -6,9 +6,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, reused
 from jaxloss.numerics.exact import residual, two_sum
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
@@ -21,6 +20,7 @@ from jaxloss.numerics.elementary import (
 )
 from jaxloss.numerics.exact import halves, split, two_sum
 from jaxloss.numerics.exponentials import log1p_of_tail
+from jaxloss.types import Array
 
 _LOG_2 = 0.6931471805599453
 

@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, finite_slope, inlined, reused
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.exponentials import exp_series
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, inlined, multiply_no_nan, power, ratio
 from jaxloss.numerics.exact import halves, two_sum
 from jaxloss.numerics.logits import entry_of_label, pick, relative, softmax, sum_of_others, surprisal, wide
 from jaxloss.numerics.partition import Row, gap_to, is_index, row_and_weights, row_of, split_as
 from jaxloss.numerics.probabilities import log_probability
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

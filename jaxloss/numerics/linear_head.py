@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan
 from jaxloss.numerics.linear_softmax import (
     Link,
@@ -31,6 +30,7 @@ from jaxloss.numerics.linear_softmax import (
     softmax_of,
 )
 from jaxloss.numerics.linear_tiles import Head, Tiling, columns, cut, explicit, logits_of, multiply
+from jaxloss.types import Array
 
 Parameters = dict[str, Array]
 BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import multiply_no_nan
 from jaxloss.numerics.linear_tiles import Head, Tiling, at_label, put_at_label
+from jaxloss.types import Array
 
 
 class Softmax(NamedTuple):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
+from jaxloss.types import Array
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
@@ -16,6 +15,7 @@ from jaxloss.numerics.elementary import (
     softplus,
 )
 from jaxloss.numerics.exact import two_sum
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined, multiply_no_nan
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.partition import Row, mean_gap_and_count, row_and_sums, row_and_weights, row_of
 from jaxloss.numerics.rows import may_be_split, row_sums
+from jaxloss.types import Array, Input
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_least, finite_slope, inlined
 from jaxloss.numerics.exact import sum_of_three
 from jaxloss.numerics.logits import entry_of_label, wide
 from jaxloss.numerics.partition import is_index, split_as
 from jaxloss.numerics.rows import may_be_split
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

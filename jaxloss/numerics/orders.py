@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, log1p, multiply_no_nan, ratio, safe_log
 from jaxloss.numerics.exact import exact_sum, grid_above, on_grid, residual, two_sum
 from jaxloss.numerics.exponentials import expm1
 from jaxloss.numerics.probabilities import log_ratio
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, largest_like, log1mexp, ratio, sigmoid, softplus
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.logits import pick
+from jaxloss.types import Array
 
 
 @jax.jit

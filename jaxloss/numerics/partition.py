@@ -6,9 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart
 from jaxloss.numerics.rows import may_be_split, row_sums, written
+from jaxloss.types import Array
 
 
 class Row(NamedTuple):

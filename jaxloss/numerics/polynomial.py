@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.core.types import Array
 from jaxloss.numerics import partition
 from jaxloss.numerics.elementary import finite_slope, inlined
 from jaxloss.numerics.exponentials import exp_remainder
@@ -14,6 +13,7 @@ from jaxloss.numerics.labels import expected_complement
 from jaxloss.numerics.logits import expected, gap_of_target, row_and_probabilities, slope_of_expected, softmax
 from jaxloss.numerics.partition import Row, row_of
 from jaxloss.numerics.rows import row_sums
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

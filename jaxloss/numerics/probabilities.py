@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
@@ -23,6 +22,7 @@ from jaxloss.numerics.elementary import (
     safe_log1p,
 )
 from jaxloss.numerics.exact import grid_above, on_grid
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

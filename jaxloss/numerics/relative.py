@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, finite_slope, inlined, largest_like, reused
 from jaxloss.numerics.exact import residual, sum_of_three
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_least, at_most, finite_slope, inlined, log1p, reused
 from jaxloss.numerics.exact import residual, sum_of_three, two_sum
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

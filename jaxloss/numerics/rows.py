@@ -11,8 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, reused
+from jaxloss.types import Array
 
 
 def row_sums(terms: Callable[..., tuple[Array, ...]], *rows: Array, width: int = 8) -> tuple[Array, ...]:

@@ -11,10 +11,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import ratio
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.logits import one_hot
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

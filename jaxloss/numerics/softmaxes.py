@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.divergences import jensen_shannon_at, log_to_mean
 from jaxloss.numerics.elementary import apart, inlined, largest_like, log1p, ratio, reused
 from jaxloss.numerics.exact import halves, residual, split
 from jaxloss.numerics.exponentials import exp_remainder, expm1
 from jaxloss.numerics.rows import row_sums
+from jaxloss.types import Array
 
 
 class _Rows(NamedTuple):

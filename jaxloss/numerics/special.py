@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import log1p, multiply_no_nan, reused, safe_log
+from jaxloss.types import Array
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.exact import two_sum
 from jaxloss.numerics.logits import relative, sum_of_others
@@ -23,6 +22,7 @@ from jaxloss.numerics.words import (
     quotient_in_words,
     sum_in_words,
 )
+from jaxloss.types import Array
 
 _STEPS = 8
 

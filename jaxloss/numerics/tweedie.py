@@ -6,12 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.densities import scaled
 from jaxloss.numerics.elementary import apart, finite_slope, multiply_no_nan, reused
 from jaxloss.numerics.exact import residual, two_sum
 from jaxloss.numerics.exponentials import expm1
 from jaxloss.numerics.words import alone, log_in_words
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import apart, at_most, inlined
 from jaxloss.numerics.exact import halves, residual, two_sum
 from jaxloss.numerics.robust import expm1_ratio
+from jaxloss.types import Array
 
 
 @jax.custom_jvp

@@ -11,9 +11,9 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.types import Array
 from jaxloss.numerics.elementary import inlined, reused
 from jaxloss.numerics.exact import halves, residual, two_sum
+from jaxloss.types import Array
 
 Words: TypeAlias = tuple[Array, Array]
 

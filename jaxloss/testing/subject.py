@@ -12,7 +12,7 @@ from jaxloss.core import arguments
 from jaxloss.core.loss import as_loss
 from jaxloss.core.reduce import reduce
 from jaxloss.core.reduction import MEAN_OF_ALL
-from jaxloss.core.types import is_label, is_mask
+from jaxloss.types import is_label, is_mask
 
 
 class Broken(Exception):

@@ -1,7 +1,6 @@
 """Two classes: a probability or a logit of the class 1, and a target in [0, 1]."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
     binary_surprisal,
     focal_surprisal,
@@ -12,6 +11,7 @@ from jaxloss.numerics import (
     reused,
     shifted_surprisal,
 )
+from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
 @custom_loss

@@ -9,8 +9,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import multiply_no_nan
+from jaxloss.types import Array, Input
 
 
 def fenchel_young(max_fun: Callable[[Any], Any]) -> Loss[[Any, Any]]:

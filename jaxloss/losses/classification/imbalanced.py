@@ -3,7 +3,6 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, Number, Positive
 from jaxloss.numerics import (
     adjusted_surprisal,
     label_margin,
@@ -11,6 +10,7 @@ from jaxloss.numerics import (
     modulated_label_surprisal,
     polynomial_surprisal,
 )
+from jaxloss.types import Array, Input, NonNegative, Number, Positive
 
 
 @custom_loss(signature="(k),()->()")

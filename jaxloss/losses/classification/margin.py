@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import shortfall, signed_shortfall, squared_signed_shortfall
+from jaxloss.types import Array, Input
 
 
 @custom_loss

@@ -1,7 +1,6 @@
 """Many classes, and labels of which some are wrong: softmax losses that a confident wrong label cannot dominate."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Negative, NonNegative, UnitInterval
 from jaxloss.numerics import (
     generalized_surprisal,
     label_complement,
@@ -9,6 +8,7 @@ from jaxloss.numerics import (
     multiply_no_nan,
     tempered_divergence,
 )
+from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
 
 
 @custom_loss(signature="(k),()->()")

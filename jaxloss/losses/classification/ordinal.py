@@ -1,8 +1,8 @@
 """Classes that have an order: one real prediction, and thresholds that cut the line into the classes."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import interval_of, interval_surprisal
+from jaxloss.types import Array, Input
 
 
 @custom_loss(signature="(),(),(c)->()")

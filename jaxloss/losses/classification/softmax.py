@@ -5,7 +5,6 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative, UnitInterval
 from jaxloss.numerics import (
     expected_surprisal,
     label_surprisal,
@@ -18,6 +17,7 @@ from jaxloss.numerics import (
     uniform_surprisal,
     xlogy,
 )
+from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
 @custom_loss(signature="(k),(k)->()")

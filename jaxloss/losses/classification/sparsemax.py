@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import entmax15_surprisal, sparse_plus, sparsemax_surprisal
+from jaxloss.types import Array, Input
 
 
 @custom_loss

@@ -5,8 +5,8 @@ from typing import Annotated
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Interval, Number
 from jaxloss.numerics import absolute, hellinger, jensen_shannon, kl_div, relative_entropy, renyi
+from jaxloss.types import Array, Input, Interval, Number
 
 
 @custom_loss(signature="(k),(k)->()")

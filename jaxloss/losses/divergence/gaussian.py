@@ -1,8 +1,8 @@
 """Gaussians, by mean and log variance, one for each element."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import gaussian_relative_entropy, relative_entropy_to_standard_normal
+from jaxloss.types import Array, Input
 
 
 @custom_loss

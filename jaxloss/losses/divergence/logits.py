@@ -1,8 +1,8 @@
 """Distributions over k classes by their logits, compared without ever leaving the log domain."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Positive
 from jaxloss.numerics import softmax_jensen_shannon, softmax_relative_entropy
+from jaxloss.types import Array, Input, Positive
 
 
 @custom_loss(signature="(k),(k)->()")

@@ -1,8 +1,8 @@
 """Negative log-likelihoods of real outcomes, constants included, scales in the log domain."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, Positive
 from jaxloss.numerics import gamma_surprisal, gaussian_surprisal, laplace_surprisal, of_error, student_t_surprisal
+from jaxloss.types import Array, Input, Positive
 
 
 @custom_loss

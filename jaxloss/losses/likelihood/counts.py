@@ -1,8 +1,8 @@
 """Negative log-likelihoods of counts, constants included, rates and dispersions in the log domain."""
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input, NonNegative
 from jaxloss.numerics import negative_binomial_surprisal, poisson_surprisal, power_deviance
+from jaxloss.types import Array, Input, NonNegative
 
 
 @custom_loss

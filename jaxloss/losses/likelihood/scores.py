@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.core.types import Array, Input
 from jaxloss.numerics import energy, ensemble_score, gaussian_score, of_error, one_hot
+from jaxloss.types import Array, Input
 
 
 @custom_loss(signature="(k),()->()")
