@@ -487,7 +487,7 @@ def test_what_is_refused(rng):
             with pytest.raises(TypeError, match="one of kernel"):
                 loss(hidden, labels, **columns)
     for loss in (head, reduce(head, "none")):
-        with pytest.raises(ValueError, match="strategy must be auto, fast or small"):
+        with pytest.raises(ValueError, match="strategy must be auto, fast, slope or small"):
             loss(hidden, labels, kernel, strategy="fats")
         with pytest.raises(TypeError, match="memory must be a number of bytes"):
             jax.jit(lambda m, loss=loss: loss(hidden, labels, kernel, memory=m))(1.0)

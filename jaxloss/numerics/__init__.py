@@ -66,11 +66,11 @@ from jaxloss.numerics.labels import label_complement as label_complement
 from jaxloss.numerics.labels import label_power as label_power
 from jaxloss.numerics.labels import label_surprisal as label_surprisal
 from jaxloss.numerics.labels import modulated_label_surprisal as modulated_label_surprisal
-from jaxloss.numerics.linear_link import cross_entropy as cross_entropy
-from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_sum
-from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
-from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entropy
-from jaxloss.numerics.linear_softmax import Softmax as Softmax
+from jaxloss.numerics.head.link import cross_entropy as cross_entropy
+from jaxloss.numerics.head.link import linear_softmax_sum as linear_softmax_sum
+from jaxloss.numerics.head.link import linked_softmax as linked_softmax
+from jaxloss.numerics.head.link import split_cross_entropy as split_cross_entropy
+from jaxloss.numerics.head.row import Softmax as Softmax
 from jaxloss.numerics.logistic import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logistic import softplus_difference as softplus_difference
 from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
