@@ -91,11 +91,13 @@ class Slope(NamedTuple):
         low: The smaller of the slopes on both sides.
         high: The larger.
         infinite: Whether there is none; law 4 asks for 0 then.
+        curvature: The second derivative, None where there is none.
     """
 
     low: Any
     high: Any
     infinite: bool = False
+    curvature: Any = None
 
     @property
     def size(self) -> Any:
@@ -180,16 +182,26 @@ def subgradients(function: Any, x: Any, value: Any, lowest: Any = -mp.inf, highe
     """From the smallest to the largest one-sided slope."""
     if not isfinite(x):
         return INFINITE
-    pairs = zip(
-        *(quotients(function, mpf(x), value, step, lowest, highest) for step in (STEP, SMALLER_STEP)), strict=True
-    )
+    coarse, fine = (quotients(function, mpf(x), value, step, lowest, highest) for step in (STEP, SMALLER_STEP))
     slopes = []
-    for first, second in pairs:
+    for first, second in zip(coarse, fine, strict=True):
         # An infinite slope grows as the step shrinks. One that shrinks with it is 0.
         if not isfinite(first) or abs(second) > (1 + SAME) * abs(first):
             return INFINITE
         slopes.append(second if abs(second) > (1 - SAME) * abs(first) else mpf(0))
-    return Slope(min(slopes), max(slopes))
+    # That of a parabola through the number and both of its neighbours on one side.
+    size = abs(mpf(x)) or mpf(10) ** -30
+    bends = [
+        2 * sign * (a - b) / ((STEP - SMALLER_STEP) * size) for a, b, sign in zip(coarse, fine, (1, -1), strict=False)
+    ]
+    nothing = max(map(abs, slopes)) / size * mpf(10) ** -20 + abs(value) / size**2 * mpf(10) ** -90
+    smooth = (
+        len(bends) == 2
+        and abs(slopes[0] - slopes[1]) <= SAME * abs(slopes[0])
+        and abs(bends[0] - bends[1]) <= SAME * abs(bends[0]) + nothing
+    )
+    bend = bends[0] if abs(bends[0]) > nothing else mpf(0)
+    return Slope(min(slopes), max(slopes), curvature=bend if smooth else None)
 
 
 # -------------------------------------------------------------------------------------------------------- conditioning
@@ -297,7 +309,7 @@ def limits(dtype: Any) -> tuple[Any, Any]:
 def fault_of_value(got: Any, true: Any, conditioning: Callable[[], Any], dtype: Any) -> Fault:
     tiny, largest = limits(dtype)
     if np.isnan(got) or (np.isinf(got) and mpf(float(got)) * true <= 0):
-        return Fault(np.inf, not_a_number=True)
+        return Fault(np.inf, not_a_number=bool(abs(true) <= largest))
     if not isfinite(true):
         return Fault(0.0 if np.isinf(got) else np.inf)
     error = max(largest - abs(true), 0) if np.isinf(got) else abs(mpf(float(got)) - true)
@@ -319,7 +331,7 @@ def fault_of_gradient(
     def within(x: Any) -> Any:
         return max(-largest, min(largest, mpf(float(x)) if isinstance(x, np.floating | float) else x))
 
-    finite = [Slope(within(low), within(high), infinite) for low, high, infinite in slopes]
+    finite = [slope._replace(low=within(slope.low), high=within(slope.high)) for slope in slopes]
     size = max([slope.size for slope in finite] + [scale])
     relative = RELATIVE[np.dtype(dtype)] * size
     worst, infinite, wrong_sign, zeroed = 0.0, False, False, False
@@ -341,6 +353,27 @@ def fault_of_gradient(
                 zeroed |= x == 0
                 wrong_sign |= x != 0
     return Fault(worst, infinite, wrong_sign, zeroed)
+
+
+def curvature_is_wrong(got: np.ndarray, slopes: list[Slope], numbers: list[Any], dtype: Any) -> bool:
+    """Whether a second derivative of an array is not finite, or further than 1e-2 of their largest from the truth.
+
+    They are judged at smooth points. Where a slope is at its rounding limit they need only be finite: where moving the
+    number by all of its size moves the slope by less than 16 of its roundings.
+    """
+    tiny, largest = limits(dtype)
+    judged = [
+        (float(x), slope, abs(mpf(z)) or 1)
+        for x, slope, (_, z) in zip(got, slopes, numbers, strict=True)
+        if slope.curvature is not None and abs(slope.curvature) <= largest
+    ]
+    allowed = mpf("0.01") * max((abs(slope.curvature) for _, slope, _ in judged), default=0) + 2 * tiny
+    eps = float(np.finfo(dtype).eps)
+    return any(
+        not np.isfinite(x)
+        or (abs(x - slope.curvature) > allowed and abs(slope.curvature) * size > ROUNDINGS * eps * slope.size)
+        for x, slope, size in judged
+    )
 
 
 def ratio(error: Any, allowed: Any) -> float:
@@ -446,6 +479,36 @@ def computed(name: str, dtype: Any, mode: Any = reverse, sample: int | None = No
         values, gradients = (jax.jit(function) if sample is None else function)(*arrays)
     assert {array.dtype for array in (values, *gradients)} == {np.dtype(dtype)}
     return np.asarray(values), [np.asarray(gradient) for gradient in gradients]
+
+
+def curvatures(gradient_of: Callable[[Any], Any], array: Any) -> Any:
+    """The second derivative in each number of each item, by forward over reverse: of the gradients of many items."""
+    n, shape = len(array), array.shape[1:]
+    size = int(np.prod(shape))
+
+    def along_one(k: Any) -> Any:
+        direction = jnp.broadcast_to(jax.nn.one_hot(k, size, dtype=array.dtype).reshape(shape), array.shape)
+        return jax.jvp(gradient_of, (array,), (direction,))[1].reshape(n, size)[:, k]
+
+    return jax.vmap(along_one)(jnp.arange(size)).T
+
+
+@functools.cache
+def computed_curvatures(name: str, dtype: Any) -> list[np.ndarray]:
+    """Those of all items of a row, an array for each differentiable one."""
+    row = ROW[name]
+    positions, options = row.case.differentiable, tuple(row.options.items())
+
+    def run(*arrays: Any) -> list[Any]:
+        def gradient(place: int, position: int) -> Callable[[Any], Any]:
+            return lambda x: reverse(row.case.name, options, positions, *arrays[:position], x, *arrays[position + 1 :])[
+                1
+            ][place]
+
+        return [curvatures(gradient(place, k), arrays[k]) for place, k in enumerate(positions)]
+
+    with jax.enable_x64(dtype == np.float64):
+        return [np.asarray(found) for found in jax.jit(run)(*map(jnp.asarray, row.grid(dtype)))]
 
 
 def judged_slopes(name: str, option: str) -> list[Verdict]:
