@@ -5,10 +5,11 @@ slopes are difference quotients of the same oracle.
 
 The rule. A value may be off by the larger of 1e-5 of the truth (1e-12 in float64) and of 4 times its conditioning:
 what moving each input and option by half a last digit does to it. A gradient is judged array by array in the same way,
-but relative to its largest component; its conditioning is how far its slopes move. Both are computed only for the
-items that are beyond 1e-5. At a kink every subgradient is right; where a slope is infinite and the value is not, the
-gradient is 0 (law 4). A truth beyond the format must be infinite, with the right sign; a slope beyond it may be the
-largest number too. A subnormal truth may be flushed to 0.
+but relative to its largest component, or to that of all arrays where the case says so (`relative_to_item`); its
+conditioning is how far its slopes move. Both are computed only for the items that are beyond 1e-5. At a kink every
+subgradient is right; where a slope is infinite and the value is not, the gradient is 0 (law 4). A truth beyond the
+format must be infinite, with the right sign; a slope beyond it may be the largest number too. A subnormal truth may be
+flushed to 0.
 
 No component of a gradient may have the wrong sign or be 0 where the truth is a normal number and has a sign. This
 holds below 1e-5 of the largest component too, down to 16 roundings of it and to 4 times the component's conditioning:
@@ -417,6 +418,10 @@ class Verdict(NamedTuple):
         )
 
 
+def largest_component(true: Truth) -> Any:
+    return max(slope.size for slopes in true.slopes or [] for slope in slopes)
+
+
 def of_infinite(got: np.ndarray) -> Fault:
     """The gradient of a value that is truly infinite must not be NaN."""
     return Fault(np.inf, not_a_number=True) if np.isnan(got).any() else RIGHT
@@ -436,7 +441,9 @@ def verdict(row: Row, true: Truth, value: Any, gradients: list[np.ndarray], plac
             (position, index), _ = numbers[k]
             return of_slope(row.case, true, dtype, slopes[k], slope_in_a_number(row.case, position, index))
 
-        faults.append(fault_of_gradient(np.ravel(gradient), slopes, conditioning, dtype))
+        position = row.case.differentiable[place]
+        scale = largest_component(true) if position in row.case.relative_to_item else 0
+        faults.append(fault_of_gradient(np.ravel(gradient), slopes, conditioning, dtype, scale))
     return Verdict(true, of, faults, got, [true.slopes[place] for place in places])
 
 
@@ -514,8 +521,8 @@ def computed_curvatures(name: str, dtype: Any) -> list[np.ndarray]:
 def judged_slopes(name: str, option: str) -> list[Verdict]:
     """The slope in an option, in float32.
 
-    It is the difference of numbers as large as the value, and summed over the items; so it is judged relative to the
-    value, too.
+    It is often the difference of numbers as large as the value, and is summed over the items; so it is judged relative
+    to the value and to the item's gradient, too.
     """
     case, options, dtype = ROW[name].case, ROW[name].rounded_options(np.float32), np.float32
     arrays, x = ROW[name].grid(dtype), options.pop(option)
@@ -537,7 +544,7 @@ def judged_slopes(name: str, option: str) -> list[Verdict]:
         def conditioning(_: int, true: Truth = true, slope: Slope = slope) -> Any:
             return of_slope(case, true, dtype, slope, slope_in_an_option(case, option))
 
-        scale = abs(true.value) / max(1, abs(x))
+        scale = max(abs(true.value), largest_component(true)) / max(1, abs(x))
         fault = fault_of_gradient(got, [slope], conditioning, dtype, scale)
         found.append(Verdict(true, RIGHT, [fault], (None, [got.tolist()]), [[slope]]))
     return found

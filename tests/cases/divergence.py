@@ -207,6 +207,7 @@ CASES = (
         jensen_shannon_divergence_with_logits,
         corners=_LOGITS,
         hard=_pairs_of_rows,
+        relative_to_item=(0, 1),
     ),
     Case(
         "gaussian_kl_divergence",
