@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from judge import ROWS, Row, computed, computed_curvatures, curvature_is_wrong, entries, truths, verdict
+from judge import ROWS, Row, computed, computed_curvatures, curvature_is_wrong, numbers_of, truths, verdict
 from peers.calls import CALLS, LIBRARIES, Call
 
 PAGE = Path(__file__).with_name("truth.md")
@@ -50,7 +50,7 @@ def judged(
     for true, value, *arrays in zip(truths(row.name, dtype), values, *columns, strict=True):
         slopes, curved = arrays[: len(places)], arrays[len(places) :]
         one = verdict(row, true, value, slopes, places, dtype)
-        numbers = entries(row.case, true.item)
+        numbers = numbers_of(row.case, true.item)
         bent = true.slopes is not None and any(
             curvature_is_wrong(got, true.slopes[place], numbers[place], dtype)
             for place, got in zip(places, curved, strict=True)
