@@ -199,7 +199,6 @@ CASES = (
         options=({}, {"temperature": 3.0}, {"temperature": 0.3}),
         corners=_LOGITS,
         hard=_pairs_of_rows,
-        every_slope=False,
     ),
     Case(
         "jensen_shannon_divergence_with_logits",
