@@ -501,12 +501,10 @@ def computed_curvatures(name: str, dtype: Any) -> list[np.ndarray]:
     positions, options = row.case.differentiable, tuple(row.options.items())
 
     def run(*arrays: Any) -> list[Any]:
-        def gradient(place: int, position: int) -> Callable[[Any], Any]:
-            return lambda x: reverse(row.case.name, options, positions, *arrays[:position], x, *arrays[position + 1 :])[
-                1
-            ][place]
+        def gradient(k: int) -> Callable[[Any], Any]:
+            return lambda x: reverse(row.case.name, options, (k,), *arrays[:k], x, *arrays[k + 1 :])[1][0]
 
-        return [curvatures(gradient(place, k), arrays[k]) for place, k in enumerate(positions)]
+        return [curvatures(gradient(k), arrays[k]) for k in positions]
 
     with jax.enable_x64(dtype == np.float64):
         return [np.asarray(found) for found in jax.jit(run)(*map(jnp.asarray, row.grid(dtype)))]
