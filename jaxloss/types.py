@@ -1,5 +1,6 @@
 """The vocabulary of every parameter list: arrays, options and the range of an option."""
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
@@ -12,8 +13,13 @@ Array: TypeAlias = jax.Array
 Input: TypeAlias = Any
 """An array parameter: a caller may pass anything array-like, the term receives a `jax.Array`."""
 
-Number: TypeAlias = Any
-"""A numeric option: a Python or NumPy number, or an array that all items share."""
+TRACED = "may be traced"
+
+Number: TypeAlias = Annotated[Any, TRACED]
+"""A numeric option: a Python or NumPy number, or an array that all items share.
+
+The term does not branch on it, so that an eager call traces it, and compiles no program for another number.
+"""
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,13 @@ def computing_dtype(arrays: Iterable[Array]) -> Any:
     return jnp.dtype(jnp.float64 if jnp.float64 in deciding else jnp.float32)
 
 
+@functools.cache
 def is_label(array_name: str) -> bool:
     """Whether a parameter of this name takes integers."""
     return array_name.split("_")[-1] in ("label", "labels")
 
 
+@functools.cache
 def is_mask(array_name: str) -> bool:
     """Whether a parameter of this name takes booleans."""
     return array_name.split("_")[-1] == "mask"

@@ -479,24 +479,6 @@ def test_an_option_of_a_loss_with_a_signature_is_passed_as_it_is():
     assert jax.jit(scaled)(f32([[1, 2], [3, 4]]), f32([[0, 0], [0, 0]]), scale=np.array([10.0, 1.0])) == 23
 
 
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-def test_rows_are_formed_once_where_a_compiler_would_form_them_in_each_kernel(backend, monkeypatch):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    spread = jaxloss.custom_loss(lambda x, label: jnp.max(x) - x[label], signature="(k),()->()")
-    x, label = jnp.arange(6.0).reshape(2, 3), jnp.array([0, 1])
-
-    def cost(x):
-        return spread(jnp.square(x), label)
-
-    assert ("optimization_barrier" in str(jax.make_jaxpr(cost)(x))) == (backend == "gpu")
-    value, slope = jax.jit(jax.value_and_grad(cost))(x)
-    np.testing.assert_array_equal(value, ((4 - 0) + (25 - 16)) / 2)
-    np.testing.assert_array_equal(slope, [[0, 0, 2], [0, -4, 5]])
-    np.testing.assert_array_equal(jax.jacfwd(cost)(x), slope)
-    np.testing.assert_array_equal(jax.hessian(cost)(x)[1, 1, 1], [0, -1, 0])
-    np.testing.assert_array_equal(jax.vmap(cost)(jnp.stack([x, x])), [value, value])
-
-
 def test_an_output_with_a_core_axis():
     @jaxloss.custom_loss(signature="(n,d),(n)->(n)")
     def centred(points, target):
@@ -670,6 +652,150 @@ def test_poison_under_debug_nans(mode):
     expected = [0, slope, 0], [0, -2 - 2 * np.log(0.5), 0], [[p - 1, 1 - p], [0, 0]], [0, 0, 0]
     for gradient, by_hand in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(gradient, by_hand, rtol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------- constants that stand in
+
+
+def _log_error(prediction, target, *, shift=1.0, scale=1.0):
+    return jnp.square(scale * jnp.log(prediction - shift) - target)
+
+
+DECLARED = {
+    "number": 20.0,
+    "mapping": {"prediction": 20.0, "target": 0},
+    "a part of them": {"prediction": 20.0},  # for the target an item that counts is looked for
+}
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd], ids=["reverse", "forward"])
+@pytest.mark.parametrize("poison", POISONS)
+@pytest.mark.parametrize("declared", DECLARED)
+def test_poison_behind_the_mask_of_a_term_that_declares_a_stand_in(declared, poison, derivative):
+    loss = jaxloss.custom_loss(_log_error, stand_in=DECLARED[declared])
+    arrays = [f32(np.where(KEPT, a, b)) for a, b in zip((PREDICTION, TARGET), POISONS[poison], strict=True)]
+
+    def cost(prediction, target, shift, scale):
+        return loss(prediction, target, shift=shift, scale=scale, where=KEPT)
+
+    value, *expected = log_error_by_hand()
+    arguments = *arrays, f32(SHIFT), f32(SCALE)
+    np.testing.assert_allclose(cost(*arguments), value, rtol=1e-5)
+    for gradient, by_hand in zip(jax.jit(derivative(cost, (0, 1, 2, 3)))(*arguments), expected, strict=True):
+        np.testing.assert_allclose(gradient, by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize("derivative", [jax.grad, jax.jacfwd], ids=["reverse", "forward"])
+def test_nothing_counts_for_a_term_that_declares_a_stand_in(derivative):
+    loss = jaxloss.custom_loss(_log_error, stand_in=20.0)
+
+    def cost(prediction, target, shift, scale):
+        return loss(prediction, target, shift=shift, scale=scale, where=np.zeros(2, bool))
+
+    arguments = f32([NAN, -1]), f32(0), f32(50), f32(NAN)
+    assert jax.jit(cost)(*arguments) == 0
+    for gradient in jax.jit(derivative(cost, (0, 1, 2, 3)))(*arguments):
+        np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, bool])
+def test_what_stands_in_for_integers_is_no_integer(kind):
+    entropy = jaxloss.custom_loss(lambda rate, count: rate - count * jnp.log(rate), stand_in=0.5)
+    rate, where = jnp.asarray([1, 0, 1], kind), jnp.array([True, False, True])
+    with jax.debug_nans(True):
+        assert jax.jit(lambda rate: entropy(rate, rate, where=where))(rate) == 1
+
+
+@pytest.mark.parametrize("mode", ["eager", "jitted"])
+@pytest.mark.parametrize("loss", [sparse, jaxloss.linear_softmax_cross_entropy], ids=lambda loss: loss.__name__)
+def test_a_label_stands_in_that_a_shared_mask_forbids(loss, mode):
+    linear = loss is not sparse
+    loss = jaxloss.custom_loss(
+        loss.__wrapped__, signature=loss.signature, stand_in=0.5, weighted_sum=loss._term.weighted_sum
+    )
+    rng = np.random.default_rng(0)
+    logits, kernel = rng.normal(size=(4, 3)), rng.normal(size=(3, 3))
+    forbidden, where = jnp.array([False, True, True]), jnp.array([True, False, True, False])
+    labels = jnp.array([1, 7, 2, -1])
+    poisoned = jnp.asarray(np.where(where[:, None], logits, NAN), jnp.float32)
+    kernel = jnp.asarray(kernel, jnp.float32)
+
+    def cost(x, kernel, smoothing):
+        options = {"label_smoothing": smoothing, "where": where}
+        if linear:
+            return loss(x, labels, kernel, class_mask=forbidden, **options)
+        return loss(x @ kernel, labels, forbidden, **options)
+
+    derivative = jax.value_and_grad(cost, (0, 1, 2))
+    if linear or mode == "jitted":  # what comes before a loss has its own NaN
+        derivative = jax.jit(derivative)
+    kept = jnp.asarray(logits[where], jnp.float32)
+
+    def expected(kept, kernel, smoothing):
+        scores = (kept @ kernel)[:, 1:]
+        surprisal = jax.nn.logsumexp(scores, axis=1, keepdims=True) - scores
+        targets = (1 - smoothing) * jnp.eye(2) + smoothing / 2
+        return jnp.mean(jnp.sum(targets * surprisal, 1))
+
+    wanted, slopes = jax.value_and_grad(expected, (0, 1, 2))(kept, kernel, 0.1)
+    with jax.debug_nans(linear):
+        value, (to_x, to_kernel, to_smoothing) = derivative(poisoned, kernel, 0.1)
+    np.testing.assert_allclose(value, wanted, rtol=1e-5)
+    np.testing.assert_allclose(to_x[jnp.array([0, 2])], slopes[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(to_smoothing, slopes[2], rtol=1e-4)
+    if linear:
+        np.testing.assert_array_equal(to_x[jnp.array([1, 3])], np.zeros((2, 3)))
+        np.testing.assert_allclose(to_kernel, slopes[1], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "given", ["0.5", NAN, {"prediction": NAN}, {"nothing": 0.5}, {"prediction": None}, {}, [0.5]], ids=repr
+)
+def test_what_cannot_stand_in(given):
+    with pytest.raises(TypeError, match=r"^_log_error: stand_in must be a finite number, or a mapping"):
+        jaxloss.custom_loss(_log_error, stand_in=given)
+
+
+def test_a_stand_in_is_a_part_of_the_loss():
+    one, other = (jaxloss.custom_loss(_log_error, stand_in=given) for given in (2.0, {"prediction": 2, "target": 2}))
+    assert one == other != jaxloss.custom_loss(_log_error)
+    assert hash(one) == hash(other)
+    assert pickle.loads(pickle.dumps(one)) == copy.deepcopy(one) == one
+
+
+# ----------------------------------------------------------------------------------------------------------- how light
+
+
+def equations(jaxpr):
+    """How many there are, nested ones counted."""
+    inner = jax.tree.leaves(
+        [list(equation.params.values()) for equation in jaxpr.eqns], is_leaf=lambda x: hasattr(x, "eqns")
+    )
+    return len(jaxpr.eqns) + sum(equations(x) for x in inner if hasattr(x, "eqns"))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "most"),
+    [((), 10), (("where",), 26), (("weights",), 60), (("where", "weights"), 62)],
+    ids=lambda x: "-".join(x) if isinstance(x, tuple) else "",
+)
+def test_a_reduction_is_few_equations(keywords, most):
+    loss = jaxloss.custom_loss(lambda prediction, target: (prediction - target) ** 2, stand_in=0.5)
+    given = {name: {"where": jnp.arange(8) > 3, "weights": jnp.arange(8.0)}[name] for name in keywords}
+    traced = jax.make_jaxpr(jax.value_and_grad(lambda *arrays: loss(*arrays, **given)))(jnp.ones(8), jnp.ones(8))
+    assert equations(traced.jaxpr) <= most
+
+
+def test_no_pass_over_the_data_for_what_stands_in():
+    def reductions(loss):
+        traced = str(
+            jax.make_jaxpr(lambda p, t, where: loss(p, t, where=where))(jnp.ones(8), jnp.ones(8), jnp.ones(8) > 0)
+        )
+        return traced.count("reduce_"), traced.count("iota")
+
+    square = lambda prediction, target: (prediction - target) ** 2  # noqa: E731
+    assert reductions(jaxloss.custom_loss(square, stand_in=0.5)) == (2, 0)  # the values, and how many count
+    assert reductions(jaxloss.custom_loss(square)) > (2, 0)
 
 
 # -------------------------------------------------------------------------------------------------------------- dtypes

@@ -2,9 +2,10 @@
 
 import contextlib
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +16,6 @@ from jaxloss.core.term import RESERVED, Term
 from jaxloss.types import Array, is_label, is_mask
 
 Shape = tuple[int, ...]
-_LIMITS = (
-    ("gt", "> ", np.greater),
-    ("ge", ">= ", np.greater_equal),
-    ("lt", "< ", np.less),
-    ("le", "<= ", np.less_equal),
-)
 
 
 @dataclass(frozen=True)
@@ -37,26 +32,36 @@ class Layout:
         return self.leading + self.output
 
 
-def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays that were passed, by name, and all options, with defaults."""
+class Given(NamedTuple):
+    """What a caller passed: arrays that are such, options that are in range, each by its name."""
+
+    arrays: dict[str, Array]
+    options: dict[str, Any]
+    where: Array | None
+    weights: Array | None
+
+
+def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: Any = None, weights: Any = None) -> Given:
+    """The arrays that were passed, and all options, with defaults."""
     for name in keywords:
         if name not in term.parameters:
             raise TypeError(_unknown(term, name))
     if len(args) > len(term.arrays):
-        options = f", and takes its options by name ({', '.join(term.options)})" if term.options else ""
-        raise TypeError(f"{term.name} takes {len(term.arrays)} arrays{options}; got {len(args)} positional arguments.")
-    try:
-        bound = term.call_signature.bind(*args, **keywords)
-    except TypeError as error:
-        raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
-    bound.apply_defaults()
-    values = bound.arguments
+        named = f", and takes its options by name ({', '.join(term.options)})" if term.options else ""
+        raise TypeError(f"{term.name} takes {len(term.arrays)} arrays{named}; got {len(args)} positional arguments.")
+    values = {**term.defaults, **dict(zip(term.arrays, args, strict=False)), **keywords}
+    if len(values) < len(term.parameters) or any(name in keywords for name in term.arrays[: len(args)]):
+        try:
+            term.call_signature.bind(*args, **keywords)
+        except TypeError as error:
+            raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
     arrays = {
         name: as_array(term.name, name, values[name])
         for name in term.arrays
-        if not (values[name] is None and term.parameters[name].default is None)
+        if not (values[name] is None and name in term.defaults)
     }
-    return arrays, {name: _checked_option(term, name, values[name]) for name in term.options}
+    options = {name: _checked_option(term, name, values[name]) for name in term.options}
+    return Given(arrays, options, as_where(term.name, where), as_weights(term.name, weights))
 
 
 def _unknown(term: Term, name: str) -> str:
@@ -90,6 +95,26 @@ def as_array(loss: str, name: str, value: Any) -> Array:
     return array
 
 
+def as_where(loss: str, where: Any) -> Array | None:
+    """Which values count, as booleans."""
+    if where is None:
+        return None
+    mask = convert(loss, "where", where)
+    if mask.dtype != bool:
+        raise TypeError(
+            f"{loss}: where must be booleans, got {mask.dtype}; write mask != 0 if it says which values count, "
+            f"pass it as weights= if it says how much."
+        )
+    return mask
+
+
+def as_weights(loss: str, weights: Any) -> Array | None:
+    """How much values count, as real numbers."""
+    if isinstance(weights, int | float | np.number) and not weights >= 0:
+        raise ValueError(f"{loss}: weights must be >= 0, got {weights!r}.")
+    return None if weights is None else as_array(loss, "weights", weights)
+
+
 def convert(loss: str, name: str, value: Any) -> Array:
     """Anything array-like as an array. Python and NumPy scalars stay weakly typed: they do not decide the dtype."""
     if isinstance(value, jax.Array):
@@ -118,6 +143,7 @@ def _narrow(labels: Any) -> Any:
     return np.where((labels >= 0) & (labels <= np.iinfo(np.int32).max), labels, -1).astype(np.int32)
 
 
+@functools.cache
 def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.floating) or jnp.issubdtype(dtype, jnp.integer) or dtype == np.bool_
 
@@ -223,16 +249,10 @@ def _checked_option(term: Term, name: str, value: Any) -> Any:
 
     A NumPy number is the Python number that it stands for, so that no term has to know two kinds.
     """
-    default, given = term.parameters[name].default, value
+    default, given, limits = term.defaults.get(name), value, term.limits.get(name, ())
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
         value = value.item()
-    limits = [
-        (sign, getattr(interval, limit), holds)
-        for interval in term.ranges.get(name, ())
-        for limit, sign, holds in _LIMITS
-        if getattr(interval, limit, None) is not None
-    ]
-    if limits and not _is_number(value) and not (value is None and default is None):
+    if limits and not _is_number(value) and not (value is None and name in term.defaults and default is None):
         raise TypeError(f"{term.name}: {name} must be a number or an array, got {given!r}.")
     if isinstance(value, int | float):
         if not all(holds(value, bound) for _, bound, holds in limits):

@@ -5,6 +5,7 @@ sum in another order. How items are cut is `splitting`'s affair.
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -42,7 +43,15 @@ def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
         if everything and items.term.weighted_sum is not None:  # it takes arrays as they came; the loop adds up wide
             arrays = {name: x.astype(items.arrays[name].dtype) for name, x in arrays.items()}
         return add_up(
-            Items(items.term, layout, arrays, options, part["counted"], part["coefficient"], items.dtype), inner
+            replace(
+                items,
+                layout=layout,
+                arrays=arrays,
+                options=options,
+                counted=part["counted"],
+                coefficient=part["coefficient"],
+            ),
+            inner,
         )
 
     results = jax.lax.scan(lambda _, part: (None, chunk(part)), None, parts.stacked)[1]

@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxloss.core import slots
 from jaxloss.core.arguments import Layout, cast
+from jaxloss.core.masking import choose
+from jaxloss.core.replacement import replace_in_shared
 from jaxloss.core.term import Term
-from jaxloss.numerics import multiply_no_nan
+from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
 
@@ -19,7 +22,7 @@ class Items:
     """The items of one call, with nothing left to check: what does not count is replaced, and each share is known.
 
     `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend, or
-    are None where every value counts, or counts 1.
+    are None where every value counts, or counts 1. `weighed` says whether the coefficients may be 0.
     """
 
     term: Term
@@ -28,6 +31,7 @@ class Items:
     options: dict[str, Any]
     counted: Array | None
     coefficient: Array | None
+    weighed: bool
     dtype: Any
 
 
@@ -39,9 +43,9 @@ def add_up(items: Items, axes: tuple[int, ...]) -> Array:
             return total
     values = _values(items).astype(items.dtype)
     if items.counted is not None:
-        values = jnp.where(items.counted, values, 0)
+        values = choose(items.counted, values, 0)
     if items.coefficient is not None:
-        values = multiply_no_nan(items.coefficient, values)
+        values = multiply_no_nan(items.coefficient, values) if items.weighed else items.coefficient * values
     return jnp.sum(values, axis=axes)
 
 
@@ -62,12 +66,10 @@ def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
 
 def _values(items: Items) -> Array:
     term, layout, options = items.term, items.layout, items.options
-    given = items.arrays
-    if term.signature is not None and jax.default_backend() != "cpu":
-        # What comes before a loss XLA on a GPU forms again in each kernel, and may round otherwise: then no entry of a
-        # row equals its largest. Behind a barrier the entries are formed once.
-        given = jax.lax.optimization_barrier(given)
-    arrays = cast(given, items.dtype)
+    arrays = items.arrays
+    if term.weighted_sum is not None and items.counted is not None:
+        arrays = replace_in_shared(term, arrays, layout, items.counted)
+    arrays = slots.unmask(term, cast(arrays, items.dtype), layout, items.counted)
     names = tuple(arrays)
 
     def one_item(*args: Array) -> Array:
@@ -77,7 +79,8 @@ def _values(items: Items) -> Array:
 
     values = one_item
     if term.signature is not None:
-        in_axes = tuple(0 if layout.mapped[name] else None for name in names)
+        cores = dict(zip(term.arrays, term.core.inputs, strict=True))
+        in_axes = tuple(0 if array.ndim > len(cores[name]) else None for name, array in arrays.items())
         for _ in layout.leading:
             values = jax.vmap(values, in_axes)
     return values(*arrays.values())

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, ParamSpec, overload
 
@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core import arguments, masking, reduction
-from jaxloss.core.arguments import Layout
+from jaxloss.core import arguments, eager, masking, reduction, slots
+from jaxloss.core.arguments import Given, Layout
 from jaxloss.core.chunks import add_up_by_chunks
 from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
+from jaxloss.core.replacement import replace_masked
 from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.term import RESERVED, Term
 from jaxloss.types import Array, Input, computing_dtype
@@ -67,18 +68,7 @@ class Loss(Generic[P]):
     def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
     def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
         """The cost: a scalar, unless the last step is "none"."""
-        items, part = self._prepare(arrays, options, where, weights)
-        if self._plan.last == "none":
-            return self._add_up(items, part.reduced, part.reduced)
-        if self._term.weighted_sum is not None and self._plan.last in (None, "mean") and not self._plan.axis_name:
-            rank = len(items.layout.values)
-            items = replace(items, coefficient=reduction.mean_beforehand(part, rank))
-            return self._add_up(items, tuple(range(rank)), part.reduced)
-        tally = self._tally(items, part)
-        if self._plan.axis_name:
-            self._refuse_groups_across_a_split(items.layout)
-            tally = jax.lax.psum(tally, self._plan.axis_name)
-        return self._finish(tally)
+        return eager.run(Loss._cost, self._free, self._given(arrays, options, where, weights))
 
     @overload
     def tally(self, *args: P.args, **kwargs: P.kwargs) -> Tally: ...
@@ -88,9 +78,7 @@ class Loss(Generic[P]):
     def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
     def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
         """All steps but the last: what these items add to numerator and denominator of the cost. No communication."""
-        items, part = self._prepare(arrays, options, where, weights)
-        self._refuse_groups_across_a_split(items.layout)
-        return self._tally(items, part)
+        return eager.run(Loss._tally, self._free, self._given(arrays, options, where, weights))
 
     def finish(self, tally: Tally) -> Array:
         """The last step: the exact cost of all that the tally has added up."""
@@ -104,25 +92,54 @@ class Loss(Generic[P]):
 
     # --------------------------------------------------------------------------------------------------- how it is done
 
-    def _prepare(self, args: Any, keywords: Any, where: Any, weights: Any) -> tuple[Items, Share]:
+    @functools.cached_property
+    def _free(self) -> "Loss[P]":
+        """The loss that binds no options; those bound are passed to it."""
+        return replace(self, _bound=()) if self._bound else self
+
+    def _given(self, args: Any, keywords: dict[str, Any], where: Any, weights: Any) -> Given:
+        return arguments.bind(self._term, args, {**dict(self._bound), **keywords}, where, weights)
+
+    def _cost(self, given: Given) -> Array:
+        items, part = self._prepare(given)
+        everything = tuple(range(len(items.layout.values)))
+        if self._plan.last == "none":
+            return self._add_up(items, part.reduced, part.reduced)
+        if self._plan.axis_name:
+            self._refuse_groups_across_a_split(items.layout)
+            return self._finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
+        if self._plan.last not in (None, "mean"):
+            return self._finish(self._tally_of(items, part))
+        if self._term.weighted_sum is None:
+            return part.mean(self._add_up(items, everything, part.reduced))
+        items = replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype))
+        return self._add_up(items, everything, part.reduced)
+
+    def _tally(self, given: Given) -> Tally:
+        items, part = self._prepare(given)
+        self._refuse_groups_across_a_split(items.layout)
+        return self._tally_of(items, part)
+
+    def _prepare(self, given: Given) -> tuple[Items, Share]:
         """The items of a call, and how much each of their values counts."""
-        term = self._term
-        arrays, options = arguments.bind(term, args, {**dict(self._bound), **keywords})
+        term, arrays = self._term, given.arrays
         layout = arguments.layout(term, arrays)
         dtype = computing_dtype(arrays.values())
-        selection = masking.select(term.name, where, weights, layout.values, dtype)
+        outputs = slots.of_outputs(term, arrays, layout)
+        selection = masking.select(term.name, given.where, outputs, given.weights, layout.values, dtype)
         part = reduction.share(term.name, self._plan.steps, selection, layout.values, dtype)
-        options = arguments.prepare_options(term, options, layout.values, dtype)
-        if selection.counted is not None:
-            arrays, options = masking.replace_masked(arrays, options, layout, selection.counted)
-        return Items(term, layout, arrays, options, selection.counted, part.coefficient, dtype), part
+        options = arguments.prepare_options(term, given.options, layout.values, dtype)
+        counted = masking.both(selection.counted, slots.left(term, arrays, layout, options))
+        if counted is not None:
+            arrays, options = replace_masked(term, arrays, options, layout, counted)
+        return Items(term, layout, arrays, options, counted, part.coefficient, part.weighed, dtype), part
 
     def _add_up(self, items: Items, axes: tuple[int, ...], whole: tuple[int, ...]) -> Array:
         if self._plan.chunk_size is None:
             return add_up(items, axes)
         return add_up_by_chunks(items, axes, whole, self._plan.chunk_size)
 
-    def _tally(self, items: Items, part: Share) -> Tally:
+    def _tally_of(self, items: Items, part: Share) -> Tally:
         everything = tuple(range(len(items.layout.values)))
         return Tally(self._add_up(items, everything, part.reduced), part.weight)
 
@@ -221,11 +238,19 @@ def _same(a: Any, b: Any) -> bool:
 
 @overload
 def custom_loss(
-    term: Callable[P, Any], /, *, signature: str | None = ..., weighted_sum: Callable[..., Any] | None = ...
+    term: Callable[P, Any],
+    /,
+    *,
+    signature: str | None = ...,
+    weighted_sum: Callable[..., Any] | None = ...,
+    stand_in: float | Mapping[str, float] | None = ...,
 ) -> Loss[P]: ...
 @overload
 def custom_loss(
-    *, signature: str | None = ..., weighted_sum: Callable[..., Any] | None = ...
+    *,
+    signature: str | None = ...,
+    weighted_sum: Callable[..., Any] | None = ...,
+    stand_in: float | Mapping[str, float] | None = ...,
 ) -> Callable[[Callable[P, Any]], Loss[P]]: ...
 def custom_loss(
     term: Callable[..., Any] | None = None,
@@ -233,12 +258,14 @@ def custom_loss(
     *,
     signature: str | None = None,
     weighted_sum: Callable[..., Any] | None = None,
+    stand_in: float | Mapping[str, float] | None = None,
 ) -> Any:
     """Makes a loss of a formula about one item.
 
     Positional parameters of the term are arrays: integers if named `labels` (or `..._labels`), booleans if named
     `..._mask`, real numbers otherwise. Keyword-only parameters are options. Batch axes, `where`, `weights` and
-    reductions come with the decorator and have no place in the term.
+    reductions come with the decorator and have no place in the term. A term is a pure function: outside `jit` a call
+    is compiled for the loss and the shapes of its arrays, and the program is used again.
 
     Without a signature the term is elementwise: all arrays have one shape, and it returns that shape.
 
@@ -271,27 +298,53 @@ def custom_loss(
     >>> print(product(jnp.ones((8, 3)), jnp.ones((8, 3))))
     3.0
 
+    What stands behind a mask is replaced before the term runs. Any term may be masked: an item that counts is looked
+    for in the data and takes the place of those that do not, at the cost of a second pass over masked arrays and a copy
+    of them where XLA cannot fuse it. A term that names a constant inside its domain costs neither:
+
+    >>> @jaxloss.custom_loss(stand_in={"rate": 1.0, "count": 0.0})
+    ... def poisson(rate, count):
+    ...     return rate - count * jnp.log(rate)
+    >>> rate, count = jnp.array([1.0, 2.0, jnp.nan]), jnp.array([3.0, 1.0, 0.0])
+    >>> print(f"{poisson(rate, count, where=count > 0):.4f}")
+    1.1534
+
+    An array named `..._mask` says which slots inside an item are there. What it deletes may hold anything, in every
+    array that has its core axes, as behind `where`; the term only leaves it out of its sums. Where its core axes are
+    those of the output it also says which values count. An item without any slot costs 0, and counts.
+
+    >>> @jaxloss.custom_loss(signature="(n),(n),(n)->()", stand_in=1.0)
+    ... def log_error(prediction, target, pixel_mask):
+    ...     return jnp.mean((jnp.log(prediction) - jnp.log(target)) ** 2, where=pixel_mask)
+    >>> prediction, target = jnp.array([1.0, 2.0, 7.0]), jnp.array([1.0, 1.0, -1.0])
+    >>> print(f"{log_error(prediction, target, target > 0):.4f}")
+    0.2402
+
     Args:
         term: The formula. An array parameter may default to None, and is then left out of the call.
         signature: The core axes of each array and of the value, such as "(k),()->()". Arrays that have leading axes
             all have the same; an array with its core axes only is shared by all items.
         weighted_sum: `weighted_sum(*arrays, weights, **options)` is the sum of weight * value over all items: the
-            arrays as the caller passed them, in their own dtypes, None where left out, those of masked items replaced;
-            weights of the shape of the values, 0 where masked. To be differentiable wherever the term is, in the
+            arrays as the caller passed them, in their own dtypes, None where left out, those of masked items replaced,
+            but for the slots that a mask deletes from arrays that all items share; weights of the shape of the values,
+            0 where masked. To be differentiable wherever the term is, in the
             weights too, or to return NotImplemented for arguments that it leaves to the term. It is used wherever all
             is summed, by each chunk where there is a `chunk_size`.
+        stand_in: What may take the place of a masked item: a number for all arrays of real numbers, or one for each by
+            name, such as {"probabilities": 0.5}. With these the value and the slopes of the term are finite, whatever
+            the shared arrays and options are. Labels stand in as 0 and masks as True, unless the mapping says else.
 
     Raises:
-        TypeError: The parameter list of the term does not fit.
+        TypeError: The parameter list of the term does not fit, or `stand_in` does not.
         ValueError: The signature cannot be read or names another number of arrays.
     """
     if term is None:
-        return functools.partial(custom_loss, signature=signature, weighted_sum=weighted_sum)
+        return functools.partial(custom_loss, signature=signature, weighted_sum=weighted_sum, stand_in=stand_in)
     if not callable(term):
         raise TypeError(f"custom_loss takes a function, got {type(term).__name__}.")
     if isinstance(term, Loss):
         raise TypeError(f"custom_loss takes a term, got the loss {term!r}; change its reduction with reduce.")
-    return Loss(Term(term, signature, weighted_sum))
+    return Loss(Term(term, signature, weighted_sum, stand_in))
 
 
 def as_loss(loss: Any) -> Loss[...]:

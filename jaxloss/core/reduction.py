@@ -12,12 +12,14 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.core.arguments import Shape
 from jaxloss.core.masking import Selection
 from jaxloss.core.tally import Tally
-from jaxloss.numerics import ratio
+from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
 
 How: TypeAlias = Literal["mean", "sum", "none"] | Callable[[Tally], Array]
@@ -46,19 +48,34 @@ MEAN_OF_ALL = Plan()
 class Share(NamedTuple):
     """What the numerator takes of each value, and what all of them add to the denominator.
 
-    `coefficient` is None where it is 1 throughout. `reduced` are the axes that inner steps reduce.
+    `coefficient` is None where it is 1 throughout; `weighed` says whether weights are part of it. `weight` is a number
+    where no mask and no weight is given, and `counts` says that it is a number of values or groups, not of weights.
+    `reduced` are the axes that inner steps reduce.
     """
 
     coefficient: Array | None
-    weight: Array
+    weighed: bool
+    weight: Array | float
+    counts: bool
     reduced: tuple[int, ...]
+
+    def mean(self, numerator: Array) -> Array:
+        """The numerator over the weight; 0 where nothing counts."""
+        if self.counts:
+            return numerator / _at_least_one(self.weight)
+        return ratio(numerator, self.weight)
+
+    def coefficient_of_mean(self, rank: int, dtype: Any) -> Array:
+        """The coefficients of the mean itself: what is summed with them needs no division, nor does its gradient."""
+        factor = self.mean(jnp.ones((), dtype)).reshape((1,) * rank)
+        return factor if self.coefficient is None else self.coefficient * factor
 
 
 def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape, dtype: Any) -> Share:
     """Runs the steps on the mask and the weights alone.
 
-    A step that reduces an axis of the weights uses them, and each group it leaves counts once. A step that reduces none
-    leaves them to the step that does, at last to the last one. A group with nothing that counts does not count.
+    The first step that reduces an axis of the weights uses them, and each group that it leaves counts once; if none
+    does, the last step uses them. A group with nothing that counts does not count.
     """
     counted, weights = selection.counted, selection.weights
     if 0 in values and counted is None:  # a group of no values has nothing that counts
@@ -68,24 +85,18 @@ def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape,
     for step in steps:
         axes = _named(loss, step, left)
         used = weights if any(axis < selection.weight_axes for axis in axes) else None
+        factor = used
         if used is not None:
             weights = None
-        factor = used
         if step.how == "mean":
-            total = _total(counted, used, axes, values, dtype)
-            factor = ratio(jnp.ones_like(total) if used is None else used, total)
+            total = _total(counted, used, axes, values, dtype, keepdims=True)
+            factor = 1 / _at_least_one(total) if used is None else ratio(used, total)
         coefficient = _times(coefficient, factor)
         counted = None if counted is None else jnp.any(counted, axis=axes, keepdims=True)
         left = tuple(axis for axis in left if axis not in axes)
-    weight = _total(counted, weights, left, values, dtype)
+    weight = _total(counted, weights, left, values, dtype, keepdims=False)
     reduced = tuple(axis for axis in range(len(values)) if axis not in left)
-    return Share(_times(coefficient, weights), jnp.reshape(weight, ()), reduced)
-
-
-def mean_beforehand(part: Share, rank: int) -> Array:
-    """The coefficients of the mean itself: what is summed with them needs no division, nor does its gradient."""
-    factor = ratio(jnp.ones_like(part.weight), part.weight).reshape((1,) * rank)
-    return factor if part.coefficient is None else part.coefficient * factor
+    return Share(_times(coefficient, weights), selection.weights is not None, weight, weights is None, reduced)
 
 
 def reduces_items(loss: str, steps: Sequence[Step], values: Shape) -> bool:
@@ -110,19 +121,24 @@ def _named(loss: str, step: Step, left: tuple[int, ...]) -> tuple[int, ...]:
     return axes
 
 
-def _total(counted: Array | None, weights: Array | None, axes: tuple[int, ...], values: Shape, dtype: Any) -> Array:
-    """The weight of what counts along some axes, which stay with length 1."""
-    if weights is not None:
-        summed = weights if counted is None else jnp.where(counted, weights, 0)
-        total = jnp.sum(summed, axis=axes, keepdims=True)
-    elif counted is not None:
-        # In integers: float32 stops counting at 2**24.
-        summed = counted
-        total = jnp.sum(counted, axis=axes, keepdims=True, dtype=jnp.int32).astype(dtype)
-    else:
-        return jnp.full((1,) * len(values), math.prod(values[axis] for axis in axes), dtype)
+def _total(
+    counted: Array | None, weights: Array | None, axes: tuple[int, ...], values: Shape, dtype: Any, *, keepdims: bool
+) -> Any:
+    """The weight of what counts along some axes, all that are left unless `keepdims`; no tracer where it is known."""
+    if counted is None and weights is None:
+        size = math.prod(values[axis] for axis in axes)
+        return np.full((1,) * len(values), size, dtype) if keepdims else float(size)
+    summed: Any = counted if weights is None else weights if counted is None else jnp.where(counted, weights, 0)
+    # Booleans in integers: float32 stops counting at 2**24.
+    kind = jnp.int32 if weights is None else dtype
+    total = jnp.sum(summed, axis=axes if keepdims else None, keepdims=keepdims, dtype=kind).astype(dtype)
     repeats = math.prod(values[axis] for axis in axes if summed.shape[axis] == 1)
     return total * repeats if repeats != 1 else total
+
+
+def _at_least_one(count: Any) -> Any:
+    """A number to divide by: where it was 0, nothing counts and the numerator is 0."""
+    return jnp.maximum(count, 1) if isinstance(count, jax.Array) else count
 
 
 def _times(one: Array | None, other: Array | None) -> Array | None:

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics import ratio
+from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array, computing_dtype
 
 

@@ -2,6 +2,8 @@
 
 import functools
 import inspect
+import math
+import operator
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,8 +11,15 @@ from typing import Any
 
 from jaxloss.core import signature as gufunc
 from jaxloss.core.signature import Signature
+from jaxloss.types import TRACED, is_label, is_mask
 
 RESERVED = ("where", "weights")
+_LIMITS = {
+    "gt": ("> ", operator.gt),
+    "ge": (">= ", operator.ge),
+    "lt": ("< ", operator.lt),
+    "le": ("<= ", operator.le),
+}
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -19,11 +28,13 @@ class Term:
     """A formula about one item. Positional parameters are arrays, keyword-only parameters are options.
 
     `weighted_sum` is None, or the same formula summed over many items without their values ever existing all at once.
+    `stand_in` is None, or what takes the place of a masked item: the pairs of array and constant.
     """
 
     function: Callable[..., Any]
     signature: str | None
     weighted_sum: Callable[..., Any] | None = None
+    stand_in: Any = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.signature, str | None):
@@ -41,6 +52,7 @@ class Term:
                 f"{self.name}: signature {self.signature!r} describes {len(self.core.inputs)} arrays, "
                 f"but the term takes {len(self.arrays)}: {', '.join(self.arrays)}."
             )
+        self._check_stand_in()
 
     def _check_parameter(self, parameter: inspect.Parameter) -> None:
         name, default = parameter.name, parameter.default
@@ -57,9 +69,27 @@ class Term:
                 f"make it an option by a '*' before it."
             )
 
+    def _check_stand_in(self) -> None:
+        given = self.stand_in
+        if given is None:
+            return
+        if isinstance(given, int | float):
+            given = dict.fromkeys((name for name in self.arrays if not (is_label(name) or is_mask(name))), given)
+        try:
+            constants = dict(given)
+        except (TypeError, ValueError):
+            constants = {}
+        numbers = all(isinstance(constant, int | float) and math.isfinite(constant) for constant in constants.values())
+        if not constants or not numbers or not set(constants) <= set(self.arrays):
+            raise TypeError(
+                f"{self.name}: stand_in must be a finite number, or a mapping from some of {', '.join(self.arrays)} to "
+                f"finite numbers, got {self.stand_in!r}."
+            )
+        object.__setattr__(self, "stand_in", tuple(sorted(constants.items())))
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what is cached: an annotation need not be picklable where the function is.
-        return Term, (self.function, self.signature, self.weighted_sum)
+        return Term, (self.function, self.signature, self.weighted_sum, self.stand_in)
 
     @functools.cached_property
     def name(self) -> str:
@@ -69,7 +99,7 @@ class Term:
     def call_signature(self) -> inspect.Signature:
         return inspect.signature(self.function)
 
-    @property
+    @functools.cached_property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
         return self.call_signature.parameters
 
@@ -86,6 +116,39 @@ class Term:
         if self.signature is None:
             return gufunc.elementwise(len(self.arrays))
         return gufunc.parse(self.signature)
+
+    @functools.cached_property
+    def constants(self) -> Mapping[str, float]:
+        """What stands in for each array, by name; nothing where the term declares none."""
+        if self.stand_in is None:
+            return {}
+        labels, masks = (
+            dict.fromkeys(filter(is_label, self.arrays), 0),
+            dict.fromkeys(filter(is_mask, self.arrays), True),
+        )
+        return labels | masks | dict(self.stand_in)
+
+    @functools.cached_property
+    def defaults(self) -> Mapping[str, Any]:
+        return {name: p.default for name, p in self.parameters.items() if p.default is not p.empty}
+
+    @functools.cached_property
+    def limits(self) -> Mapping[str, list[tuple[str, float, Callable[[Any, Any], bool]]]]:
+        """What a number must be, for each option: the sign in words, the end of the range, the comparison."""
+        return {
+            name: [
+                (sign, getattr(interval, limit), holds)
+                for interval in intervals
+                for limit, (sign, holds) in _LIMITS.items()
+                if getattr(interval, limit, None) is not None
+            ]
+            for name, intervals in self.ranges.items()
+        }
+
+    @functools.cached_property
+    def traced(self) -> frozenset[str]:
+        """The options that an eager call may trace: those annotated with a `Number`, or a range of one."""
+        return frozenset(name for name, marks in self.ranges.items() if TRACED in marks)
 
     @functools.cached_property
     def ranges(self) -> Mapping[str, tuple[Any, ...]]:

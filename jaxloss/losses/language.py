@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
 
@@ -20,7 +20,7 @@ from jaxloss.numerics import (
     safe_square,
     split_cross_entropy,
 )
-from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval, is_label, is_mask
+from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
 def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: Any) -> Any:
@@ -42,7 +42,7 @@ def linear_softmax_cross_entropy(
     softcap: Positive = None,
     class_axis_name: Any = None,
     strategy: str = "auto",
-    memory: Positive = None,
+    memory: Annotated[Any, Interval(gt=0)] = None,
 ) -> Array:
     r"""The softmax cross entropy of the head of a language model, without its logits.
 
@@ -277,8 +277,6 @@ def _logits(
 ) -> Array:
     """Of one token; -inf where a class may not be chosen."""
     columns = _columns(name, kernel, embedding, strategy, memory)
-    if class_mask is not None:
-        columns = jnp.where(class_mask if kernel is not None else class_mask[:, None], columns, 0)
     logits = hidden @ columns if embedding is None else columns @ hidden
     if bias is not None:
         logits = logits + bias

@@ -31,7 +31,7 @@ class Subject:
         self.name: str = self.loss.__name__
         self.options = dict(options)
         term = self.loss._term
-        bound, _ = arguments.bind(term, arrays, {**dict(self.loss._bound), **options})
+        bound = arguments.bind(term, arrays, {**dict(self.loss._bound), **options}).arrays
         self.names: tuple[str, ...] = tuple(bound)
         self.layout = arguments.layout(term, bound)
         self.mapped = tuple(self.layout.mapped[name] for name in self.names)

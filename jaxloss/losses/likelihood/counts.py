@@ -1,8 +1,10 @@
 """Negative log-likelihoods of counts, constants included, rates and dispersions in the log domain."""
 
+from typing import Annotated, Any
+
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics import negative_binomial_surprisal, poisson_surprisal, power_deviance
-from jaxloss.types import Array, Input, NonNegative
+from jaxloss.types import Array, Input, Interval
 
 
 @custom_loss
@@ -54,7 +56,7 @@ def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input)
 
 
 @custom_loss
-def tweedie_deviance(log_mean: Input, target: Input, *, power: NonNegative = 1.5) -> Array:
+def tweedie_deviance(log_mean: Input, target: Input, *, power: Annotated[Any, Interval(ge=0)] = 1.5) -> Array:
     r"""The unit deviance of a Tweedie distribution: amounts whose variance is a power of their mean.
 
     $$ 2 \left[ \frac{y^{2 - p}}{(1 - p)(2 - p)} - \frac{y\,\mu^{1 - p}}{1 - p} + \frac{\mu^{2 - p}}{2 - p} \right] $$

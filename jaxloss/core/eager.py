@@ -1,0 +1,101 @@
+"""A call outside any transformation is one compiled program for a loss and its shapes, kept for the next call.
+
+Op by op, each primitive would be dispatched alone. A program is kept for a loss, its options that are not traced, and
+what the functions in them read beside their arguments: closures and globals, by identity. A call goes its plain way
+where an argument is traced, where a function is no plain one or reads a tracer or a NumPy array (which may change in
+place), and where a term looks at the values of its arrays.
+"""
+
+import functools
+import types
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxloss.core.arguments import Given
+
+_KEPT = 256
+_LOOKS_AT_VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
+
+Evaluate = Callable[[Any, Given], Any]
+
+
+def run(evaluate: Evaluate, loss: Any, given: Given) -> Any:
+    """`evaluate(loss, given)`, compiled where it can be; the loss is one that binds nothing."""
+    term = loss._term
+    numbers = {n: x for n, x in given.options.items() if n in term.traced and _is_traced(x, term.defaults.get(n))}
+    # By value and by text, as 1, 1.0 and True are equal.
+    fixed = tuple((n, x, None if callable(x) else str(x)) for n, x in given.options.items() if n not in numbers)
+    functions = [term.function, term.weighted_sum, loss._plan.last, *(x for _, x, _ in fixed)]
+    reads = _read_by(filter(callable, functions))
+    arrays = [*given.arrays.values(), given.where, given.weights, *numbers.values()]
+    if reads is None or any(isinstance(array, jax.core.Tracer) for array in arrays) or not _can_be_compared(fixed):
+        return evaluate(loss, given)
+    try:
+        return _program(evaluate, loss, fixed, reads)(given.arrays, numbers, given.where, given.weights)
+    except _LOOKS_AT_VALUES:
+        return evaluate(loss, given)
+
+
+def _is_traced(option: Any, default: Any) -> bool:
+    """Whether it is a number, but not the default, for which a term may be simpler."""
+    if isinstance(option, int | float):
+        return not isinstance(option, bool) and option != default
+    return isinstance(option, jax.Array | np.ndarray)
+
+
+def _can_be_compared(fixed: tuple[Any, ...]) -> bool:
+    try:
+        hash(fixed)
+    except TypeError:  # an array, a list
+        return False
+    return True
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _program(evaluate: Evaluate, loss: Any, fixed: tuple[Any, ...], reads: "_Reads") -> Any:
+    del reads
+    options = {name: option for name, option, _ in fixed}
+
+    @functools.partial(jax.jit, inline=True)
+    def program(arrays: Any, numbers: Any, where: Any, weights: Any) -> Any:
+        return evaluate(loss, Given(arrays, options | numbers, where, weights))
+
+    return program
+
+
+class _Reads:
+    """Objects, equal where each is the same as in the other. Held, so that no other takes the place of one."""
+
+    def __init__(self, objects: list[Any]) -> None:
+        self.objects = objects
+        self.identity = tuple(map(id, objects))
+
+    def __hash__(self) -> int:
+        return hash(self.identity)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Reads) and self.identity == other.identity
+
+
+def _read_by(functions: Iterable[Any]) -> _Reads | None:
+    """What functions read beside their arguments; None where that cannot be told, or may change unseen."""
+    objects: list[Any] = []
+    for function in functions:
+        if not isinstance(function, types.FunctionType):
+            return None
+        try:
+            objects += [cell.cell_contents for cell in function.__closure__ or ()]
+        except ValueError:  # a name that is not bound yet
+            return None
+        objects += [function.__globals__.get(name) for name in _names(function.__code__)]
+    return None if any(isinstance(x, jax.core.Tracer | np.ndarray) for x in objects) else _Reads(objects)
+
+
+@functools.cache
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The globals that a function may read, itself or by a function inside it."""
+    inner = [_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return tuple(dict.fromkeys([*code.co_names, *(name for names in inner for name in names)]))

@@ -1,0 +1,91 @@
+"""What takes the place of what does not count: of masked items, and of deleted slots inside an item.
+
+Masking the output of a term is not enough: the backward pass multiplies the zero it gets by the slope at the masked
+input, and `0 * nan` is NaN. So the inputs are replaced first: by the constants that the term declares (`stand_in=`),
+which costs no pass over the data, or else by the first slot of the same item and the first item that count, which are
+inside the domain of the term whatever that domain is.
+"""
+
+import functools
+import operator
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core import slots
+from jaxloss.core.arguments import Layout
+from jaxloss.core.masking import choose, expand, items_of
+from jaxloss.core.term import Term
+from jaxloss.types import Array, computing_dtype, is_label, is_mask
+
+_FILL = 0.5
+"""Stands in where nothing counts at all. A probability, a rate and a logit may be one half; the result is not used."""
+
+
+def replace_masked(
+    term: Term, arrays: Mapping[str, Array], options: Mapping[str, Any], layout: Layout, counted: Array
+) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays with all that does not count replaced, and the shared ones without a gradient where nothing counts."""
+    rank, items = len(layout.leading), items_of(counted, layout)
+    replaced = {}
+    for name, array in arrays.items():
+        kept = slots.kept(term, name, arrays, layout, items)
+        if layout.mapped[name] or not rank:
+            kept.append((expand(items, array.ndim - rank), tuple(range(rank))))
+            replaced[name] = _replace(term, name, array, kept)
+        else:
+            # A weighted sum deletes the slots of shared arrays itself, which may be too large for a copy.
+            replaced[name] = _gate(items, array if term.weighted_sum else _replace(term, name, array, kept))
+    return replaced, {name: _gate(items, option) for name, option in options.items()}
+
+
+def replace_in_shared(term: Term, arrays: dict[str, Array], layout: Layout, counted: Array) -> dict[str, Array]:
+    """The arrays with the deleted slots of the shared ones replaced too."""
+    items = items_of(counted, layout)
+    return {
+        name: array
+        if layout.mapped[name]
+        else _replace(term, name, array, slots.kept(term, name, arrays, layout, items))
+        for name, array in arrays.items()
+    }
+
+
+def _replace(term: Term, name: str, array: Array, kept: list[slots.Kept]) -> Array:
+    """An array with all that some mask does not keep replaced: by a constant, or the first kept along its axes."""
+    if not kept:
+        return array
+    constant = term.constants.get(name, True if is_mask(name) else 0 if is_label(name) else _FILL)
+    if not (is_label(name) or is_mask(name) or jnp.issubdtype(array.dtype, jnp.inexact)):
+        array = array.astype(computing_dtype([]))  # integers for real numbers, of which none is 0.5
+    searched = [] if name in term.constants else [(mask, axes) for mask, axes in kept if axes]
+    if len(kept) > 1 or not searched:  # at once: between two masks there would be poison left, for jax_debug_nans
+        array = choose(functools.reduce(operator.and_, [mask for mask, _ in kept]), array, constant)
+    for mask, axes in searched:
+        array = jnp.where(mask, array, _first(array, mask, axes, constant))
+    return array
+
+
+def _first(array: Array, counted: Array, axes: tuple[int, ...], constant: float) -> Array:
+    """The first entry that counts along some axes, which stay with length 1; a constant where none counts.
+
+    Found by comparison and sum, which work on sharded axes, where indexing does not.
+    """
+    shape = [size if axis in axes else 1 for axis, size in enumerate(array.shape)]
+    number = jnp.zeros(shape, jnp.int32)
+    for axis in axes:
+        number = number * shape[axis] + jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+    none = jnp.iinfo(jnp.int32).max
+    smallest = jnp.min(jnp.where(counted, number, none), axis=axes, keepdims=True, initial=none)
+    chosen = jnp.where(counted & (number == smallest), array, jnp.zeros((), array.dtype))
+    over = jnp.any if array.dtype == bool else jnp.sum
+    found = over(chosen, axis=axes, keepdims=True).astype(array.dtype)
+    return jax.lax.stop_gradient(jnp.where(smallest < none, found, jnp.asarray(constant).astype(array.dtype)))
+
+
+def _gate(items: Array, value: Any) -> Any:
+    """What all items share, without a gradient where no item counts."""
+    if isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jnp.inexact):
+        return jnp.where(jnp.any(items), value, jax.lax.stop_gradient(value))
+    return value
