@@ -1,5 +1,6 @@
 """A chip that is not there: XLA compiles for it all the same, and the program says what it will move."""
 
+import functools
 import glob
 import os
 import sys
@@ -7,7 +8,9 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 from hlo import Module
+from jax.experimental import topologies
 
 # The figures of an H100 that XLA's compiler asks for.
 H100 = """gpu_device_info { threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -32,32 +35,28 @@ class Program(NamedTuple):
     endless: int
 
 
-def prepare(chip: str) -> None:
-    """Set what XLA reads before JAX is imported."""
-    os.environ["JAX_PLATFORMS"] = "cpu"
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-    if chip == "tpu":
-        os.environ.update(
-            TPU_SKIP_MDS_QUERY="1",
-            TPU_ACCELERATOR_TYPE="v5litepod-4",
-            TPU_WORKER_HOSTNAMES="localhost",
-            ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # else a second process is refused, by a lock in /tmp
-            TPU_LOG_DIR="disabled",  # else it writes into /tmp
-        )
-    else:
-        toolkit = glob.glob(f"{sys.prefix}/lib/python3*/site-packages/nvidia/cuda_nvcc")[0]
-        os.environ["JAX_SKIP_CUDA_CONSTRAINTS_CHECK"] = "1"
-        os.environ["PATH"] = f"{toolkit}/bin:{os.environ['PATH']}"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_cuda_data_dir={toolkit}"
+@functools.cache
+def _prepare() -> None:
+    """Set what the compilers read."""
+    toolkit = glob.glob(f"{sys.prefix}/lib/python3*/site-packages/nvidia/cuda_nvcc")[0]
+    jax.config.update("jax_platforms", "cpu")
+    os.environ.update(
+        TPU_SKIP_MDS_QUERY="1",
+        TPU_ACCELERATOR_TYPE="v5litepod-4",
+        TPU_WORKER_HOSTNAMES="localhost",
+        ALLOW_MULTIPLE_LIBTPU_LOAD="1",  # else a second process is refused, by a lock in /tmp
+        TPU_LOG_DIR="disabled",  # else it writes into /tmp
+        JAX_SKIP_CUDA_CONSTRAINTS_CHECK="1",
+        PATH=f"{toolkit}/bin:{os.environ['PATH']}",
+        XLA_FLAGS=f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_cuda_data_dir={toolkit}",
+    )
 
 
 class Chip:
-    """One of CHIPS, which programs are compiled for."""
+    """One of CHIPS, which programs are compiled for. Make it before JAX runs anything: the compilers start once."""
 
     def __init__(self, name: str) -> None:
-        import jax
-        from jax.experimental import topologies
-
+        _prepare()
         self.name = name
         if name == "tpu":
             topology = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2")
@@ -69,8 +68,6 @@ class Chip:
 
     def compile(self, function: Callable[..., Any], arrays: Mapping[str, Any]) -> tuple[Any, float]:
         """The compiled program, and the seconds that tracing and compiling took."""
-        import jax
-
         given = [jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.sharding) for a in arrays.values()]
         start = time.perf_counter()
         compiled = jax.jit(function).lower(*given).compile()
