@@ -74,7 +74,7 @@ chips: .venv-chips/chips  ## What each loss moves on a TPU and a GPU, a table an
 	.venv-chips/bin/python benchmarks/chips.py $(if $(QUICK),--quick) $(if $(LOSSES),--losses $(LOSSES))
 
 test-chips: .venv-chips/chips  ## A sample of the losses, compiled for both chips, moves no more than is allowed.
-	.venv-chips/bin/python -m pytest -n auto --confcutdir tests/chips tests/chips
+	.venv-chips/bin/python -m pytest -n auto --dist loadgroup --confcutdir tests/chips tests/chips
 else
 chips test-chips:
 	@echo "make $@ is skipped: XLA compiles for a TPU and a GPU on Linux on x86-64 alone, and this is $(shell uname -sm)."

@@ -8,12 +8,15 @@ from works import work
 SAMPLE = sample()
 
 
-def _id(work):
-    return " ".join(filter(None, [str(work), work.first.dtype.name, work.extra]))
+def _rows():
+    """A row a work; those of a loss go to one worker, which compiles the plain formula once."""
+    for each in SAMPLE:
+        name = " ".join(filter(None, [str(each), each.first.dtype.name, each.extra]))
+        yield pytest.param(each, id=name, marks=pytest.mark.xdist_group(each.loss))
 
 
 @pytest.mark.parametrize("gradient", [False, True], ids=["value", "value_and_gradient"])
-@pytest.mark.parametrize("each", SAMPLE, ids=_id)
+@pytest.mark.parametrize("each", list(_rows()))
 def test_moves_and_keeps_no_more_than_allowed(each, gradient, program, chip):
     ours = program(each, gradient)
     assert not ours.endless, "a loop whose trips are not known is counted once"
