@@ -46,8 +46,8 @@ def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program)
         counted, moved = share * plain.counted, share * plain.moved
     elif work.loss == "energy_score":
         counted, moved = counted + work.limit(False), moved + work.limit(False)
-    # XLA's count for a TPU has an array three times that is fetched ahead into the vector memory: no measure for a limit,
-    # but what the plain formula is counted by, too. What really moves there depends on what happens to fit.
+    # XLA's count for a TPU has an array three times that is fetched ahead into the vector memory: no measure for a
+    # limit, but the plain formula is counted so, too. What really moves there depends on what happens to fit.
     by_count = Bound("bytes", ours.counted, counted)
     by_what_moves = Bound("bytes that really move", ours.moved, moved)
     if chip == "h100":

@@ -17,7 +17,7 @@ from works import Work, size, works
 NAMES = {"tpu": "TPU v5e", "h100": "H100"}
 HEAD = """# The losses on the chips people train on
 
-{circumstances}
+{circumstances}{part}
 
 Written by `make chips`, which compiles for a TPU v5e and an H100 on a machine that has neither: the compiled program
 says what it moves, keeps and launches. Nothing is timed. MiB are those that XLA's own analysis counts on a TPU, and
@@ -66,7 +66,7 @@ def _judged(rows: Rows) -> list[tuple[tuple[str, ...], Bound]]:
     for (chip, name, dtype, extra), row in rows.items():
         without = rows.get((chip, name, dtype, ""))
         for gradient in (False, True):
-            where = (NAMES[chip], name, dtype, "value and gradient" if gradient else "value")
+            where = (NAMES[chip], name, f"{dtype} {extra}".strip(), "value and gradient" if gradient else "value")
             if (ours := row.ours[gradient]) is None:
                 continue
             if not extra and row.plain[gradient] is not None:
@@ -136,7 +136,7 @@ def _circumstances() -> str:
     return f"{dt.date.today()}, commit {commit}; {versions}."
 
 
-def _report(rows: Rows) -> str:
+def _report(rows: Rows, part: bool) -> str:
     judged = _judged(rows)
     behind = sorted((one for one in judged if not one[1].held), key=lambda one: -one[1].found / (one[1].allowed or 1))
     table = ["| chip | loss | arrays | work | what | MiB | allowed |", "|---|---|---|---|---|--:|--:|"]
@@ -145,6 +145,7 @@ def _report(rows: Rows) -> str:
     lines = [
         HEAD.format(
             circumstances=_circumstances(),
+            part=" A part of the table: not all losses were compiled." if part else "",
             behind=len(behind),
             judged=len(judged),
             table="\n".join(table) if behind else "None.",
@@ -181,8 +182,8 @@ def _picture(rows: Rows, path: Path) -> None:
         panel.set_xlabel("bytes moved / each input once, the gradient once")
     panels[0].set_yticks(range(len(names)), names, fontsize=7)
     panels[0].set_ylim(len(names) - 0.5, -0.5)
-    panels[1].legend(loc="lower right", fontsize=8)
-    figure.suptitle("What the losses move on the chips, float32", fontsize=12)
+    figure.legend(*panels[1].get_legend_handles_labels(), loc="outside upper right", ncols=4, fontsize=8)
+    figure.suptitle("What the losses move on the chips, float32", fontsize=12, x=0.02, ha="left")
     figure.supxlabel(_circumstances(), fontsize=6, color="0.3", wrap=True)
     figure.savefig(path, dpi=110)
 
@@ -190,7 +191,7 @@ def _picture(rows: Rows, path: Path) -> None:
 def write(folder: Path, losses: Iterable[str] | None, quick: bool) -> None:
     """The table and the picture into a folder."""
     rows = _rows(losses, quick)
-    report = _report(rows)
+    report = _report(rows, part=quick or losses is not None)
     (folder / "chips.md").write_text(report)
     _picture(rows, folder / "chips.png")
     print(report.split("\n## TPU", maxsplit=1)[0])

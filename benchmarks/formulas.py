@@ -157,13 +157,11 @@ def _asymmetric(
     return -positive - (1 - targets) * shifted**gamma_negative * jnp.log1p(-shifted)
 
 
-def _sigmoid_cross_entropy(
-    logits: Array, targets: Array, *, positive_weight: float = 1.0, label_smoothing: float = 0.0
-) -> Array:
+def _sigmoid(x: Array, targets: Array, *, positive_weight: float = 1.0, label_smoothing: float = 0.0) -> Array:
     if positive_weight == 1 and not label_smoothing:
-        return optax.sigmoid_binary_cross_entropy(logits, targets)
+        return optax.sigmoid_binary_cross_entropy(x, targets)
     y = (1 - label_smoothing) * targets + label_smoothing / 2
-    return -(positive_weight * y * log_sigmoid(logits) + (1 - y) * log_sigmoid(-logits))
+    return -(positive_weight * y * log_sigmoid(x) + (1 - y) * log_sigmoid(-x))
 
 
 def _dense(logits: Array, targets: Array, *, label_smoothing: float = 0.0, z_loss: float = 0.0) -> Array:
@@ -177,8 +175,8 @@ def _sparse(logits: Array, labels: Array, *, label_smoothing: float = 0.0, z_los
     return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
 
 
-def _symmetric(logits: Array, labels: Array, *, alpha: float = 0.1, beta: float = 1.0, log_zero: float = -4.0) -> Array:
-    log_p = _at(log_softmax(logits), labels)
+def _symmetric(x: Array, labels: Array, *, alpha: float = 0.1, beta: float = 1.0, log_zero: float = -4.0) -> Array:
+    log_p = _at(log_softmax(x), labels)
     return -alpha * log_p - beta * log_zero * (1 - jnp.exp(log_p))
 
 
@@ -229,7 +227,7 @@ def _entmax15(logits: Array, labels: Array) -> Array:
 
 CLASSIFICATION = {
     "binary_cross_entropy": lambda p, targets: -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p)),
-    "sigmoid_binary_cross_entropy": _sigmoid_cross_entropy,
+    "sigmoid_binary_cross_entropy": _sigmoid,
     "binary_focal": _binary_focal,
     "sigmoid_focal": optax.sigmoid_focal_loss,
     "asymmetric": _asymmetric,
