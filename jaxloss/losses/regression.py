@@ -4,8 +4,8 @@ import jax.numpy as jnp
 
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute, multiply_no_nan, ratio, safe_square
-from jaxloss.numerics.safe import finite_slope, largest_like, positive_part
+from jaxloss.numerics import absolute
+from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, positive_part, ratio, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import tanh
 from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval
@@ -294,9 +294,9 @@ def quantile_huber(
 
 
 def _slope_of_log_ratio(x: Array, y: Array, shift: Array) -> Array:
-    """The slope in x, 1 / (shift + x)."""
+    """The slope in x, 1 / (shift + x). Where it is infinite it is taken as 1, and as 0 if x = y."""
     zero = shift + x == 0
-    return jnp.where(zero, jnp.where(x == y, 0, largest_like(x)), 1 / jnp.where(zero, 1, shift + x))
+    return jnp.where(zero & (x == y), 0, 1 / jnp.where(zero, 1, shift + x))
 
 
 @with_slopes(  # a derivative that overflows, and an infinite slope times 0
@@ -371,16 +371,19 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
     return _relative_error(prediction, target)
 
 
-def _eighth(x: Array, y: Array) -> Array:
-    """An eighth of the sum of the sizes, so that neither it nor its reciprocal leaves the format."""
-    larger, smaller = jnp.maximum(jnp.abs(x), jnp.abs(y)), jnp.minimum(jnp.abs(x), jnp.abs(y))
-    return 0.25 * (larger - 0.5 * (larger - smaller))
+def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Both, the sum of their sizes, and by how much they were scaled so that it and its reciprocal are finite."""
+    scale = jnp.where(jnp.maximum(jnp.abs(x), jnp.abs(y)) > 1, 0.125, 1).astype(x.dtype)
+    x, y = scale * finite_slope(x), scale * finite_slope(y)
+    return x, y, jnp.abs(x) + jnp.abs(y), scale
 
 
 def _symmetric_relative_error_in_x(x: Array, y: Array) -> Array:
     """4 |y| / (|x| + |y|)^2 with the sign of x - y; 0 where the signs of x and y differ."""
-    agree, eighth = jnp.sign(x) == jnp.sign(y), _eighth(x, y)
-    return jnp.where(agree, jnp.sign(x - y) * ratio(ratio(0.0625 * jnp.abs(y), eighth), eighth), 0)
+    agree = jnp.sign(x) == jnp.sign(y)
+    x, y, total, scale = _scaled(x, y)
+    slope = jnp.sign(x - y) * finite_slope(ratio(4 * scale * ratio(jnp.abs(y), total), total))
+    return jnp.where(agree, slope, 0)
 
 
 @with_slopes(  # a derivative that cancels: 1 / (x + y) - (x - y) / (x + y)^2 for x >> y
@@ -388,7 +391,8 @@ def _symmetric_relative_error_in_x(x: Array, y: Array) -> Array:
     lambda x, y: _symmetric_relative_error_in_x(y, x),
 )
 def _symmetric_relative_error(x: Array, y: Array) -> Array:
-    return 2 * ratio(jnp.abs(0.125 * x - 0.125 * y), _eighth(x, y))
+    x, y, total, _ = _scaled(x, y)
+    return 2 * ratio(jnp.abs(x - y), total)
 
 
 @custom_loss

@@ -2,16 +2,16 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute, multiply_no_nan, ratio
-from jaxloss.numerics.safe import finite_slope
+from jaxloss.numerics import absolute
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Number, Positive
-
 
 # The general robust loss in terms of x = e / c, b = |alpha - 2|, s = sign(alpha - 2), k = alpha / b, w = x^2 / b and
 #     L = log(1 + w),    G = b L / 2, which tends to x^2 / 2 as b grows:
@@ -30,26 +30,21 @@ class _Parts(NamedTuple):
 
 
 def _parts(error: Array, alpha: Array, scale: Array) -> _Parts:
-    alpha = jnp.clip(alpha, -1e30, 1e30)
-    x, b = ratio(error, scale), jnp.abs(alpha - 2)
+    alpha, largest = jnp.clip(alpha, -1e30, 1e30), float(jnp.finfo(error.dtype).max) / 8
+    x, b = jnp.clip(ratio(error, scale), -largest, largest), jnp.abs(alpha - 2)
     small = (b == 0) | (x * x < float(jnp.finfo(error.dtype).eps) * b)
-    # Roots, since x may overflow where its logarithm does not.
-    log_x = 2 * jnp.log(jnp.sqrt(jnp.abs(jnp.where(small, 1, error))) / jnp.sqrt(scale))
-    log_base = jnp.where(small, ratio(x * x, b), softplus(2 * log_x - jnp.log(jnp.where(b == 0, 1, b))))
+    # By the logarithm of w, since w may overflow where its logarithm does not.
+    log_w = 2 * jnp.log(jnp.abs(jnp.where(small, 1, x))) - jnp.log(jnp.where(b == 0, 1, b))
+    log_base = jnp.where(small, ratio(x * x, b), softplus(log_w))
     growth = jnp.where(small, 0.5 * x * x, 0.5 * b * log_base)
     k = ratio(alpha, b)
     upper, lower = multiply_no_nan(k, growth), multiply_no_nan(jnp.sign(alpha - 2), growth)
     return _Parts(alpha, x, b, k, log_base, growth, upper, lower)
 
 
-def _finite_parts(error: Array, alpha: Array, scale: Array) -> _Parts:
-    parts = _parts(finite_slope(error), alpha, scale)
-    return parts._replace(x=finite_slope(parts.x))
-
-
 def _pull(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array]:
     """Two factors of the slope in x, x (1 + w)^(alpha / 2 - 1), of which the second may underflow."""
-    parts, one = _finite_parts(error, alpha, scale), jnp.ones_like(error)
+    parts, one = _parts(error, alpha, scale), jnp.ones_like(error)
     damped = ratio(one, ratio(one, parts.x) + ratio(parts.x, parts.b))  # x / (1 + w)
     above = parts.alpha > 1
     return jnp.where(above, parts.x, damped), jnp.exp(jnp.where(above, parts.lower, parts.upper))
@@ -57,16 +52,16 @@ def _pull(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array]:
 
 def _bend(error: Array, alpha: Array, scale: Array) -> Array:
     """The second derivative over the slope, in units of the error: (1 + (alpha - 1) w) / (1 + w)."""
-    parts = _finite_parts(error, alpha, scale)
+    parts = _parts(error, alpha, scale)
     return jnp.exp(-parts.log_base) - (parts.alpha - 1) * jnp.expm1(-parts.log_base)
 
 
 def _second_derivative(error: Array, alpha: Array, scale: Array) -> Array:
-    return jnp.exp(_finite_parts(error, alpha, scale).lower) * _bend(error, alpha, scale) / jnp.square(scale)
+    return jnp.exp(_parts(error, alpha, scale).lower) * _bend(error, alpha, scale) / jnp.square(scale)
 
 
 def _mixed_with_alpha(error: Array, alpha: Array, scale: Array) -> Array:
-    log_base = _finite_parts(error, alpha, scale).log_base
+    log_base = _parts(error, alpha, scale).log_base
     return 0.5 * _slope_in_error(error, alpha, scale) * (log_base + jnp.expm1(-log_base))
 
 
@@ -81,7 +76,7 @@ def _slope_in_error(error: Array, alpha: Array, scale: Array) -> Array:
 
 
 def _slope_in_scale(error: Array, alpha: Array, scale: Array) -> Array:
-    x, (damped, power) = _finite_parts(error, alpha, scale).x, _pull(error, alpha, scale)
+    x, (damped, power) = _parts(error, alpha, scale).x, _pull(error, alpha, scale)
     return finite_slope(-jnp.where(alpha > 1, x * (damped * power), (x * damped) * power) / scale)
 
 
@@ -90,20 +85,20 @@ def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
 
     The closed form of the integral cancels where k G and G are small; there it is a sum over 8 points (Gauss).
     """
-    parts = _finite_parts(error, alpha, scale)
+    parts = _parts(error, alpha, scale)
     q, d, log_base = parts.upper, parts.lower, parts.log_base
     near = jnp.abs(d) < 4
     points, weights = np.polynomial.legendre.leggauss(8)
     quadrature = jnp.zeros_like(q)
     for u, weight in zip((0.5 + 0.5 * points).tolist(), (0.5 * weights).tolist(), strict=True):
         quadrature += weight * u * jnp.exp(q * u) * jnp.where(near, jnp.expm1(d * (1 - u)), -1)
-    of_base = jnp.exp(q) * ratio(log_base + jnp.expm1(-log_base), jnp.square(log_base))
-    whole = ratio(1 + (q - 1) * jnp.exp(q), q * q) - of_base
+    of_base = ratio(log_base + jnp.expm1(-log_base), jnp.square(log_base))
+    whole = jnp.exp(q) * (ratio(q - 1, q * q) - of_base) + ratio(jnp.ones_like(q), q * q)
     # For k G and L that are large and near each other: their difference is -s G.
     both = ratio(jnp.ones_like(q), q) + ratio(jnp.ones_like(q), log_base)
     close = jnp.exp(q) * ratio(d, q * log_base) * (1 - both) - ratio(jnp.ones_like(q), q * q)
     close += ratio(jnp.exp(d), jnp.square(log_base))
-    inside = jnp.where(near, quadrature, quadrature + of_base)
+    inside = quadrature + jnp.where(near, 0, jnp.exp(q) * of_base)
     integral = jnp.where(jnp.abs(q) < 6, inside, jnp.where((q > 0) & near, close, whole))
     return finite_slope(0.5 * jnp.abs(integral) * jnp.square(log_base))
 
@@ -113,9 +108,9 @@ def _general_robust(error: Array, alpha: Array, scale: Array) -> Array:
     alpha, x, b, k, _, growth, upper, lower = _parts(error, alpha, scale)
     # Above 1 by the lower power, since near 2 the upper one and k are large.
     above = x * jnp.exp(lower) * ratio(x, alpha) + ratio(b, alpha) * jnp.expm1(lower)
-    above = jnp.where(jnp.isinf(error), jnp.inf, above)
     cost = jnp.where(alpha > 1, above, ratio(jnp.expm1(upper), k))
-    return jnp.where(jnp.abs(upper) < float(jnp.finfo(error.dtype).eps), growth, cost)
+    cost = jnp.where(jnp.abs(upper) < float(jnp.finfo(error.dtype).eps), growth, cost)
+    return jnp.where(jnp.isinf(error), jnp.where(alpha < 0, ratio(-jnp.ones_like(k), k), jnp.inf), cost)
 
 
 @custom_loss
@@ -146,23 +141,29 @@ def general_robust(prediction: Input, target: Input, *, alpha: Number = 1.0, sca
     return _general_robust(prediction - target, alpha, scale)
 
 
-@with_slopes(  # a derivative that cancels: 1 - (opposite / hypotenuse)^2
-    lambda opposite, adjacent: jnp.square(_sine(adjacent, opposite)) / jnp.hypot(opposite, adjacent),
-    lambda opposite, adjacent: (
-        -_sine(opposite, adjacent) * (_sine(adjacent, opposite) / jnp.hypot(opposite, adjacent))
-    ),
-)
-def _sine(opposite: Array, adjacent: Array) -> Array:
-    """The sine of an angle in a right triangle: opposite / sqrt(opposite^2 + adjacent^2)."""
-    return ratio(opposite, jnp.hypot(opposite, adjacent))
+def _bounded(error: Array, scale: Array) -> Array:
+    """The error over the scale, cut where its square would overflow."""
+    largest = float(jnp.finfo(error.dtype).max) ** 0.48
+    return jnp.clip(error / scale, -largest, largest)
+
+
+@with_slopes(lambda x: jax.lax.rsqrt(1 + x * x) ** 3)  # a derivative that cancels: 1 - x^2 / (1 + x^2)
+def _sine(x: Array) -> Array:
+    return x * jax.lax.rsqrt(1 + x * x)
+
+
+def _charbonnier_in_scale(error: Array, scale: Array) -> Array:
+    return finite_slope(-_sine(_bounded(error, scale)) * (finite_slope(error / scale) / scale))
 
 
 @with_slopes(  # a derivative that overflows: that of the square root
-    lambda error, scale: _sine(error, scale) / scale,
-    lambda error, scale: finite_slope(-_sine(error, scale) * ratio(ratio(error, scale), scale)),
+    lambda error, scale: _sine(_bounded(error, scale)) / scale,
+    _charbonnier_in_scale,
 )
 def _charbonnier(error: Array, scale: Array) -> Array:
-    return ratio(error, scale) * (error / (scale + jnp.hypot(error, scale)))
+    # r - 1 = x^2 / (1 + r) with r = sqrt(1 + x^2), which is |x| where x is cut.
+    x = _bounded(error, scale)
+    return error / scale * (x / (1 + jnp.sqrt(1 + x * x)))
 
 
 @custom_loss
@@ -218,6 +219,27 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * absolute(error), scale)) - jnp.log(scale))
 
 
+def _falling(x: Array) -> Array:
+    """4 / (x^2 + 4)."""
+    return jnp.square(2 * jax.lax.rsqrt(x * x + 4))
+
+
+def _geman_mcclure_in_error(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return _falling(x) * (x / scale) * _falling(x)
+
+
+def _geman_mcclure_in_scale(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return -(_falling(x) * (x / scale)) * (_falling(x) * x)
+
+
+@with_slopes(_geman_mcclure_in_error, _geman_mcclure_in_scale)  # a derivative that cancels: 1 - x^2 / (x^2 + 4)
+def _geman_mcclure(error: Array, scale: Array) -> Array:
+    square = jnp.square(_bounded(error, scale))
+    return 2 * square / (square + 4)
+
+
 @custom_loss
 def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     r"""A cost that tends to 2: from a few scales on an outlier has hardly any pull.
@@ -240,23 +262,25 @@ def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) ->
     >>> print(f"{geman_mcclure(2.0, 0.0):.4f}")
     1.0000
     """
-    return 2 * jnp.square(_sine(prediction - target, 2 * scale))
+    return _geman_mcclure(prediction - target, scale)
 
 
-def _bounded(error: Array, scale: Array) -> Array:
-    return jnp.clip(ratio(error, scale), -100, 100)  # beyond, exp(-x^2 / 4) is 0 in every format
+def _root_of_decay(x: Array) -> Array:
+    """The root of exp(-x^2 / 2), which may underflow where the slope does not."""
+    return jnp.exp(-0.25 * x * x)
 
 
-def _slope_of_welsch(error: Array, scale: Array) -> Array:
-    # Twice the root of the exponential, since the whole may underflow where the slope does not.
-    root = jnp.exp(-0.25 * jnp.square(_bounded(error, scale)))
-    return root * ratio(_bounded(error, scale), scale) * root
+def _welsch_in_error(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return _root_of_decay(x) * (x / scale) * _root_of_decay(x)
 
 
-@with_slopes(  # a derivative that cancels: JAX takes that of expm1 as 1 + expm1
-    _slope_of_welsch,
-    lambda error, scale: -_slope_of_welsch(error, scale) * _bounded(error, scale),
-)
+def _welsch_in_scale(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return -(_root_of_decay(x) * (x / scale)) * (_root_of_decay(x) * x)
+
+
+@with_slopes(_welsch_in_error, _welsch_in_scale)  # a derivative that cancels: JAX takes that of expm1 as 1 + expm1
 def _welsch(error: Array, scale: Array) -> Array:
     return -jnp.expm1(-0.5 * jnp.square(_bounded(error, scale)))
 
@@ -289,7 +313,7 @@ def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
 
 def _share(error: Array, scale: Array) -> Array:
     """(e / c)^2, at most 1."""
-    return jnp.square(jnp.clip(ratio(error, scale), -1, 1))
+    return jnp.square(jnp.clip(error / scale, -1, 1))
 
 
 def _biweight_in_scale(error: Array, scale: Array) -> Array:

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 from mpmath import cosh, inf, log, log1p, mpf, sqrt
 
 from cases.table import NEAR_ONE, Case, D, cosine, errors, hard_errors
@@ -77,10 +78,13 @@ def squared_epsilon_insensitive(prediction, target, epsilon=0.1):
     return epsilon_insensitive(prediction, target, epsilon) ** 2
 
 
-def scale_invariant_log_error(prediction, target, variance_focus=0.5):
-    if not all([*prediction, *target]):
+def scale_invariant_log_error(prediction, target, pixel_mask=None, variance_focus=0.5):
+    pixels = list(zip(prediction, target, pixel_mask or [True] * len(target), strict=True))
+    if not all(p and t for p, t, counts in pixels if counts):
         return inf
-    d = [log(mpf(p)) - log(mpf(t)) for p, t in zip(prediction, target, strict=True)]
+    d = [log(mpf(p)) - log(mpf(t)) for p, t, counts in pixels if counts]
+    if not d:
+        return mpf(0)
     return sum(dj**2 for dj in d) / len(d) - mpf(variance_focus) * (sum(d) / len(d)) ** 2
 
 
@@ -94,6 +98,13 @@ def two_vectors(rng, n):
 
 def two_images(rng, n):
     return rng.gamma(2.0, size=(n, N)) + 0.1, rng.gamma(2.0, size=(n, N)) + 0.1
+
+
+def two_images_with_holes(rng, n):
+    mask = rng.random((n, N)) < 0.7
+    mask[:, 0] = True
+    prediction, target = two_images(rng, n)
+    return np.where(mask, prediction, 0), np.where(mask, target, 0), mask
 
 
 def _hard_sizes(ulp):
@@ -161,9 +172,20 @@ def _terms_of_cosine(u, v):
     return 0, [max(sine, left) / norm if (norm := sqrt(sum(mpf(x) ** 2 for x in w))) else 0 for w in (u, v)]
 
 
-def _terms_of_scale_invariant(prediction, target, **_):
-    d = [abs(log(mpf(p) / mpf(t))) for p, t in zip(prediction, target, strict=True)]
-    return 0, [2 * max(d) / len(d) / mpf(min(array)) for array in (prediction, target)]
+def _hard_images_with_holes(ulp):
+    holes = [True, False, True, True, False, True]
+    for one, two in _hard_images(ulp):
+        yield [x * kept for x, kept in zip(one, holes, strict=True)], two, holes
+        yield one, [x * kept for x, kept in zip(two, holes, strict=True)], holes
+    yield [0.0] * N, [0.0] * N, [False] * N
+    yield [0.0, 0.0, 3.0, 0.0, 0.0, 0.0], [1.0, 0.0, 2.0, 0.0, 5.0, 0.0], [False, False, True, False, False, False]
+
+
+def _terms_of_scale_invariant(prediction, target, pixel_mask=None, **_):
+    pixels = list(zip(prediction, target, pixel_mask or [True] * len(target), strict=True))
+    pixels = [(p, t) for p, t, counts in pixels if counts] or [(1, 1)]
+    d = [abs(log(mpf(p) / mpf(t))) for p, t in pixels]
+    return 0, [2 * max(d) / len(d) / mpf(min(array)) for array in zip(*pixels, strict=True)]
 
 
 def _term_of_mean(prediction, target):
@@ -309,6 +331,20 @@ CASES = (
         hard=_hard_images,
         terms=_terms_of_scale_invariant,
         option_terms={"variance_focus": _term_of_mean},
+        why="the difference of the logarithms at one pixel may be near the mean of all",
+    ),
+    Case(
+        "scale_invariant_log_error",
+        two_images_with_holes,
+        scale_invariant_log_error,
+        options=({}, {"variance_focus": 1.0}),
+        corners=(
+            ([1.0, 0.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 0.0, 0.5, 1.5], [True, False, True, False, True, True]),
+            ([1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [False] * N),
+        ),
+        domain={0: (0.0, inf), 1: (0.0, inf)},
+        hard=_hard_images_with_holes,
+        terms=_terms_of_scale_invariant,
         why="the difference of the logarithms at one pixel may be near the mean of all",
     ),
 )
