@@ -415,100 +415,18 @@ FORMULAS = {
 }
 
 
-def huber(e, delta):
-    return e**2 / 2 if abs(e) <= delta else delta * (abs(e) - delta / 2)
-
-
-def tilt(e, level):
-    return level if e < 0 else 1 - level
-
-
 ERRORS = (0.1, -0.7, 1.3, -9.0, 1e-4, -1e-6, 1e4, -1e15)
 FORMULAS |= {
     "of_error": Formula(lambda x, y: (x - y) ** 2 / 2, [(0.3, 0.2), (-1e-10, 3.0), (1e15, 1.0)]),
     "half_square": Formula(lambda e: e**2 / 2, [(e,) for e in ERRORS]),
     "positive_part": Formula(lambda e: max(e, 0), [(e,) for e in ERRORS]),
-    "clipped_square": Formula(huber, [(e, delta) for e in ERRORS for delta in (0.3, 100.0)]),
-    "smooth_absolute": Formula(lambda e, beta: huber(e, beta) / beta, [(e, b) for e in ERRORS for b in (0.3, 100.0)]),
-    "log_cosh": Formula(
-        lambda e: abs(e) - mp.log(2) + mp.log1p(mp.exp(-2 * abs(e))), [(0.3,), (-1.7,), *((e,) for e in ERRORS)]
-    ),
-    "hyperbola": Formula(
-        lambda e, delta: delta**2 * (mp.sqrt(1 + (e / delta) ** 2) - 1), [(e, d) for e in ERRORS for d in (0.3, 100.0)]
-    ),
-    "tilted_absolute": Formula(lambda e, level: tilt(e, level) * abs(e), [(e, t) for e in ERRORS for t in (0.1, 0.7)]),
-    "tilted_square": Formula(lambda e, level: tilt(e, level) * e**2, [(e, t) for e in ERRORS for t in (0.1, 0.7)]),
-    "tilted_smooth_absolute": Formula(
-        lambda e, level, beta: tilt(e, level) * huber(e, beta) / beta,
-        [(e, t, b) for e in ERRORS for t in (0.1, 0.7) for b in (0.3, 20.0)],
-    ),
 }
-
-
-def moments(x, focus):
-    mean = mp.fsum(x) / len(x)
-    return mp.fsum(xj**2 for xj in x) / len(x) - focus * mean**2
 
 
 PAIRS = [(0.3, 0.5), (0.3, 0.3001), (20.0, 3.0), (1e-10, 3e-10), (1e30, 1e-30), (1e-30, 1e30), (1e-20, 2.0)]
-FORMULAS |= {
-    "log_ratio": Formula(lambda x, y: mp.log(x) - mp.log(y), PAIRS),
-    "squared_log1p_ratio": Formula(
-        lambda x, y: (mp.log1p(x) - mp.log1p(y)) ** 2, [*PAIRS[:4], (-0.9, 3.0), (-0.999, 1e30), (-0.3, -0.3001)]
-    ),
-    "relative_error": Formula(lambda x, y: abs(x / y - 1), [*PAIRS[:4], (-0.3, 2.0), (3.0, -1.0)]),
-    "symmetric_relative_error": Formula(
-        lambda x, y: 2 * abs(x - y) / (abs(x) + abs(y)), [*PAIRS[:4], (-0.3, -2.0), (1e30, 3e30)]
-    ),
-    "excess": Formula(
-        lambda x, y, allowed: max(abs(x - y) - allowed, 0), [(1.3, 0.2, 0.1), (-1.0, 0.3, 2.0), (1.0, 1.25, 0.24999)]
-    ),
-    "second_moment": Formula(moments, [([0.3, -2.0, 1.0], 0.5), ([1.0, 1.1, 0.7], 0.0), ([-1.0, 3.0, 0.7], 1.0)]),
-}
+FORMULAS |= {}
 
 
-def barron(x, scale, alpha=-1):
-    z, b = (x / scale) ** 2, abs(alpha - 2)
-    return b / alpha * ((1 + z / b) ** (alpha / 2) - 1)
-
-
-def influence(x, scale, alpha=-1):
-    return x / scale**2 * (1 + (x / scale) ** 2 / abs(alpha - 2)) ** (alpha / 2 - 1)
-
-
-def wing(x, width, curvature):
-    e = abs(x)
-    return width * mp.log1p(min(e, width) / curvature) + max(e - width, 0)
-
-
-# Also where the square of the quotient is beyond float32.
-WELLS = [(3.7, 0.3), (-0.7, 2.0), (0.1, 2.0), (1e-20, 1e-10), (-1e20, 1e25), (1e26, 1e20), (1e-30, 1e-34), (3e36, 1e36)]
-WELLS += [(1e-20, 1e-25), (-1e12, 1e-7), (1e-10, 1e-34)]
-DEEP_WELLS = [(x * c, c) for x in (9.3, -13.1, 15.7, 17.3) for c in (0.3, 1e-30, 1e-37)]
-SHAPES = [(x, scale) for x in (3.7, -0.7, 0.1) for scale in (0.3, 2.0)]
-FORMULAS |= {
-    "difference": Formula(lambda x, y: [x - y, x - y], [(3.0, 1.0), (0.5, 2.0)]),
-    "robust_cost": Formula(barron, SHAPES),
-    "robust_influence": Formula(influence, [(0.1, 2.0), (0.1, 0.3), (3.7, 2.0)]),
-    "biweight": Formula(
-        lambda x, y, c: c**2 / 6 * (1 - (1 - min(((x - y) / c) ** 2, 1)) ** 3),
-        [(0.3, 0.1, 1.0), (-1.3, 0.2, 4.685), (0.999, 0.0, 1.0)],
-    ),
-    "hyperbolic_well": Formula(lambda x, c: (x / c) ** 2 / (1 + mp.sqrt(1 + (x / c) ** 2)), WELLS[:-1]),
-    "logarithmic_well": Formula(lambda x, c: mp.log1p((x / c) ** 2 / 2), [*WELLS, (-1e30, 1e-20)]),
-    "rational_well": Formula(lambda x, c: 2 / (1 + (2 * c / x) ** 2), WELLS),
-    "gaussian_well": Formula(lambda x, c: -mp.expm1(-((x / c) ** 2) / 2), [*WELLS, *DEEP_WELLS]),
-    "logarithmic_hinge": Formula(
-        lambda x, y, *options: wing(x - y, *options),
-        [(0.3, 0.2, 10.0, 2.0), (-3.0, 1.5, 1.0, 0.5), (1e-10, 0.0, 1.0, 2.0), (1e10, 0.0, 1.0, 2.0)],
-    ),
-}
-COMPOSED |= {
-    "difference": lambda x, y: jnp.stack([numerics.difference(x, y)[0]] * 2),
-    "robust_cost": lambda x, scale: numerics.robust_cost(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
-    "robust_influence": lambda x, scale: numerics.robust_influence(x, jnp.zeros_like(x), -jnp.ones_like(x), scale),
-    "gaussian_well": lambda x, c: numerics.gaussian_well(x, jnp.zeros_like(x), c),
-}
 VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
 
 
@@ -674,95 +592,9 @@ SHARE = 0.5**1.5  # of two equal logits, at the temperature 1.5
 
 # Arguments, value, gradient in each argument: what the docstrings say.
 CORNERS = {
-    "clipped_square": [
-        ((0.0, 1.0), 0, (0, 0)),
-        ((-INF, 2.0), INF, (-2, LARGEST)),
-    ],
-    "smooth_absolute": [
-        ((0.0, 0.0), 0, (0, 0)),
-        ((-3.0, 0.0), 3, (-1, -0.5)),
-        ((INF, 1.0), INF, (1, -0.5)),
-    ],
-    "log_cosh": [
-        ((0.0,), 0, (0,)),
-        ((-INF,), INF, (-1,)),
-    ],
-    "hyperbola": [
-        ((0.0, 1.0), 0, (0, 0)),
-        ((-INF, 2.0), INF, (-2, LARGEST)),
-    ],
-    "tilted_absolute": [
-        ((0.0, 0.3), 0, (0, 0)),
-        ((INF, 1.0), 0, (0, 0)),
-        ((-INF, 0.5), INF, (-0.5, 0)),
-    ],
-    "tilted_square": [
-        ((0.0, 0.3), 0, (0, 0)),
-        ((INF, 1.0), 0, (0, 0)),
-    ],
-    "tilted_smooth_absolute": [
-        ((0.0, 0.3, 0.0), 0, (0, 0, 0)),
-        ((-2.0, 0.25, 0.0), 0.5, (-0.25, 2, -0.125)),
-        ((INF, 1.0, 1.0), 0, (0, 0, 0)),
-    ],
-    "log_ratio": [
-        ((0.0, 0.0), 0, (0, 0)),
-        ((0.0, 1.0), -INF, (LARGEST, -1)),
-        ((2.0, 0.0), INF, (0.5, -LARGEST)),
-    ],
-    "squared_log1p_ratio": [
-        ((-1.0, -1.0), 0, (0, 0)),
-        ((-1.0, 0.0), INF, (-LARGEST, LARGEST)),
-        ((INF, 0.0), INF, (0, -LARGEST)),
-    ],
-    "relative_error": [
-        ((0.0, 0.0), 0, (0, 0)),
-        ((-1.0, 0.0), INF, (-LARGEST, -LARGEST)),
-    ],
-    "symmetric_relative_error": [
-        ((0.0, 0.0), 0, (0, 0)),
-        ((-1.0, 1.0), 2, (0, 0)),
-        ((INF, -1.0), 2, (0, 0)),
-    ],
-    "excess": [
-        ((1.5, 1.0, 0.5), 0, (0, 0, 0)),
-        ((0.0, 0.0, 0.0), 0, (0, 0, 0)),
-        ((INF, 1.0, 0.5), INF, (1, -1, -1)),
-    ],
-    "second_moment": [
-        ((ZEROS, 0.5), 0, (ZEROS, 0)),
-        (([INF, INF], 1.0), 0, (ZEROS, -LARGEST)),
-    ],
-    "robust_cost": [
-        ((0.0, 2.0), 0, (0, 0)),
-    ],
     "student_t_surprisal": [
         ((INF, 0.0, INF), INF, (LARGEST, -LARGEST, 0)),
         ((1.0, INF, INF), INF, (0, 1, 0)),
-    ],
-    "hyperbolic_well": [
-        ((0.0, 2.0), 0, (0, 0)),
-        ((-INF, 2.0), INF, (-0.5, 0)),
-    ],
-    "logarithmic_well": [
-        ((0.0, 2.0), 0, (0, 0)),
-        ((-INF, 2.0), INF, (0, -1)),
-    ],
-    "rational_well": [
-        ((0.0, 2.0), 0, (0, 0)),
-        ((-INF, 2.0), 2, (0, 0)),
-    ],
-    "gaussian_well": [
-        ((0.0, 2.0), 0, (0, 0)),
-        ((-INF, 2.0), 1, (0, 0)),
-    ],
-    "biweight": [
-        ((2.0, 2.0, 1.0), 0, (0, 0, 0)),
-        ((-1.0, 0.0, 1.0), 1 / 6, (0, 0, 1 / 3)),
-    ],
-    "logarithmic_hinge": [
-        ((2.0, 2.0, 1.0, 2.0), 0, (0, 0, 0, 0)),
-        ((-INF, 0.0, 1.0, 2.0), INF, (-1, 1, float(mp.log(1.5)) - 2 / 3, -1 / 6)),
     ],
     "half_square": [
         ((0.0,), 0, (0,)),
