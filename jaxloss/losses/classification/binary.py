@@ -8,7 +8,6 @@ from jaxloss.numerics.safe import (
     largest_like,
     multiply_no_nan,
     power,
-    ratio,
     safe_log,
     safe_log1p,
     xlog1py,
@@ -88,8 +87,8 @@ def sigmoid_binary_cross_entropy(
     """
     positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
     negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
-    of_positive, of_negative = positive_weight * _softplus(-logits), _softplus(logits)
-    return multiply_no_nan(positive, of_positive) + multiply_no_nan(negative, of_negative)
+    of_positive, of_negative = _softplus(-logits), _softplus(logits)
+    return multiply_no_nan(positive_weight * positive, of_positive) + multiply_no_nan(negative, of_negative)
 
 
 def _log(p: Array, complement: Array) -> Array:
@@ -103,12 +102,14 @@ def _slope_in_gamma(p: Array, complement: Array, gamma: Array) -> Array:
 
 
 def _slope_of_positive(p: Array, gamma: Array) -> Array:
-    slope = power(1 - p, gamma) * ratio(jnp.ones_like(p), p) - xlogy(gamma * power(1 - p, gamma - 1), p)
-    return jnp.where(p == 0, -largest_like(p), -slope)
+    inside = jnp.where(p == 0, 1, p)
+    slope = gamma * power(1 - p, gamma - 1) * jnp.log(inside) - power(1 - p, gamma) / inside
+    return jnp.where(p == 0, -largest_like(p), slope)
 
 
 def _slope_of_negative(p: Array, gamma: Array) -> Array:
-    slope = power(p, gamma) * ratio(jnp.ones_like(p), 1 - p) - xlog1py(gamma * power(p, gamma - 1), -p)
+    inside = jnp.where(p == 1, 0, p)
+    slope = power(p, gamma) / (1 - inside) - gamma * power(p, gamma - 1) * jnp.log1p(-inside)
     return jnp.where(p == 1, largest_like(p), slope)
 
 

@@ -3,10 +3,19 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import pick
+from jaxloss.numerics.classes import is_class
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import log1mexp, sigmoid, softplus
 from jaxloss.types import Array, Input
+
+
+def _ends(thresholds: Array, label: Array) -> tuple[Array, Array]:
+    """The thresholds below and above a class; NaN if the label is no class."""
+    infinite = jnp.full(1, jnp.inf, thresholds.dtype)
+    ends = jnp.concatenate([-infinite, thresholds, infinite])
+    known = is_class(label, thresholds.shape[0] + 1)
+    lower, upper = (jnp.take(ends, label + above, mode="clip") for above in (0, 1))
+    return jnp.where(known, lower, jnp.nan), jnp.where(known, upper, jnp.nan)
 
 
 def _distances(f: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
@@ -59,8 +68,7 @@ def ordinal_cross_entropy(prediction: Input, labels: Input, thresholds: Input) -
     >>> print(f"{ordinal_cross_entropy(jnp.array([0.0, 3.0]), jnp.array([1, 2]), jnp.array([-1.0, 1.0])):.4f}")
     0.4494
     """
-    last = thresholds.shape[-1]
-    lower = jnp.where(labels == 0, -jnp.inf, pick(thresholds, jnp.maximum(labels - 1, 0)))
-    upper = jnp.where(labels == last, jnp.inf, pick(thresholds, jnp.minimum(labels, last - 1)))
+    lower, upper = _ends(thresholds, labels)
+    width = jnp.where(lower == upper, 0, upper - lower)
     # The difference of the two sigmoids is sigmoid(u - f) sigmoid(f - l) (1 - exp(l - u)).
-    return _outside(prediction, lower, upper) - log1mexp(upper - lower)
+    return _outside(prediction, lower, upper) - log1mexp(width)
