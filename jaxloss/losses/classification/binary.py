@@ -1,5 +1,7 @@
 """Two classes: a probability or a logit of the class 1, and a target in [0, 1]."""
 
+from typing import Any
+
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
@@ -8,6 +10,7 @@ from jaxloss.numerics.safe import (
     largest_like,
     multiply_no_nan,
     power,
+    ratio,
     safe_log,
     safe_log1p,
     xlog1py,
@@ -42,10 +45,10 @@ def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
 
 # Slopes are made of exp(-x), and values of exp(-|x|): an exponential of both would be written to memory on an H100.
 @with_slopes(
-    lambda share, x: _sigmoid(x),
-    lambda share, x: _share_of_sigmoid(share, x) * _sigmoid(-x),
+    lambda _, x: _sigmoid(x),
+    lambda share, x: share * _sigmoid(x) * _sigmoid(-x),
 )  # a derivative that cancels: 1 - sigmoid
-def _share_of_sigmoid(share: Array, x: Array) -> Array:
+def _share_of_sigmoid(share: Any, x: Array) -> Array:
     return share / (1 + jnp.exp(-x))
 
 
@@ -174,13 +177,14 @@ def _positive_less_negative(x: Array, gamma: Array) -> Array:
 
 
 @with_slopes(
-    lambda target, of_positive, of_negative, x, gamma: _positive_less_negative(x, gamma),
+    lambda *arguments: _positive_less_negative(*arguments[3:]),
     lambda target, *_: target,
     lambda target, *_: 1 - target,
     None,
     None,
 )  # a derivative that cancels: beside x = 0 both cost the same
-def _mixture(target: Array, of_positive: Array, of_negative: Array, x: Array, gamma: Array) -> Array:
+def _mixture(target: Array, of_positive: Array, of_negative: Array, *_: Array) -> Array:
+    """The cost of a target between 0 and 1. What the costs were made of, the logit and gamma, is for its slope."""
     return multiply_no_nan(target, of_positive) + multiply_no_nan(1 - target, of_negative)
 
 
@@ -218,12 +222,12 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
 def _shifted(x: Array, shift: Array) -> tuple[Array, Array, Array]:
     """Whether sigmoid(x) is above the shift m, p_m and 1 - p_m."""
     active = ~(_sigmoid(x) <= shift)
-    return active, jnp.where(active, _sigmoid(x) - shift, 1), _sigmoid(-x) + shift
+    return active, jnp.where(active, _sigmoid(x) - shift, 0.5), jnp.where(active, _sigmoid(-x) + shift, 0.5)
 
 
 def _slope_in_logit(x: Array, gamma: Array, shift: Array) -> Array:
     active, p, complement = _shifted(x, shift)
-    steep = 1 - gamma * multiply_no_nan(complement, _log(complement, p)) / p
+    steep = 1 - gamma * ratio(multiply_no_nan(complement, _log(complement, p)), p)
     # sigmoid(-x) / (1 - p_m), but true where both are below the format.
     log_odds = jnp.where(shift == 0, jnp.inf, -x - jnp.log(shift / (1 + shift)))
     slope = power(p, gamma) * _sigmoid(x) * _share_of_sigmoid(steep, log_odds) / (1 + shift)

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.platform import apart_on_cpu
+from jaxloss.numerics.platform import apart_on_cpu, may_be_split
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
 
 
-@with_slopes(lambda sign, score: finite_slope(score), lambda sign, score: sign)  # an infinite slope times 0
+@with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
 def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
     zero_or_nan = jnp.sqrt(-jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
@@ -110,7 +110,8 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _others(scores: Array, label: Array) -> Array:
-    return jnp.where(is_at(scores, label), -jnp.inf, scores)
+    # Not -inf, so that a label of that score costs inf also where all classes have it.
+    return jnp.where(is_at(scores, label), jnp.finfo(scores.dtype).min, scores)
 
 
 def _largest(scores: Array) -> Array:
@@ -123,8 +124,18 @@ def _largest(scores: Array) -> Array:
 
 
 def _place_of_largest(scores: Array) -> Array:
-    """The place of a largest entry of the last axis."""
-    return jax.lax.argmax(scores, scores.ndim - 1, jnp.int32)
+    """The place of a largest entry of the last axis. On a CPU an argmax is slow, and on a split axis it gathers."""
+
+    def by_comparison(scores: Array) -> Array:
+        places = jax.lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
+        return jnp.max(jnp.where(scores >= jnp.max(scores, axis=-1, keepdims=True), places, -1), axis=-1)
+
+    def by_argmax(scores: Array) -> Array:
+        return jax.lax.argmax(scores, scores.ndim - 1, jnp.int32)
+
+    if may_be_split(scores):
+        return by_comparison(scores)
+    return jax.lax.platform_dependent(scores, cpu=by_comparison, default=by_argmax)
 
 
 @custom_loss(signature="(k),()->()")

@@ -10,12 +10,12 @@ from jaxloss.types import Array, Input
 
 
 def _ends(thresholds: Array, label: Array) -> tuple[Array, Array]:
-    """The thresholds below and above a class; NaN if the label is no class."""
+    """The thresholds below and above a class; in the wrong order, which costs NaN, if the label is no class."""
     infinite = jnp.full(1, jnp.inf, thresholds.dtype)
     ends = jnp.concatenate([-infinite, thresholds, infinite])
     known = is_class(label, thresholds.shape[0] + 1)
     lower, upper = (jnp.take(ends, label + above, mode="clip") for above in (0, 1))
-    return jnp.where(known, lower, jnp.nan), jnp.where(known, upper, jnp.nan)
+    return jnp.where(known, lower, jnp.inf), jnp.where(known, upper, -jnp.inf)
 
 
 def _distances(f: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
