@@ -301,17 +301,6 @@ def finite_slope(slope: Array) -> Array:
     return jnp.where(jnp.isinf(slope), jnp.sign(slope) * largest_like(slope), slope)
 
 
-def multiply_bounded(weight: Array, size: Array) -> Array:
-    """`multiply_no_nan` of a size >= 0 by arithmetic alone, of one pass with the sum over it, which a selection is not.
-
-    XLA on a CPU adds up in a kernel that takes in no `where`: what is selected is written to memory first. NaN where
-    either is, as in `at_most`.
-    """
-    (one,) = apart(jnp.ones((), size.dtype))
-    some = jnp.square(jnp.sign(weight))
-    return weight * jnp.minimum(some / (one - some), size)
-
-
 def at_least(bound: Any, x: Array) -> Array:
     """The maximum of a bound and x, NaN where x is.
 

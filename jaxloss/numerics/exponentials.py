@@ -6,8 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.elementary import finite_slope, reused
-from jaxloss.numerics.exact import residual, two_sum
+from jaxloss.numerics.elementary import finite_slope
 from jaxloss.types import Array
 
 
@@ -51,25 +50,3 @@ def expm1(x: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     return expm1(x), dx * finite_slope(jnp.exp(x))
-
-
-def log1p_of_tail(x: Array) -> tuple[Array, Array]:
-    """The logarithm of 1 + exp(-x), for finite x >= 0, and what its rounding took.
-
-    With s = t / (1 + t / 2) it is s + s (s^2 / 12 + s^4 / 80 + ...), of which the quotient is taken with its rest, as
-    the exponential t is for x below 1/2.
-    """
-    few = x < 0.5
-    near = jnp.where(few, x, 0)
-    fallen, fallen_low = two_sum(-near, near * near * exp_series(-near))
-    tail, tail_low = two_sum(jnp.ones_like(x), fallen)
-    tail = jnp.where(few, tail, reused(jnp.exp(-x)))
-    tail_low = jnp.where(few, tail_low + fallen_low, 0)
-
-    whole, whole_low = two_sum(jnp.ones_like(x), 0.5 * tail)
-    s = reused(tail / whole)
-    s_low = (residual(tail, s, whole) - s * (whole_low + 0.5 * tail_low) + tail_low) / whole
-    square, series = 0.25 * (s * s), jnp.zeros_like(s)
-    for order in range(jnp.finfo(x.dtype).nmant // 3 * 2 + 1, 1, -2):
-        series = (series + 1 / order) * square
-    return two_sum(s, s_low + s * series)
