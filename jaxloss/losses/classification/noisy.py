@@ -17,7 +17,7 @@ def _slope_in_q(surprisal: Array, q: Array) -> Array:
     u = multiply_no_nan(q, surprisal)
     small = u < 0.5
     near, far_u, far_q = jnp.where(small, u, 0), jnp.where(small, 1, u), jnp.where(small, 1, q)
-    series = sum(near**n / math.factorial(n + 2) for n in range(13))
+    series = sum(near**n / float(math.factorial(n + 2)) for n in range(13))
     by_series = jnp.square(jnp.where(small, surprisal, 0)) * jnp.exp(-near) * series
     by_formula = (1 - jnp.exp(-far_u) - multiply_no_nan(jnp.exp(-far_u), far_u)) / far_q / far_q
     return -finite_slope(jnp.where(small, by_series, by_formula))

@@ -157,7 +157,7 @@ def _smoothed(
     if not _is_zero(label_smoothing):
         cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
     if not _is_zero(z_loss):
-        cost += multiply_no_nan(z_loss, safe_square(row.largest + row.log_total))
+        cost += multiply_no_nan(z_loss, safe_square(row.log_partition))
     return cost if class_mask is None else jnp.where(row.possible, cost, 0)
 
 
