@@ -5,10 +5,11 @@ slopes are difference quotients of the same oracle.
 
 The rule. A value may be off by the larger of 1e-5 of the truth (1e-12 in float64) and of 4 times its conditioning:
 what moving each input and option by half a last digit does to it. A gradient is judged array by array in the same way,
-but relative to its largest component; its conditioning is how far its slopes move. Both are computed only for the
-items that are beyond 1e-5. At a kink every subgradient is right; where a slope is infinite and the value is not, the
-gradient is 0 (law 4). A truth beyond the format must be infinite, with the right sign; a slope beyond it may be the
-largest number too. A subnormal truth may be flushed to 0.
+but relative to its largest component, or to value and gradient of the item where the case says so; its
+conditioning is how far its slopes move. Both are computed only for the items that are beyond 1e-5. At a kink every
+subgradient is right; where a slope is infinite and the value is not, the gradient is 0 (law 4). A truth beyond the
+format must be infinite, with the right sign; a slope beyond it may be the largest number too. A subnormal truth may be
+flushed to 0.
 
 No component of a gradient may have the wrong sign or be 0 where the truth is a normal number and has a sign. This
 holds below 1e-5 of the largest component too, down to 16 roundings of it and to 4 times the component's conditioning:
@@ -19,7 +20,7 @@ small the truth is.
 import functools
 import inspect
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -91,11 +92,13 @@ class Slope(NamedTuple):
         low: The smaller of the slopes on both sides.
         high: The larger.
         infinite: Whether there is none; law 4 asks for 0 then.
+        curvature: The second derivative, None where there is none.
     """
 
     low: Any
     high: Any
     infinite: bool = False
+    curvature: Any = None
 
     @property
     def size(self) -> Any:
@@ -134,40 +137,62 @@ def truths(name: str, dtype: Any) -> list[Truth]:
         return [truth(row.case, item, options) for item in items]
 
 
-def truth(case: Case, item: tuple[Any, ...], options: dict[str, Any]) -> Truth:
-    value = mpf(case.oracle(*item, **options))
-    if not isfinite(value):
-        return Truth(item, options, value, None)
-    slopes = [
-        [subgradients(along(case, item, options, *place), x, value, *ends(case, place)) for place, x in numbers]
-        for numbers in entries(case, item)
-    ]
-    return Truth(item, options, value, slopes)
+class Number(NamedTuple):
+    """A number of an item, or an option.
+
+    Attributes:
+        place: The position of its array and its index there, or the name of the option.
+        x: The number.
+        low: The lower end of its domain.
+        high: The upper end.
+    """
+
+    place: tuple[int, ...] | str
+    x: float
+    low: float = -mp.inf
+    high: float = mp.inf
 
 
-def entries(case: Case, item: tuple[Any, ...]) -> list[list[tuple[tuple[Any, ...], Any]]]:
-    """The numbers of each differentiable array with their places: position of the array, index in it."""
+def numbers_of(case: Case, item: Any) -> list[list[Number]]:
+    """Those of each differentiable array."""
     return [
-        [((position, index), x.item()) for index, x in np.ndenumerate(np.asarray(item[position]))]
+        [
+            Number((position, *index), x.item(), *case.domain.get(position, ()))
+            for index, x in np.ndenumerate(np.asarray(item[position]))
+        ]
         for position in case.differentiable
     ]
 
 
-def ends(case: Case, place: tuple[Any, ...]) -> tuple[float, float]:
-    return case.domain.get(place[0], (-mp.inf, mp.inf))
+def option_of(options: dict[str, Any], name: str) -> Number:
+    return Number(name, options[name], 0 if options[name] >= 0 else -mp.inf)
 
 
-def along(case: Case, item: tuple[Any, ...], options: dict[str, Any], position: int, index: tuple[int, ...]) -> Any:
-    """The formula as a function of one number."""
-    return lambda x: mpf(case.oracle(*moved(item, (position, *index), x), **options))
-
-
-def moved(array: Any, index: tuple[int, ...], x: Any) -> Any:
+def put(array: Any, index: tuple[int, ...], x: Any) -> Any:
     """The nested sequence with x at an index."""
     if not index:
         return x
     first, *rest = index
-    return [*array[:first], moved(array[first], tuple(rest), x), *array[first + 1 :]]
+    return [*array[:first], put(array[first], tuple(rest), x), *array[first + 1 :]]
+
+
+def along(case: Case, item: Any, options: dict[str, Any], place: tuple[int, ...] | str) -> Callable[[Any], Any]:
+    """The formula as a function of one number."""
+    if isinstance(place, str):
+        return lambda x: mpf(case.oracle(*item, **options | {place: x}))
+    return lambda x: mpf(case.oracle(*put(item, place, x), **options))
+
+
+def truth(case: Case, item: tuple[Any, ...], options: dict[str, Any]) -> Truth:
+    value = mpf(case.oracle(*item, **options))
+    if not isfinite(value):
+        return Truth(item, options, value, None)
+    arrays = numbers_of(case, item)
+    return Truth(item, options, value, [[slope_of(case, item, options, value, n) for n in array] for array in arrays])
+
+
+def slope_of(case: Case, item: Any, options: dict[str, Any], value: Any, number: Number) -> Slope:
+    return subgradients(along(case, item, options, number.place), number.x, value, number.low, number.high)
 
 
 def quotients(function: Any, x: Any, value: Any, step: Any, lowest: Any = -mp.inf, highest: Any = mp.inf) -> list[Any]:
@@ -180,89 +205,71 @@ def subgradients(function: Any, x: Any, value: Any, lowest: Any = -mp.inf, highe
     """From the smallest to the largest one-sided slope."""
     if not isfinite(x):
         return INFINITE
-    pairs = zip(
-        *(quotients(function, mpf(x), value, step, lowest, highest) for step in (STEP, SMALLER_STEP)), strict=True
-    )
+    coarse, fine = (quotients(function, mpf(x), value, step, lowest, highest) for step in (STEP, SMALLER_STEP))
     slopes = []
-    for first, second in pairs:
+    for first, second in zip(coarse, fine, strict=True):
         # An infinite slope grows as the step shrinks. One that shrinks with it is 0.
         if not isfinite(first) or abs(second) > (1 + SAME) * abs(first):
             return INFINITE
         slopes.append(second if abs(second) > (1 - SAME) * abs(first) else mpf(0))
-    return Slope(min(slopes), max(slopes))
+    # That of a parabola through the number and both of its neighbours on one side.
+    size = abs(mpf(x)) or mpf(10) ** -30
+    bends = [
+        2 * sign * (a - b) / ((STEP - SMALLER_STEP) * size) for a, b, sign in zip(coarse, fine, (1, -1), strict=False)
+    ]
+    nothing = max(map(abs, slopes)) / size * mpf(10) ** -20 + abs(value) / size**2 * mpf(10) ** -90
+    smooth = (
+        len(bends) == 2
+        and abs(slopes[0] - slopes[1]) <= SAME * abs(slopes[0])
+        and abs(bends[0] - bends[1]) <= SAME * abs(bends[0]) + nothing
+    )
+    bend = bends[0] if abs(bends[0]) > nothing else mpf(0)
+    return Slope(min(slopes), max(slopes), curvature=bend if smooth else None)
 
 
 # -------------------------------------------------------------------------------------------------------- conditioning
+
+
+flat = itertools.chain.from_iterable
 
 
 def half_digit(x: float, dtype: Any) -> Any:
     return mpf(float(np.spacing(np.abs(np.asarray(x, dtype))))) / 2
 
 
-def floating(options: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    return ((name, x) for name, x in options.items() if isinstance(x, float) and np.isfinite(x) and x)
+def all_slopes(case: Case, true: Truth) -> list[tuple[Number, Slope]]:
+    """The slope of the value in each number that a half digit moves; where it is infinite the formula jumps."""
+    pairs = list(zip(flat(numbers_of(case, true.item)), flat(true.slopes or []), strict=True))
+    options = [name for name, x in true.options.items() if isinstance(x, float) and np.isfinite(x)]
+    pairs += [(n, slope_of(case, *true[:3], n)) for n in (option_of(true.options, name) for name in options)]
+    return [(number, slope) for number, slope in pairs if number.x and not slope.infinite]
 
 
-def option_slope(case: Case, true: Truth, name: str) -> Slope:
-    x = true.options[name]
-    function = lambda x: mpf(case.oracle(*true.item, **true.options | {name: x}))  # noqa: E731
-    return subgradients(function, x, true.value, lowest=0 if x >= 0 else -mp.inf)
-
-
-def of_value(case: Case, true: Truth, dtype: Any) -> Any:
+def conditioning_of_value(case: Case, true: Truth, dtype: Any) -> Any:
     """What moving each number and option by half a last digit does to the value, to first order."""
     with mp.workdps(DIGITS):
-        slopes = [
-            (slope, x)
-            for numbers, slopes in zip(entries(case, true.item), true.slopes or [], strict=True)
-            for (_, x), slope in zip(numbers, slopes, strict=True)
-        ]
-        slopes += [(option_slope(case, true, name), x) for name, x in floating(true.options)]
-        return sum(slope.size * half_digit(x, dtype) for slope, x in slopes if not slope.infinite)
+        return sum(slope.size * half_digit(number.x, dtype) for number, slope in all_slopes(case, true))
 
 
-def of_slope(case: Case, true: Truth, dtype: Any, slope: Slope, slope_at: Callable[..., list[Any]]) -> Any:
-    """How far moving each number and option by half a last digit takes a slope out of its interval.
+def conditioning_of_slope(case: Case, true: Truth, dtype: Any, slope: Slope, number: Number) -> Any:
+    """How far moving each number and option by half a last digit takes the slope in one out of its interval."""
 
-    Numbers and options in which the slope of the value is infinite are not moved: the formula jumps there.
-    """
+    def slopes_beside(moved: Number, z: Any) -> list[Any]:
+        by_name = isinstance(moved.place, str)
+        item = true.item if by_name else put(true.item, moved.place, z)
+        options = true.options | {moved.place: z} if by_name else true.options
+        x = z if moved.place == number.place else mpf(number.x)
+        function = along(case, item, options, number.place)
+        return quotients(function, x, function(x), SMALLER_STEP, number.low, number.high)
+
     total = mpf(0)
     with mp.workdps(DIGITS):
-        neighbours = []
-        for numbers, slopes in zip(entries(case, true.item), true.slopes or [], strict=True):
-            for ((position, index), x), own in zip(numbers, slopes, strict=True):
-                low, high = ends(case, (position,))
-                near = [mpf(x) + sign * half_digit(x, dtype) for sign in (1, -1)] if x and not own.infinite else []
-                places = (position, *index)
-                neighbours.append([(moved(true.item, places, z), true.options) for z in near if low <= z <= high])
-        for name, x in floating(true.options):
-            near = [mpf(x) + sign * half_digit(x, dtype) for sign in (1, -1)]
-            if not option_slope(case, true, name).infinite:
-                neighbours.append([(true.item, true.options | {name: z}) for z in near])
-        for both in neighbours:
-            found = [z for item, options in both for z in slope_at(item, options) if isfinite(z)]
-            total += max((max(slope.low - z, z - slope.high) for z in found), default=0)
-    return max(total, 0)
-
-
-def slope_in_a_number(case: Case, position: int, index: tuple[int, ...]) -> Callable[..., list[Any]]:
-    def at(item: Any, options: Any) -> list[Any]:
-        x = item[position]
-        for k in index:
-            x = x[k]
-        function = along(case, item, options, position, index)
-        return quotients(function, mpf(x), function(x), SMALLER_STEP, *ends(case, (position,)))
-
-    return at
-
-
-def slope_in_an_option(case: Case, name: str) -> Callable[..., list[Any]]:
-    def at(item: Any, options: Any) -> list[Any]:
-        x = mpf(options[name])
-        function = lambda x: mpf(case.oracle(*item, **options | {name: x}))  # noqa: E731
-        return quotients(function, x, function(x), SMALLER_STEP, 0 if x >= 0 else -mp.inf)
-
-    return at
+        for moved, _ in all_slopes(case, true):
+            half = half_digit(moved.x, dtype)
+            beside = [z for z in (mpf(moved.x) + half, mpf(moved.x) - half) if moved.low <= z <= moved.high]
+            found = [q for z in beside for q in slopes_beside(moved, z) if isfinite(q)]
+            total += max([0, *(max(slope.low - q, q - slope.high) for q in found)])
+    return total
 
 
 # -------------------------------------------------------------------------------------------------------------- errors
@@ -297,7 +304,7 @@ def limits(dtype: Any) -> tuple[Any, Any]:
 def fault_of_value(got: Any, true: Any, conditioning: Callable[[], Any], dtype: Any) -> Fault:
     tiny, largest = limits(dtype)
     if np.isnan(got) or (np.isinf(got) and mpf(float(got)) * true <= 0):
-        return Fault(np.inf, not_a_number=True)
+        return Fault(np.inf, not_a_number=bool(abs(true) <= largest))
     if not isfinite(true):
         return Fault(0.0 if np.isinf(got) else np.inf)
     error = max(largest - abs(true), 0) if np.isinf(got) else abs(mpf(float(got)) - true)
@@ -319,7 +326,7 @@ def fault_of_gradient(
     def within(x: Any) -> Any:
         return max(-largest, min(largest, mpf(float(x)) if isinstance(x, np.floating | float) else x))
 
-    finite = [Slope(within(low), within(high), infinite) for low, high, infinite in slopes]
+    finite = [slope._replace(low=within(slope.low), high=within(slope.high)) for slope in slopes]
     size = max([slope.size for slope in finite] + [scale])
     relative = RELATIVE[np.dtype(dtype)] * size
     worst, infinite, wrong_sign, zeroed = 0.0, False, False, False
@@ -341,6 +348,27 @@ def fault_of_gradient(
                 zeroed |= x == 0
                 wrong_sign |= x != 0
     return Fault(worst, infinite, wrong_sign, zeroed)
+
+
+def curvature_is_wrong(got: np.ndarray, slopes: list[Slope], numbers: list[Number], dtype: Any) -> bool:
+    """Whether a second derivative of an array is not finite, or further than 1e-2 of their largest from the truth.
+
+    They are judged at smooth points. Where a slope is at its rounding limit they need only be finite: where moving the
+    number by all of its size moves the slope by less than 16 of its roundings.
+    """
+    tiny, largest = limits(dtype)
+    judged = [
+        (float(x), slope, abs(mpf(number.x)) or 1)
+        for x, slope, number in zip(got, slopes, numbers, strict=True)
+        if slope.curvature is not None and abs(slope.curvature) <= largest
+    ]
+    allowed = mpf("0.01") * max((abs(slope.curvature) for _, slope, _ in judged), default=0) + 2 * tiny
+    eps = float(np.finfo(dtype).eps)
+    return any(
+        not np.isfinite(x)
+        or (abs(x - slope.curvature) > allowed and abs(slope.curvature) * size > ROUNDINGS * eps * slope.size)
+        for x, slope, size in judged
+    )
 
 
 def ratio(error: Any, allowed: Any) -> float:
@@ -384,6 +412,11 @@ class Verdict(NamedTuple):
         )
 
 
+def size_of_item(true: Truth) -> Any:
+    """The value, or the largest component of the gradient in all arrays."""
+    return max(abs(true.value), *(slope.size for slope in flat(true.slopes or [])))
+
+
 def of_infinite(got: np.ndarray) -> Fault:
     """The gradient of a value that is truly infinite must not be NaN."""
     return Fault(np.inf, not_a_number=True) if np.isnan(got).any() else RIGHT
@@ -391,19 +424,20 @@ def of_infinite(got: np.ndarray) -> Fault:
 
 def verdict(row: Row, true: Truth, value: Any, gradients: list[np.ndarray], places: list[int], dtype: Any) -> Verdict:
     """One item; `places` are the arrays with a gradient among the differentiable ones of the case."""
-    of = fault_of_value(value, true.value, lambda: of_value(row.case, true, dtype), dtype)
+    of = fault_of_value(value, true.value, lambda: conditioning_of_value(row.case, true, dtype), dtype)
     got = value, [np.ravel(gradient).tolist() for gradient in gradients]
     if true.slopes is None:
         return Verdict(true, of, [of_infinite(gradient) for gradient in gradients], got, None)
     faults = []
     for place, gradient in zip(places, gradients, strict=True):
-        slopes, numbers = true.slopes[place], entries(row.case, true.item)[place]
+        slopes, numbers = true.slopes[place], numbers_of(row.case, true.item)[place]
 
         def conditioning(k: int, slopes: Any = slopes, numbers: Any = numbers) -> Any:
-            (position, index), _ = numbers[k]
-            return of_slope(row.case, true, dtype, slopes[k], slope_in_a_number(row.case, position, index))
+            return conditioning_of_slope(row.case, true, dtype, slopes[k], numbers[k])
 
-        faults.append(fault_of_gradient(np.ravel(gradient), slopes, conditioning, dtype))
+        position = row.case.differentiable[place]
+        scale = size_of_item(true) if position in row.case.relative_to_item else 0
+        faults.append(fault_of_gradient(np.ravel(gradient), slopes, conditioning, dtype, scale))
     return Verdict(true, of, faults, got, [true.slopes[place] for place in places])
 
 
@@ -448,11 +482,39 @@ def computed(name: str, dtype: Any, mode: Any = reverse, sample: int | None = No
     return np.asarray(values), [np.asarray(gradient) for gradient in gradients]
 
 
+def curvatures(gradient_of: Callable[[Any], Any], array: Any) -> Any:
+    """The second derivative in each number of each item, by forward over reverse: of the gradients of many items."""
+    n, shape = len(array), array.shape[1:]
+    size = int(np.prod(shape))
+
+    def along_one(k: Any) -> Any:
+        direction = jnp.broadcast_to(jax.nn.one_hot(k, size, dtype=array.dtype).reshape(shape), array.shape)
+        return jax.jvp(gradient_of, (array,), (direction,))[1].reshape(n, size)[:, k]
+
+    return jax.vmap(along_one)(jnp.arange(size)).T
+
+
+@functools.cache
+def computed_curvatures(name: str, dtype: Any) -> list[np.ndarray]:
+    """Those of all items of a row, an array for each differentiable one."""
+    row = ROW[name]
+    positions, options = row.case.differentiable, tuple(row.options.items())
+
+    def run(*arrays: Any) -> list[Any]:
+        def gradient(k: int) -> Callable[[Any], Any]:
+            return lambda x: reverse(row.case.name, options, (k,), *arrays[:k], x, *arrays[k + 1 :])[1][0]
+
+        return [curvatures(gradient(k), arrays[k]) for k in positions]
+
+    with jax.enable_x64(dtype == np.float64):
+        return [np.asarray(found) for found in jax.jit(run)(*map(jnp.asarray, row.grid(dtype)))]
+
+
 def judged_slopes(name: str, option: str) -> list[Verdict]:
     """The slope in an option, in float32.
 
-    It is the difference of numbers as large as the value, and summed over the items; so it is judged relative to the
-    value, too.
+    It is often the difference of numbers as large as the value, and is summed over the items; so it is judged relative
+    to the value and to the item's gradient, too.
     """
     case, options, dtype = ROW[name].case, ROW[name].rounded_options(np.float32), np.float32
     arrays, x = ROW[name].grid(dtype), options.pop(option)
@@ -466,15 +528,16 @@ def judged_slopes(name: str, option: str) -> list[Verdict]:
         if true.slopes is None:
             found.append(Verdict(true, RIGHT, [of_infinite(got)], (None, [got.tolist()]), None))
             continue
+        number = option_of(true.options, option)
         with mp.workdps(DIGITS):
-            slope = option_slope(case, true, option)
+            slope = slope_of(case, *true[:3], number)
         if slope.size > limits(dtype)[1]:  # as good as infinite, of which the slope may be 0 too
             slope = Slope(min(slope.low, mpf(0)), max(slope.high, mpf(0)))
 
-        def conditioning(_: int, true: Truth = true, slope: Slope = slope) -> Any:
-            return of_slope(case, true, dtype, slope, slope_in_an_option(case, option))
+        def conditioning(_: int, true: Truth = true, slope: Slope = slope, number: Number = number) -> Any:
+            return conditioning_of_slope(case, true, dtype, slope, number)
 
-        scale = abs(true.value) / max(1, abs(x))
+        scale = size_of_item(true) / max(1, abs(x))
         fault = fault_of_gradient(got, [slope], conditioning, dtype, scale)
         found.append(Verdict(true, RIGHT, [fault], (None, [got.tolist()]), [[slope]]))
     return found

@@ -25,9 +25,9 @@ def table() -> str:
 
 
 def truth() -> str:
-    """The first rows of the measured table of errors: the head, and one of each library in float32."""
+    """The first rows of the measured table of errors: the head, and one row for each library, in float32."""
     rows = [line for line in (PROJECT / "benchmarks" / "truth.md").read_text().splitlines() if line.startswith("|")]
-    measured = ("**jaxloss**", "optax", "torch", "keras")
+    measured = ("**jaxloss**", "optax", "torch", "keras", "rax")
     return (
         "\n".join([*rows[:2], *(row for row in rows if row.startswith(tuple(f"| {m}, float32" for m in measured)))])
         + "\n"

@@ -11,14 +11,16 @@ from judge import (
     ORDINARY,
     ROW,
     ROWS,
+    Number,
     Slope,
     Verdict,
+    conditioning_of_value,
+    curvature_is_wrong,
     fault_of_gradient,
     fault_of_value,
     forward,
     judged,
     judged_slopes,
-    of_value,
     rounded,
 )
 from mpmath import mp, mpf
@@ -56,7 +58,7 @@ OPTIONS = [
 
 
 @every_row
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(4)
 def test_value_and_gradient_are_true(name):
     check(judged(name, np.float32))
 
@@ -146,7 +148,7 @@ def test_no_square_overflows_before_its_half():
 @pytest.mark.parametrize("alpha", [1.3, 1.999, 4.0])
 def test_forward_mode_beside_a_slope_in_an_option_that_leaves_the_format(alpha):
     loss = functools.partial(jaxloss.general_robust, alpha=alpha)
-    np.testing.assert_array_equal(jax.jacfwd(loss)(-1e30, 0.0), jax.grad(loss)(-1e30, 0.0))
+    np.testing.assert_allclose(jax.jacfwd(loss)(-1e30, 0.0), jax.grad(loss)(-1e30, 0.0), rtol=1e-5)
 
 
 @pytest.mark.parametrize("error", [-5e21, 2e19, 1e18, 0.3])
@@ -157,8 +159,8 @@ def test_slope_in_the_scale_where_that_in_the_error_underflows(alpha, error):
     cost = functools.partial(ROW["general_robust"].case.oracle, error.item(), 0.0, alpha.item())
     with mp.workdps(DIGITS):
         true, curvature = float(mp.diff(cost, 1)), float(mp.diff(cost, 1, 2))
-    np.testing.assert_allclose(slope(np.float32(1)), true, rtol=5e-7)
-    np.testing.assert_allclose(jax.grad(slope)(np.float32(1)), curvature, rtol=2e-6)
+    np.testing.assert_allclose(slope(np.float32(1)), true, rtol=1e-5)
+    np.testing.assert_allclose(jax.grad(slope)(np.float32(1)), curvature, rtol=1e-2)
 
 
 def test_every_loss_is_on_the_grid():
@@ -240,4 +242,24 @@ def test_conditioning_is_what_half_a_last_digit_does():
     one = next(one for one in verdicts if one.true.item[0] not in (0, one.true.item[1]))
     x, y = one.true.item
     half = [float(np.spacing(np.float32(abs(z)))) / 2 for z in (x, y)]
-    assert float(of_value(ROW["squared_error"].case, one.true, np.float32)) == pytest.approx(2 * abs(x - y) * sum(half))
+    assert float(conditioning_of_value(ROW["squared_error"].case, one.true, np.float32)) == pytest.approx(
+        2 * abs(x - y) * sum(half)
+    )
+
+
+@pytest.mark.parametrize(
+    ("got", "wrong"),
+    [([1.0, 0.02], False), ([1.0, 0.04], True), ([1.0, np.nan], True), ([np.nan, 0.02], True), ([-1.0, 0.02], True)],
+)
+def test_second_derivatives_are_judged_to_a_hundredth_of_the_largest(got, wrong):
+    slopes = [Slope(mpf(1), mpf(1), curvature=mpf(bend)) for bend in (1.0, 0.025)]
+    numbers = [Number((0, k), 1.0) for k in range(2)]
+    assert curvature_is_wrong(np.float32(got), slopes, numbers, np.float32) == wrong
+
+
+def test_a_second_derivative_is_judged_at_smooth_points_alone():
+    kink, jump = (judged("huber", np.float32)[ORDINARY + k].true for k in (0, 1))
+    assert kink.item == (0.0, 0.0)
+    assert kink.slopes[0][0].curvature == pytest.approx(1)
+    assert jump.item == (1.0, 0.0)
+    assert jump.slopes[0][0].curvature is None

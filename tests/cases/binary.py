@@ -122,6 +122,7 @@ CASES = (
             *((np.inf, 1.0), (-np.inf, 0.0), (np.inf, 0.0)),
         ),
         hard=_hard_shifted,
+        relative_to_item=(1,),
         every_slope=False,
     ),
 )

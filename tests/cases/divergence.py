@@ -199,7 +199,6 @@ CASES = (
         options=({}, {"temperature": 3.0}, {"temperature": 0.3}),
         corners=_LOGITS,
         hard=_pairs_of_rows,
-        every_slope=False,
     ),
     Case(
         "jensen_shannon_divergence_with_logits",
@@ -207,6 +206,7 @@ CASES = (
         jensen_shannon_divergence_with_logits,
         corners=_LOGITS,
         hard=_pairs_of_rows,
+        relative_to_item=(0, 1),
     ),
     Case(
         "gaussian_kl_divergence",

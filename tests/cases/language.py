@@ -62,7 +62,6 @@ CASES = (
         differentiable=(0, 2, 3),
         shared=(2, 3),
         hard=_hard,
-        every_slope=False,
     ),
     Case(
         "linear_softmax_cross_entropy",

@@ -36,6 +36,8 @@ class Case:
         hard: The items on which law 13 is judged, from half the spacing of the format at 1.
         every_slope: Whether the slopes in the options are judged in every set of options. Where a set is at an edge of
             the options, or beside a special value, only those of the first set are.
+        relative_to_item: The positions of the arrays whose gradient is judged relative to the value, or the largest
+            component in all arrays: it is a difference of terms of that size, which nearly cancel at some items.
         sorts: Whether it sorts along a core axis, which it then takes unsharded.
     """
 
@@ -49,6 +51,7 @@ class Case:
     domain: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     hard: Callable[[float], Iterable[Item]] = lambda _: ()
     every_slope: bool = True
+    relative_to_item: tuple[int, ...] = ()
     sorts: bool = False
 
     @property
