@@ -126,8 +126,8 @@ def _complement(gap: Array, others: Array) -> Array:
 def _surprisal(gap: Array, others: Array) -> Array:
     """log(1 + s exp(gap)): by a small s if y is among the largest, else by an s of at least 1."""
     near, own = gap < 1, jnp.exp(-gap)
-    of_near = jnp.log1p(others / jnp.maximum(own, 0.25))
-    return jnp.where(near, of_near, gap + jnp.log(jnp.maximum(others + own, jnp.finfo(gap.dtype).tiny)))
+    less_1 = jnp.where(near, others / jnp.maximum(own, 0.25), (others - 1) + own)
+    return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
 
 
 @with_slopes(lambda gap, others: -_probability(gap, others), _reciprocal)  # an infinite slope times 0
@@ -152,32 +152,31 @@ def _expected(gap: Array, others: Array, total: Array, elsewhere: Array, cost: A
 
 def label_row(logits: Array, label: Array, *, spread: bool = False) -> Row:
     """The row against its label, with a gap of NaN if that is no class; `spread` asks for count and gaps."""
-    return _against_label(logits, label, spread)[0]
+    return _against_label(logits, label, spread, False)[0]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _against_label(logits: Array, label: Array, spread: bool) -> tuple[Row, Array]:
-    """The row, and exp(x - m) of all its logits."""
-    by_sums, by_sweep = (functools.partial(f, spread=spread) for f in (_label_sums, _label_sweep))
-    (logit, others, largest, *spread_sums), weights = jax.lax.platform_dependent(
-        logits, label, cpu=by_sums, default=by_sweep
-    )
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _against_label(logits: Array, label: Array, spread: bool, sloped: bool) -> tuple[Row, Array]:
+    """The row, and the exp(x - m) that s is the sum of; `sloped` says that they are needed."""
+    by_sums = functools.partial(_label_sums, spread=spread, sloped=sloped)
+    by_sweep = functools.partial(_label_sweep, spread=spread)
+    (logit, others, largest, *rest), weights = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
     bound, y = _bound(logits), label.astype(logits.dtype)
     gap = jnp.where((largest >= bound) & (logit < bound), jnp.inf, largest - jnp.minimum(logit, bound))
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
-    return Row(gap + no_class, others, largest, *spread_sums), weights
+    return Row(gap + no_class, others, largest, *rest), weights
 
 
 @_against_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
-def _(spread: bool, primals: Any, tangents: Any) -> Any:
+def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
-    row, weights = _against_label(logits, label, spread)
+    row, weights = _against_label(logits, label, spread, True)
     return (row, weights), (_change_of_row(row, weights, is_at(logits, label), logits, dx), weights * dx)
 
 
 def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array) -> Row:
-    at, none = at.astype(dx.dtype), jnp.zeros_like(row.gap)
-    change = Row(-_sum(at * dx), _sum((1 - at) * weights * dx), none)
+    none = jnp.zeros_like(row.gap)
+    change = Row(-_sum(jnp.where(at, dx, 0)), _sum(weights * dx), none)
     return change if row.gaps is None else change._replace(count=none, gaps=-_sum(_possible(logits) * dx))
 
 
@@ -195,16 +194,19 @@ def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], 
         return [*joined, g[0] + h[0], g[1] + h[1] + jnp.where(first, h[0], g[0]) * gap] if spread else joined
 
     row = jax.lax.reduce(each, start, join, (x.ndim - 1,))
-    return row, _weights(x, row[2])
+    return row, jnp.where(at, 0, _weights(x, row[2]))
 
 
-def _label_sums(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
+def _label_sums(x: Array, label: Array, *, spread: bool, sloped: bool) -> tuple[list[Array], Array]:
     largest = _largest(x)
-    weights, places = _weights(x, largest), jax.lax.iota(x.dtype, x.shape[-1])
-    others = row_sum(
-        lambda w, j, y: jnp.minimum(w, jnp.abs(j - y)), weights, places, label.astype(x.dtype)[..., None]
-    )
-    return [entry_on_cpu(x, label), others[..., 0], largest, *(_spread_sums(x, largest) if spread else [])], weights
+    weights = _weights(x, largest)
+    if sloped:
+        weights = jnp.where(is_at(x, label), 0, weights)
+        others = _sum(weights)
+    else:
+        places, y = jax.lax.iota(x.dtype, x.shape[-1]), label.astype(x.dtype)[..., None]
+        others = row_sum(lambda w, j, y: jnp.minimum(w, jnp.abs(j - y)), weights, places, y)[..., 0]
+    return [entry_on_cpu(x, label), others, largest, *(_spread_sums(x, largest) if spread else [])], weights
 
 
 # ------------------------------------------------------------------------------------------------ the row of targets
@@ -231,10 +233,11 @@ def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: An
     (logits, targets), (dx, dt) = primals, tangents
     row, weights = _against_certain(logits, targets, spread, shared)
     at = (row.row.gap == 0)[..., None] & (weights > 0.5)
-    change, of_weights, away = jax.tree.map(jnp.zeros_like, row), jnp.zeros_like(weights), (~at).astype(weights.dtype)
+    away = (~at).astype(weights.dtype)
+    change, of_weights = jax.tree.map(jnp.zeros_like, row), jnp.zeros_like(weights)
     if not isinstance(dx, SymbolicZero):
         cost, of_weights = -_sum(away * targets * dx), weights * dx
-        change = change._replace(row=_change_of_row(row.row, weights, at, logits, dx), cost=cost)
+        change = change._replace(row=_change_of_row(row.row, away * weights, at, logits, dx), cost=cost)
         change = change._replace(shared=_sum(away * targets * of_weights)) if shared else change
     if not isinstance(dt, SymbolicZero):
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
