@@ -102,8 +102,9 @@ class TargetRow(NamedTuple):
 
 
 def _total(gap: Array, others: Array) -> Array:
-    """Z exp(-m), which is 0 only where no class is possible."""
-    return jnp.maximum(others + jnp.exp(-gap), jnp.finfo(gap.dtype).tiny)
+    """Z exp(-m), at least 1 but for rounding; 1 where no class is possible."""
+    total = others + jnp.exp(-gap)
+    return jnp.where(total == 0, 1, total)
 
 
 def _probability(gap: Array, others: Array) -> Array:
@@ -132,7 +133,7 @@ def _surprisal(gap: Array, others: Array) -> Array:
 
 @with_slopes(lambda gap, others: -_probability(gap, others), _reciprocal)  # an infinite slope times 0
 def _log_total(gap: Array, others: Array) -> Array:
-    return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), jnp.finfo(gap.dtype).tiny - 1))
+    return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
 
 
 @with_slopes(
@@ -285,18 +286,20 @@ def _target_sweep(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[li
 
 
 def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[list[Array], Array]:
-    largest, info = _largest(x), jnp.finfo(x.dtype)
+    largest = _largest(x)
     weights = _weights(x, largest)
-    weight = _sum(weights)
+    weight, small = _sum(weights), weights < 0.5
     certain = _is_certain(weight)
-    others = jnp.where(certain, _sum(jnp.where(weights < 0.5, weights, 0)), weight)
-    away = ~(certain[..., None] & (weights > 0.5))
+
+    def of_others(x: Array) -> Array:
+        return jnp.where(certain, _sum(jnp.where(small, x, 0)), _sum(x))
+
     reached = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t)
     cost = row_sum(
         lambda t, x, m, bound: t * (m - jnp.clip(x, -bound, bound)), reached, x, largest[..., None], _bound(x)
     )
-    row = [certain, others, largest, _sum(t), _sum(jnp.where(away, t, 0)), cost[..., 0]]
-    row += [_sum(jnp.where(away, t * weights, 0))] if shared else []
+    row = [certain, of_others(weights), largest, _sum(t), of_others(t), cost[..., 0]]
+    row += [of_others(t * weights)] if shared else []
     return row + (_spread_sums(x, largest) if spread else []), weights
 
 
