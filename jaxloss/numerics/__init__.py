@@ -9,9 +9,8 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
-from jaxloss.numerics.adjusted import adjusted_surprisal as adjusted_surprisal
-from jaxloss.numerics.adjusted import label_margin as label_margin
-from jaxloss.numerics.adjusted import margin_surprisal as margin_surprisal
+from jaxloss.numerics.classes import one_hot as one_hot
+from jaxloss.numerics.classes import pick as pick
 from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
 from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
 from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
@@ -60,12 +59,6 @@ from jaxloss.numerics.focal import modulated_surprisal as modulated_surprisal
 from jaxloss.numerics.focal import shifted_surprisal as shifted_surprisal
 from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy
 from jaxloss.numerics.gaussians import relative_entropy_to_standard_normal as relative_entropy_to_standard_normal
-from jaxloss.numerics.labels import expected_complement as expected_complement
-from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
-from jaxloss.numerics.labels import label_complement as label_complement
-from jaxloss.numerics.labels import label_power as label_power
-from jaxloss.numerics.labels import label_surprisal as label_surprisal
-from jaxloss.numerics.labels import modulated_label_surprisal as modulated_label_surprisal
 from jaxloss.numerics.linear_link import cross_entropy as cross_entropy
 from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_sum
 from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
@@ -73,19 +66,12 @@ from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entr
 from jaxloss.numerics.linear_softmax import Softmax as Softmax
 from jaxloss.numerics.logistic import logistic_surprisal as logistic_surprisal
 from jaxloss.numerics.logistic import softplus_difference as softplus_difference
-from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
-from jaxloss.numerics.logits import logsumexp as logsumexp
-from jaxloss.numerics.logits import one_hot as one_hot
-from jaxloss.numerics.logits import pick as pick
-from jaxloss.numerics.logits import surprisal as surprisal
-from jaxloss.numerics.logits import uniform_surprisal as uniform_surprisal
 from jaxloss.numerics.margins import shortfall as shortfall
 from jaxloss.numerics.margins import signed_shortfall as signed_shortfall
 from jaxloss.numerics.margins import squared_signed_shortfall as squared_signed_shortfall
 from jaxloss.numerics.orders import renyi as renyi
 from jaxloss.numerics.ordinal import interval_of as interval_of
 from jaxloss.numerics.ordinal import interval_surprisal as interval_surprisal
-from jaxloss.numerics.polynomial import polynomial_surprisal as polynomial_surprisal
 from jaxloss.numerics.probabilities import binary_surprisal as binary_surprisal
 from jaxloss.numerics.probabilities import modulated_binary_surprisal as modulated_binary_surprisal
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
@@ -106,6 +92,8 @@ from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.simplex import sparse_plus as sparse_plus
 from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
+from jaxloss.numerics.softmax import logsumexp as logsumexp
+from jaxloss.numerics.softmax import surprisal as surprisal
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error
