@@ -9,9 +9,8 @@ Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compile
 Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
 """
 
-from jaxloss.numerics.adjusted import adjusted_surprisal as adjusted_surprisal
-from jaxloss.numerics.adjusted import label_margin as label_margin
-from jaxloss.numerics.adjusted import margin_surprisal as margin_surprisal
+from jaxloss.numerics.classes import one_hot as one_hot
+from jaxloss.numerics.classes import pick as pick
 from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
 from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
 from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
@@ -49,25 +48,12 @@ from jaxloss.numerics.errors import half_square as half_square
 from jaxloss.numerics.exact import sum_of_three as sum_of_three
 from jaxloss.numerics.gaussians import gaussian_relative_entropy as gaussian_relative_entropy
 from jaxloss.numerics.gaussians import relative_entropy_to_standard_normal as relative_entropy_to_standard_normal
-from jaxloss.numerics.labels import expected_complement as expected_complement
-from jaxloss.numerics.labels import generalized_surprisal as generalized_surprisal
-from jaxloss.numerics.labels import label_complement as label_complement
-from jaxloss.numerics.labels import label_power as label_power
-from jaxloss.numerics.labels import label_surprisal as label_surprisal
-from jaxloss.numerics.labels import modulated_label_surprisal as modulated_label_surprisal
 from jaxloss.numerics.linear_link import cross_entropy as cross_entropy
 from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_sum
 from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
 from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entropy
 from jaxloss.numerics.linear_softmax import Softmax as Softmax
-from jaxloss.numerics.logits import expected_surprisal as expected_surprisal
-from jaxloss.numerics.logits import logsumexp as logsumexp
-from jaxloss.numerics.logits import one_hot as one_hot
-from jaxloss.numerics.logits import pick as pick
-from jaxloss.numerics.logits import surprisal as surprisal
-from jaxloss.numerics.logits import uniform_surprisal as uniform_surprisal
 from jaxloss.numerics.orders import renyi as renyi
-from jaxloss.numerics.polynomial import polynomial_surprisal as polynomial_surprisal
 from jaxloss.numerics.probabilities import rel_entr as rel_entr
 from jaxloss.numerics.probabilities import relative_entropy as relative_entropy
 from jaxloss.numerics.safe import positive_part as positive_part
@@ -76,6 +62,8 @@ from jaxloss.numerics.simplex import entmax15_surprisal as entmax15_surprisal
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.simplex import sparse_plus as sparse_plus
 from jaxloss.numerics.simplex import sparsemax_surprisal as sparsemax_surprisal
+from jaxloss.numerics.softmax import logsumexp as logsumexp
+from jaxloss.numerics.softmax import surprisal as surprisal
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
 from jaxloss.numerics.special import stirling_error as stirling_error

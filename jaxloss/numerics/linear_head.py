@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.numerics.elementary import multiply_no_nan
 from jaxloss.numerics.linear_softmax import (
     Link,
     Pull,
@@ -30,6 +29,7 @@ from jaxloss.numerics.linear_softmax import (
     softmax_of,
 )
 from jaxloss.numerics.linear_tiles import Head, Tiling, columns, cut, explicit, logits_of, multiply
+from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
 Parameters = dict[str, Array]

@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.numerics.elementary import multiply_no_nan
 from jaxloss.numerics.linear_head import Given, total_cost
 from jaxloss.numerics.linear_softmax import Link, Softmax
 from jaxloss.numerics.linear_tiles import Head, Tiling, explicit
+from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, Number, computing_dtype
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.elementary import multiply_no_nan
 from jaxloss.numerics.linear_tiles import Head, Tiling, at_label, put_at_label
+from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
 
