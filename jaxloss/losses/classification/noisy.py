@@ -1,13 +1,15 @@
 """Many classes, and labels of which some are wrong: softmax losses that a confident wrong label cannot dominate."""
 
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics import (
     generalized_surprisal,
     label_complement,
     label_surprisal,
     multiply_no_nan,
-    tempered_divergence,
 )
+from jaxloss.numerics.tempered import tempered_bracket, tempered_surprisal
 from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
 
 
@@ -106,4 +108,5 @@ def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval
     >>> print(f"{bi_tempered_cross_entropy(jnp.array([2.0, 0.0]), jnp.array([1, 0]), t1=0.5, t2=2.0):.4f}")
     0.1536
     """
-    return tempered_divergence(targets, logits, t1, t2)
+    surprisals = tempered_surprisal(logits, jnp.asarray(t2, logits.dtype))
+    return jnp.sum(tempered_bracket(targets, surprisals, 1 - jnp.asarray(t1, logits.dtype)))

@@ -1,11 +1,17 @@
 """Distributions over k classes, as probabilities."""
 
+import math
 from typing import Annotated
 
+import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute, hellinger, jensen_shannon, kl_div, relative_entropy, renyi
+from jaxloss.numerics import absolute
+from jaxloss.numerics.divergences import kl_div, log_ratio, rel_entr
+from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
+from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Interval, Number
 
 
@@ -29,7 +35,7 @@ def kl_divergence(p: Input, q: Input) -> Array:
     >>> print(f"{kl_divergence(p, q):.4f}")  # often printed as 0.018, which is off
     0.0201
     """
-    return relative_entropy(p, q)
+    return jnp.sum(rel_entr(p, q))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -56,6 +62,18 @@ def generalized_kl_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(kl_div(p, q))
 
 
+def _jensen_shannon_slope(p: Array, q: Array) -> Array:
+    at_zero = jnp.where(q == 0, 0.5 * math.log(2), 0).astype(p.dtype)
+    return jnp.where(p == 0, at_zero, 0.5 * log_ratio(jnp.where(p == 0, 1, p), 0.5 * (p + q)))
+
+
+@with_slopes(_jensen_shannon_slope, lambda p, q: _jensen_shannon_slope(q, p))  # an infinite slope times 0
+def _jensen_shannon(p: Array, q: Array) -> Array:
+    """The relative entropies of both from their mean, each term at least 0, so that nothing cancels between them."""
+    mean = 0.5 * (p + q)
+    return 0.5 * (kl_div(p, mean) + kl_div(q, mean))
+
+
 @custom_loss(signature="(k),(k)->()")
 def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     r"""The mean divergence of two distributions from their mixture, in nats.
@@ -78,7 +96,32 @@ def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     >>> print(f"{jensen_shannon_divergence(p, q):.4f}")
     0.2158
     """
-    return jnp.sum(jensen_shannon(p, q))
+    return jnp.sum(_jensen_shannon(p, q))
+
+
+def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+    """The divergence, by log S where the sum S is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
+    excess = alpha - 1
+    present = p != 0
+    log = log_ratio(p, q)
+    infinite = jnp.isinf(log)  # a class without p or without q
+    finite = jnp.where(infinite, 0, log)
+    power = excess * finite
+    # S = sum p (p / q)^(alpha - 1), its largest power taken out where that may overflow.
+    reference = jax.lax.stop_gradient(jnp.max(power, initial=0))
+    reference = jnp.where(reference > 40, reference, 0)
+    at_order_0 = jnp.where(present & (q == 0) & (alpha == 0), q, 0)  # what a class without q adds as soon as it has some
+    total = jnp.sum(jnp.where(infinite, at_order_0, p * jnp.exp(power - reference)))
+    # N has a limit at alpha = 1, where it is the relative entropy.
+    beside_one = jnp.where(excess == 0, 1, excess)
+    growth = jnp.where(infinite, -1 / beside_one, finite * expm1_ratio(jnp.where(power > 40, 0, power)))
+    missing = jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / beside_one)
+    surplus = jnp.sum(p * growth + at_order_0 / beside_one) + missing
+    near = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
+    by_total = (safe_log(jnp.where(near, 1, total)) + reference) / beside_one
+    surplus = jnp.where(near, surplus, 0)
+    value = jnp.where(near, surplus * log1p_ratio(excess * surplus), by_total)
+    return jnp.where(jnp.any(present & (q == 0)) & (alpha >= 1), jnp.inf, value)
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -109,7 +152,18 @@ def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge
     >>> print(f"{renyi_divergence(p, q, alpha=2.0):.4f} {renyi_divergence(p, q, alpha=1.0):.4f}")
     0.2877 0.1438
     """
-    return renyi(p, q, alpha)
+    return _renyi(p, q, jnp.asarray(alpha, p.dtype))
+
+
+def _slope_of_roots(p: Array, q: Array) -> Array:
+    difference = ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q))
+    return jnp.where(p == 0, jnp.where(q == 0, 1, 0), finite_slope(ratio(difference, jnp.sqrt(p))))
+
+
+@with_slopes(_slope_of_roots, lambda p, q: _slope_of_roots(q, p))  # an infinite slope times 0
+def _squared_difference_of_roots(p: Array, q: Array) -> Array:
+    """(sqrt p - sqrt q)^2, by a quotient that does not cancel."""
+    return jnp.square(ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q)))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -133,7 +187,7 @@ def hellinger_distance(p: Input, q: Input) -> Array:
     >>> print(f"{hellinger_distance(p, q):.4f}")
     0.5412
     """
-    return hellinger(p, q)
+    return safe_sqrt(0.5 * jnp.sum(_squared_difference_of_roots(p, q)))
 
 
 @custom_loss(signature="(k),(k)->()")
