@@ -1,9 +1,10 @@
 """Relative entropies term by term, of probabilities or amounts, zeros and near-equal ones included."""
 
+import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.remainders import exp_remainder
-from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, ratio
+from jaxloss.numerics.safe import finite_slope, largest_like, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
@@ -18,28 +19,33 @@ def log_ratio(p: Array, q: Array) -> Array:
 
     $$ \log(p / q) $$
 
-    It is -inf where p is 0, inf where q alone is, and NaN where one of them is negative. A slope that is infinite is 0.
+    It is inf where q alone is 0, and NaN where one of them is negative. Where p is 0 it is a finite number, of which the
+    product with p is 0. A slope that is infinite is 0.
 
     >>> print(f"{log_ratio(jnp.array(1.0), jnp.array(1 - 2**-24)):.3e}", log_ratio(jnp.array(1e-30), jnp.array(1e30)))
     5.960e-08 -138.15511
     """
-    near = jnp.abs(p - q) < 0.5 * q
-    close = jnp.log1p(jnp.where(near, p - q, 0) / jnp.where(near, q, 1))
+    difference = p - q
+    close = jnp.log1p(difference / jnp.maximum(q, jnp.finfo(q.dtype).tiny))
     # The quotient of the roots stays within the format. The root of a negative number is NaN.
-    apart = 2 * jnp.log(jnp.sqrt(p) / jnp.sqrt(jnp.where((p == 0) & (q == 0), 1, q)))
-    return jnp.where(near, close, apart)
+    absent = (p == 0).astype(p.dtype)
+    apart = 2 * jnp.log((jnp.sqrt(p) + absent) / (jnp.sqrt(q) + absent))
+    return jnp.where(jnp.abs(difference) < 0.5 * q, close, apart)
 
 
-def _slope_of_p(p: Array, q: Array) -> Array:
-    return jnp.where(p == 0, 0, finite_slope(log_ratio(p, q) + 1))
+def _present(p: Array) -> Array:
+    return (p != 0).astype(p.dtype)
 
 
-def _slope_of_q(p: Array, q: Array) -> Array:
-    quotient = p / jnp.where(q == 0, 1, q)
-    return -finite_slope(jnp.where(q == 0, jnp.where(p == 0, 0, largest_like(p)), quotient))
+def nonnegative(p: Array) -> Array:
+    """The number; NaN where it is negative."""
+    return p + jax.lax.stop_gradient(jnp.sqrt(jnp.minimum(p, 0)))
 
 
-@with_slopes(_slope_of_p, _slope_of_q)  # an infinite slope times 0
+@with_slopes(  # an infinite slope times 0
+    lambda p, q: _present(p) * jnp.minimum(log_ratio(p, q) + 1, jnp.finfo(p.dtype).max),
+    lambda p, q: -finite_slope(jnp.where(q == 0, _present(p) * largest_like(p), ratio(p, q))),
+)
 def rel_entr(p: Array, q: Array) -> Array:
     r"""The elementwise relative entropy.
 
@@ -52,11 +58,11 @@ def rel_entr(p: Array, q: Array) -> Array:
     >>> print(rel_entr(jnp.array([0.0, 1.0, 0.5]), jnp.array([0.0, 1.0, 0.0])))
     [ 0.  0. inf]
     """
-    return multiply_no_nan(p, log_ratio(p, q))
+    return p * log_ratio(p, q)
 
 
 @with_slopes(  # an infinite slope times 0, and a derivative that cancels
-    lambda p, q: jnp.where(p == 0, 0, finite_slope(log_ratio(p, q))),
+    lambda p, q: _present(p) * jnp.minimum(log_ratio(p, q), jnp.finfo(p.dtype).max),
     lambda p, q: jnp.where(q == 0, jnp.where(p == 0, 1, -largest_like(p)), finite_slope(ratio(q - p, q))),
 )
 def kl_div(p: Array, q: Array) -> Array:
@@ -72,4 +78,4 @@ def kl_div(p: Array, q: Array) -> Array:
     """
     log = log_ratio(p, q)
     near = jnp.abs(log) < 1
-    return jnp.where(near, p * exp_remainder(-jnp.where(near, log, 0)), multiply_no_nan(p, log) - (p - q))
+    return jnp.where(near, p * exp_remainder(-jnp.where(near, log, 0)), p * log - (p - q))

@@ -119,7 +119,8 @@ def _(order: int, primals: Any, tangents: Any) -> Any:
     u, rest, missed = _roots(x, order)
     weight = (u > 0).astype(x.dtype) if order == 1 else u
     # A shift of all changes nothing. Relative to the largest, nothing of the size of 1 is left to cancel.
-    dx = dx - jnp.sum(jnp.where(is_at(x, jnp.argmax(x, axis=-1)), dx, 0), axis=-1, keepdims=True)
+    is_top = is_at(x, jnp.argmax(x, axis=-1))
+    dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     mean = ratio(jnp.sum(weight * dx, axis=-1, keepdims=True), jnp.sum(weight, axis=-1, keepdims=True))
     signed = (dx - mean) / order
     du = jnp.where(u > 0, signed, 0)

@@ -72,7 +72,8 @@ def _(primals: Any, tangents: Any) -> Any:
     # The slope in t of log(1 + (t - 1) y) / (t - 1), by its value.
     bend = -jnp.square(finite) * exp_remainder_ratio(-tau * finite) * dt
     # A shift of all changes nothing. Relative to the top, nothing of the size of 1 is left to cancel.
-    dx = dx - jnp.sum(jnp.where(is_at(dx, jnp.argmax(logits, axis=-1)), dx, 0), axis=-1, keepdims=True)
+    is_top = is_at(logits, jnp.argmax(logits, axis=-1))
+    dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     shift = ratio(
         jnp.sum(escort * dx - p * bend, axis=-1, keepdims=True), jnp.sum(escort, axis=-1, keepdims=True)
     )

@@ -1,14 +1,14 @@
 """Distributions over k classes, as probabilities."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics import absolute
-from jaxloss.numerics.divergences import kl_div, log_ratio, rel_entr
+from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
 from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
 from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
 from jaxloss.numerics.slopes import with_slopes
@@ -69,9 +69,19 @@ def _jensen_shannon_slope(p: Array, q: Array) -> Array:
 
 @with_slopes(_jensen_shannon_slope, lambda p, q: _jensen_shannon_slope(q, p))  # an infinite slope times 0
 def _jensen_shannon(p: Array, q: Array) -> Array:
-    """The relative entropies of both from their mean, each term at least 0, so that nothing cancels between them."""
-    mean = 0.5 * (p + q)
-    return 0.5 * (kl_div(p, mean) + kl_div(q, mean))
+    """The two relative entropies from the mean m, with p = m (1 + h) and q = m (1 - h).
+
+    They are m [(1 + h) log(1 + h) + (1 - h) log(1 - h)] / 2, for |h| < 1/2 by its series, whose terms are positive.
+    """
+    total = nonnegative(p) + nonnegative(q)
+    h = (p - q) / jnp.maximum(total, jnp.finfo(p.dtype).tiny)
+    square = jnp.square(jnp.minimum(jnp.abs(h), 0.5))
+    series = jnp.zeros_like(p)
+    for order in range(18 if p.dtype == jnp.float32 else 44, 0, -2):
+        series = series * square + 1 / (order * (order - 1))
+    near = 0.5 * total * square * series
+    far = 0.5 * (p * jnp.log1p(h + _absent(p)) + q * jnp.log1p(_absent(q) - h))
+    return jnp.where(jnp.abs(h) < 0.5, near, far)
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -99,29 +109,48 @@ def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(_jensen_shannon(p, q))
 
 
+@jax.custom_jvp
 def _renyi(p: Array, q: Array, alpha: Array) -> Array:
-    """The divergence, by log S where the sum S is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
+    """By log S where S = sum p^alpha q^(1 - alpha) is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
     excess = alpha - 1
-    present = p != 0
-    log = log_ratio(p, q)
-    infinite = jnp.isinf(log)  # a class without p or without q
-    finite = jnp.where(infinite, 0, log)
-    power = excess * finite
-    # S = sum p (p / q)^(alpha - 1), its largest power taken out where that may overflow.
-    reference = jax.lax.stop_gradient(jnp.max(power, initial=0))
-    reference = jnp.where(reference > 40, reference, 0)
-    at_order_0 = jnp.where(present & (q == 0) & (alpha == 0), q, 0)  # what a class without q adds as soon as it has some
-    total = jnp.sum(jnp.where(infinite, at_order_0, p * jnp.exp(power - reference)))
+    divisor = jnp.where(excess == 0, 1, excess)
+    log, terms, reference = _terms_of_renyi(p, q, alpha)
     # N has a limit at alpha = 1, where it is the relative entropy.
-    beside_one = jnp.where(excess == 0, 1, excess)
-    growth = jnp.where(infinite, -1 / beside_one, finite * expm1_ratio(jnp.where(power > 40, 0, power)))
-    missing = jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / beside_one)
-    surplus = jnp.sum(p * growth + at_order_0 / beside_one) + missing
-    near = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
-    by_total = (safe_log(jnp.where(near, 1, total)) + reference) / beside_one
-    surplus = jnp.where(near, surplus, 0)
-    value = jnp.where(near, surplus * log1p_ratio(excess * surplus), by_total)
-    return jnp.where(jnp.any(present & (q == 0)) & (alpha >= 1), jnp.inf, value)
+    near = jnp.abs(excess * log) < 1
+    inside = jnp.where(near, log, 0)
+    growth = jnp.where(near & (p != 0), p * inside * expm1_ratio(excess * inside), (terms - p) / divisor)
+    growth = jnp.where(excess == 0, p * log, growth)
+    surplus = jnp.sum(growth) + jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / divisor)
+    close = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
+    surplus = jnp.where(close, surplus, 0)
+    far = (safe_log(jnp.where(close, 1, jnp.sum(terms))) + reference) / divisor
+    value = jnp.where(close, surplus * log1p_ratio(excess * surplus), far)
+    return jnp.where(jnp.any((p != 0) & (q == 0)) & (alpha >= 1), jnp.inf, value)
+
+
+@_renyi.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # A derivative that cancels, and an infinite slope times 0.
+    (p, q, alpha), (dp, dq, dalpha) = primals, tangents
+    excess = alpha - 1
+    log, terms, _ = _terms_of_renyi(p, q, alpha)
+    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.broadcast_to(jnp.sum(terms), p.shape)))
+    of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
+    of_q = -jnp.where((q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q))
+    of_p, of_q = (jnp.where(p == 0, 0, finite_slope(slope)) for slope in (of_p, of_q))
+    _, by_alpha = jax.jvp(lambda alpha: _renyi.fun(p, q, alpha), (alpha,), (dalpha,))
+    return _renyi(p, q, alpha), jnp.sum(of_p * dp + of_q * dq) + finite_slope(by_alpha)
+
+
+def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Array]:
+    """The log ratios, p^alpha q^(1 - alpha), and the logarithm of a number that is divided out of the latter."""
+    infinite = (p != 0) & (q == 0)
+    log = jnp.where(infinite, 0, log_ratio(p, jnp.where(infinite, 1, q)))
+    by_p, by_q = (alpha - 1) * log, alpha * log
+    reference = jax.lax.stop_gradient(jnp.max(jnp.where(p == 0, 0, by_p)))
+    reference = jnp.where(reference > 40, reference, 0)
+    terms = jnp.where(alpha < 0.5, q * jnp.exp(by_q), p * jnp.exp(by_p - reference))
+    return jnp.where(infinite, jnp.inf, log), jnp.where(p == 0, 0 * terms, jnp.where(infinite, 0, terms)), reference
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -209,4 +238,4 @@ def total_variation_distance(p: Input, q: Input) -> Array:
     >>> print(f"{total_variation_distance(p, q):.2f}")
     0.10
     """
-    return 0.5 * jnp.sum(absolute(p - q))
+    return 0.5 * jnp.sum(absolute(nonnegative(p) - nonnegative(q)))
