@@ -13,6 +13,14 @@ def _reciprocal(x: Array) -> Array:
     return ratio(jnp.ones_like(x), x)
 
 
+def _log_of_roots(p: Array, q: Array) -> Array:
+    """The logarithm of p / q, by the quotient of the roots, which stays within the format.
+
+    Negative numbers, whose root is NaN, give NaN. Where p is 0 it is a finite number, whose product with p is 0.
+    """
+    return 2 * jnp.log((jnp.sqrt(p) + _absent(p)) / (jnp.sqrt(q) + _absent(p)))
+
+
 @with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
 def log_ratio(p: Array, q: Array) -> Array:
     r"""The logarithm of a quotient, taken of the difference where p and q are near.
@@ -27,10 +35,11 @@ def log_ratio(p: Array, q: Array) -> Array:
     """
     difference = p - q
     close = jnp.log1p(difference / jnp.maximum(q, jnp.finfo(q.dtype).tiny))
-    # The quotient of the roots stays within the format. The root of a negative number is NaN.
-    absent = (p == 0).astype(p.dtype)
-    apart = 2 * jnp.log((jnp.sqrt(p) + absent) / (jnp.sqrt(q) + absent))
-    return jnp.where(jnp.abs(difference) < 0.5 * q, close, apart)
+    return jnp.where(jnp.abs(difference) < 0.5 * q, close, _log_of_roots(p, q))
+
+
+def _absent(p: Array) -> Array:
+    return (p == 0).astype(p.dtype)
 
 
 def _present(p: Array) -> Array:
@@ -43,7 +52,8 @@ def nonnegative(p: Array) -> Array:
 
 
 @with_slopes(  # an infinite slope times 0
-    lambda p, q: _present(p) * jnp.minimum(log_ratio(p, q) + 1, jnp.finfo(p.dtype).max),
+    # By other terms than the value's: what the two shared, a GPU would write to memory.
+    lambda p, q: _present(p) * jnp.minimum(1 + 2 * jnp.log((jnp.sqrt(p) + _absent(p)) * jax.lax.rsqrt(q + _absent(p))), jnp.finfo(p.dtype).max),
     lambda p, q: -finite_slope(jnp.where(q == 0, _present(p) * largest_like(p), ratio(p, q))),
 )
 def rel_entr(p: Array, q: Array) -> Array:

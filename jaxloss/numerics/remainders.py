@@ -17,7 +17,7 @@ def exp_remainder(x: Array) -> Array:
     """
     near = jnp.abs(x) < 1
     inside = jnp.where(near, x, 0)
-    return jnp.where(near, jnp.square(inside) * _series(inside), jnp.exp(x) - (1 + x))
+    return jnp.where(near, jnp.square(inside) * exp_series(inside), jnp.exp(x) - (1 + x))
 
 
 def expm1_ratio(x: Array) -> Array:
@@ -30,7 +30,7 @@ def expm1_ratio(x: Array) -> Array:
     """
     near = jnp.abs(x) < 1
     inside, outside = jnp.where(near, x, 0), jnp.where(near, 1, x)
-    return jnp.where(near, 1 + inside * _series(inside), jnp.expm1(outside) / outside)
+    return jnp.where(near, 1 + inside * exp_series(inside), jnp.expm1(outside) / outside)
 
 
 def exp_remainder_ratio(x: Array) -> Array:
@@ -43,7 +43,7 @@ def exp_remainder_ratio(x: Array) -> Array:
     """
     near = jnp.abs(x) < 1
     inside, outside = jnp.where(near, x, 0), jnp.where(near, 1, x)
-    return jnp.where(near, _series(inside), (jnp.exp(outside) - 1 - outside) / outside / outside)
+    return jnp.where(near, exp_series(inside), (jnp.exp(outside) - 1 - outside) / outside / outside)
 
 
 def log1p_ratio(x: Array) -> Array:
@@ -59,7 +59,7 @@ def log1p_ratio(x: Array) -> Array:
     return jnp.where(near, 1 / expm1_ratio(jnp.log1p(inside)), jnp.log1p(outside) / outside)
 
 
-def _series(x: Array) -> Array:
+def exp_series(x: Array) -> Array:
     """(exp(x) - 1 - x) / x^2 = 1/2 + x/6 + x^2/24 + ..., for x between -1 and 1."""
     highest = 11 if jnp.finfo(x.dtype).nmant < 30 else 20
     series = jnp.full_like(x, 1 / math.factorial(highest))

@@ -73,14 +73,16 @@ def _jensen_shannon(p: Array, q: Array) -> Array:
 
     They are m [(1 + h) log(1 + h) + (1 - h) log(1 - h)] / 2, for |h| < 1/2 by its series, whose terms are positive.
     """
-    total = nonnegative(p) + nonnegative(q)
+    p, q = nonnegative(p), nonnegative(q)
+    total = p + q
     h = (p - q) / jnp.maximum(total, jnp.finfo(p.dtype).tiny)
     square = jnp.square(jnp.minimum(jnp.abs(h), 0.5))
     series = jnp.zeros_like(p)
     for order in range(18 if p.dtype == jnp.float32 else 44, 0, -2):
         series = series * square + 1 / (order * (order - 1))
     near = 0.5 * total * square * series
-    far = 0.5 * (p * jnp.log1p(h + _absent(p)) + q * jnp.log1p(_absent(q) - h))
+    most = 1 - jnp.finfo(p.dtype).epsneg  # so that 0 log 0 = 0
+    far = 0.5 * (p * jnp.log1p(jnp.maximum(h, -most)) + q * jnp.log1p(-jnp.minimum(h, most)))
     return jnp.where(jnp.abs(h) < 0.5, near, far)
 
 
@@ -148,7 +150,7 @@ def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Arr
     log = jnp.where(infinite, 0, log_ratio(p, jnp.where(infinite, 1, q)))
     by_p, by_q = (alpha - 1) * log, alpha * log
     reference = jax.lax.stop_gradient(jnp.max(jnp.where(p == 0, 0, by_p)))
-    reference = jnp.where(reference > 40, reference, 0)
+    reference = jnp.where((reference > 40) & (alpha >= 0.5), reference, 0)
     terms = jnp.where(alpha < 0.5, q * jnp.exp(by_q), p * jnp.exp(by_p - reference))
     return jnp.where(infinite, jnp.inf, log), jnp.where(p == 0, 0 * terms, jnp.where(infinite, 0, terms)), reference
 

@@ -1,26 +1,29 @@
 """Distributions over k classes by their logits, compared without ever leaving the log domain."""
 
+import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
 from jaxloss.numerics.platform import apart_on_cpu, row_sum
-from jaxloss.numerics.remainders import exp_remainder
+from jaxloss.numerics.remainders import exp_remainder, exp_series
 from jaxloss.types import Array, Input, Positive
 
 
 class _Top(NamedTuple):
-    """The most probable class of a row of logits; the last axis kept."""
+    """The most probable class of a row of logits; the last axis is kept."""
 
     place: Array
     largest: Array
-    others: Array
-    """The sum over all other classes of exp(x - largest)."""
     beside: Array
     """The logit of the other row at this place."""
+    others: Array
+    """The sum over all other classes of exp((x - largest) / T)."""
 
     @property
     def total(self) -> Array:
@@ -34,8 +37,10 @@ class _Pair(NamedTuple):
     q: Array
     log_ratio: Array
     """log(p / q) of each class."""
+    surplus: Array
+    """q - p of each class."""
     centred: Array
-    """That less its mean under p, which is the divergence."""
+    """log(p / q) less its mean under p, which is the divergence."""
     value: Array
     """The divergence of p from q."""
 
@@ -49,27 +54,41 @@ def _bounded(logits: Array) -> Array:
     return jnp.clip(logits, -_bound(logits), _bound(logits))
 
 
-def _tops(x: Array, z: Array) -> tuple[_Top, _Top]:
-    """The most probable class of both rows: on a CPU by sums, elsewhere in one reading of both."""
+def _over(difference: Array, temperature: Array | None) -> Array:
+    return difference if temperature is None else _bounded(difference / temperature)
 
-    def by_sums(x: Array, z: Array) -> tuple[_Top, _Top]:
+
+def _tops(x: Array, z: Array, temperature: Array | None) -> tuple[_Top, _Top]:
+    """The most probable class of both rows: by sums on a CPU, and elsewhere in one reading of both."""
+
+    def by_sums(x: Array, z: Array, *temperature: Array) -> tuple[_Top, _Top]:
         x, z = apart_on_cpu(x, z)
-        return _top_by_sums(x, z), _top_by_sums(z, x)
+        return _top_by_sums(x, z, *temperature), _top_by_sums(z, x, *temperature)
 
+    if temperature is not None:  # which the function of a reduction cannot see
+        return by_sums(x, z, temperature)
     return jax.lax.platform_dependent(x, z, cpu=by_sums, default=_tops_in_one_reading)
 
 
-def _top_by_sums(x: Array, z: Array) -> _Top:
-    largest = jnp.max(x, axis=-1, keepdims=True)
-    places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
-    steep = jnp.asarray(float(jnp.finfo(x.dtype).max), x.dtype)
-    place = jnp.max(places - (largest - x) * steep, axis=-1, keepdims=True)
-    # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
-    others = row_sum(
-        lambda x, m, k, place: jnp.minimum(jnp.exp(x - m), jnp.abs(k - place)), x, largest, places, place
-    )
-    place = place.astype(jnp.int32)
-    return _Top(place, largest, others, pick(z, place[..., 0])[..., None])
+def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
+    def by_arithmetic(x: Array) -> Array:  # argmax is a slow loop on a CPU
+        steep = jnp.asarray(jnp.finfo(x.dtype).max, x.dtype)
+        places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
+        return jnp.max(places - (jnp.max(x, axis=-1, keepdims=True) - x) * steep, axis=-1).astype(jnp.int32)
+
+    def by_comparison(x: Array) -> Array:
+        return jnp.argmax(x, axis=-1).astype(jnp.int32)
+
+    def other_weights(x: Array, largest: Array, place: Array) -> Array:
+        # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
+        places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
+        return jnp.minimum(jnp.exp(_over(x - largest, temperature)), jnp.abs(places - place))
+
+    place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=by_comparison)
+    largest = pick(x, place)[..., None]
+    beside = pick(z, place)[..., None]
+    place = place[..., None]
+    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place.astype(x.dtype)))
 
 
 def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
@@ -77,18 +96,15 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
         first = a.largest >= b.largest
         fall = jnp.exp(-jnp.abs(a.largest - b.largest))
         others = jnp.where(first, a.others + b.total * fall, b.others + a.total * fall)
-        place, largest, beside = (jnp.where(first, k, l) for k, l in ((a[0], b[0]), (a[1], b[1]), (a[3], b[3])))
-        return _Top(place, largest, others, beside)
+        return _Top(*(jnp.where(first, k, l) for k, l in zip(a[:3], b[:3], strict=True)), others)
 
     def join_both(a: Any, b: Any) -> tuple[Array, ...]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
 
-    place = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    zero = jnp.zeros_like(x)
+    place, zero = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1), jnp.zeros_like(x)
     # What has no class has a total of 0.
-    lowest = jnp.finfo(x.dtype).min
-    none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (lowest, -1, 0)))
-    found = jax.lax.reduce((place, x, zero, z, place, z, zero, x), none + none, join_both, (x.ndim - 1,))
+    none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (jnp.finfo(x.dtype).min, 0, -1)))
+    found = jax.lax.reduce((place, x, z, zero, place, z, x, zero), none + none, join_both, (x.ndim - 1,))
     found = [k[..., None] for k in found]
     return _Top(*found[:4]), _Top(*found[4:])
 
@@ -100,83 +116,100 @@ def _impossible(logits: Array, largest: Array) -> Array:
 
 
 def _bracket(p: Array, q: Array, log_ratio: Array) -> Array:
-    """p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
-    near = jnp.abs(log_ratio) < 1
-    return jnp.where(near, p * exp_remainder(-jnp.where(near, log_ratio, 0)), p * log_ratio - p + q)
+    """p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0; beyond |l| = 1 what is more than there."""
+    near = jnp.clip(log_ratio, -1, 1)
+    beyond = jnp.maximum(q - math.e * p, 0) - jnp.maximum((1 / math.e) * p - q, 0)
+    return p * jnp.square(near) * exp_series(-near) + beyond + p * (log_ratio - near)
 
 
-def _divergence(x: Array, z: Array) -> _Pair:
-    r"""The relative entropy of softmax(x) from softmax(z), and what its slopes are made of.
+def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
+    r"""The relative entropy of softmax(x / T) from softmax(z / T), and what its slopes are made of.
 
     The log ratio of a class is that of the most probable class of x and a difference d of differences of logits. With
-    both rows' totals rounded it is off by the same t in all classes, so that
+    the totals of both rows rounded it is off by the same t in all classes, and
 
-    $$ D = \sum_j \left[ p_j l_j - p_j + q_j \right] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
+    $$ D = \sum_j \left[ p_j l_j - p_j + q_j 
+ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
 
-    to the order of t^3, and t is what the sum of the brackets and the mean of l differ by.
+    to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
     """
-    x_top, z_top = _tops(x, z)
+    over = functools.partial(_over, temperature=temperature)
+    x_top, z_top = _tops(x, z, temperature)
     none = (x_top.largest <= -_bound(x)) | (z_top.largest <= -_bound(z))
     x_total, z_total = (jnp.where(none, jnp.inf, top.total) for top in (x_top, z_top))
-    at_top = jnp.log1p(z_top.others) - jnp.log1p(x_top.others) + (z_top.largest - x_top.beside)
-    at_top = jnp.where(none, 0, at_top)
+    parts = jnp.log1p(z_top.others), jnp.log1p(x_top.others), over(z_top.largest - x_top.beside)
+    of_totals = jnp.where(none, 0, parts[0] - parts[1])
+    at_top = jnp.where(none, 0, parts[2]) + of_totals
+    together = jnp.abs(at_top) < 2
 
-    def weights(x: Array, largest: Array, total: Array) -> Array:
-        return jnp.exp(x - largest) / total
+    def classes(
+        x: Array, z: Array, x_largest: Array, x_total: Array, z_largest: Array, z_total: Array, beside: Array, place: Array
+    ) -> tuple[Array, Array, Array]:
+        apart = x_largest - beside
+        p, q = jnp.exp(over(x - x_largest)) / x_total, jnp.exp(over(z - z_largest)) / z_total
+        # Of two sums that are the same the one with the smaller terms: what they round is smaller.
+        across, along = jnp.abs(x - z) + jnp.abs(apart), jnp.abs(x - x_largest) + jnp.abs(z - beside)
+        beyond_top = jnp.where(across < along, (x - z) - apart, (x - x_largest) - (z - beside))
+        return p, q, jnp.where(is_at(x, place[..., 0]), 0, over(beyond_top))
 
-    def beyond_top(x: Array, z: Array, at_top: Array, place: Array) -> Array:
-        return jnp.where(is_at(x, place[..., 0]), 0, (x - z) - at_top)
+    rows = x_top.largest, x_total, z_top.largest, z_total, x_top.beside, x_top.place
 
-    def bracket(
-        x: Array, z: Array, x_largest: Array, x_total: Array, z_largest: Array, z_total: Array,
-        apart: Array, place: Array, at_top: Array
-    ) -> Array:
-        infinite = _impossible(z, z_largest) & ~_impossible(x, x_largest)
-        p, q = weights(x, x_largest, x_total), weights(z, z_largest, z_total)
-        return jnp.where(infinite, jnp.inf, _bracket(p, q, beyond_top(x, z, apart, place) + at_top))
+    def bracket(x: Array, z: Array, at_top: Array, *rows: Array) -> Array:
+        p, q, beyond_top = classes(x, z, *rows)
+        return _bracket(p, q, beyond_top + at_top)
 
-    def product(x: Array, z: Array, x_largest: Array, x_total: Array, apart: Array, place: Array) -> Array:
-        return weights(x, x_largest, x_total) * beyond_top(x, z, apart, place)
+    def product(x: Array, z: Array, *rows: Array) -> Array:
+        p, _, beyond_top = classes(x, z, *rows)
+        return p * beyond_top
 
-    apart = x_top.largest - x_top.beside
-    brackets = row_sum(
-        bracket, x, z, x_top.largest, x_total, z_top.largest, z_total, apart, x_top.place, at_top
-    )
-    mean = row_sum(product, x, z, x_top.largest, x_total, apart, x_top.place)
-    excess = jnp.where(brackets < 1, brackets - (mean + at_top), 0)
-    value = brackets - 0.5 * jnp.square(excess)
+    infinite = _impossible(z, z_top.largest) & ~_impossible(x, x_top.largest)
+    infinite = jnp.any(infinite, axis=-1, keepdims=True)
+    brackets, mean = row_sum(bracket, x, z, at_top, *rows), row_sum(product, x, z, *rows)
+    rounded = brackets + jnp.abs(mean) > sum(parts)  # where t is known no better than the totals
+    excess = jnp.where(infinite | none | rounded, 0, brackets - (mean + at_top))
+    value = jnp.where(infinite, jnp.inf, brackets - 0.5 * jnp.square(excess))
 
-    p, q = weights(x, x_top.largest, x_total), weights(z, z_top.largest, z_total)
-    beyond = beyond_top(x, z, apart, x_top.place)
-    centred = jnp.where(jnp.isinf(value), 0, beyond - mean)
-    return _Pair(p, q, beyond + (at_top + excess), centred, value)
+    p, q, beyond_top = classes(x, z, *rows)
+    log_ratio = beyond_top + (at_top + excess)
+    # Where the most probable classes are far apart, by each row's own.
+    rough = over(x - x_top.largest) - over(z - z_top.largest) + of_totals
+    log_ratio = jnp.where(together, log_ratio, rough)
+    near = together & (jnp.abs(log_ratio) < 1) & (p > 0)
+    surplus = jnp.where(near, p * jnp.expm1(-jnp.where(near, log_ratio, 0)), q - p)
+    return _Pair(p, q, log_ratio, surplus, jnp.where(infinite, 0, beyond_top - mean), value)
 
 
 @jax.custom_jvp
-def _compare(x: Array, z: Array) -> _Pair:
-    return _divergence(x, z)
+def _compare(x: Array, z: Array, temperature: Array | None) -> _Pair:
+    return _divergence(x, z, temperature)
 
 
-@_compare.defjvp
-def _(primals: Any, tangents: Any) -> Any:
+def _change(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: that of a row of probabilities of which one is nearly 1.
-    (dx, dz), pair = tangents, _compare(*primals)
+    (x, z, temperature), pair = primals, _compare(*primals)
+    dx, dz = (jnp.zeros_like(x) if isinstance(dx, SymbolicZero) else dx for dx in tangents[:2])
+    if temperature is not None:
+        if not isinstance(tangents[2], SymbolicZero):
+            # Relative to the largest, which changes nothing.
+            dx, dz = (
+                dx - _over(row - jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True)), temperature) * tangents[2]
+                for row, dx in ((x, dx), (z, dz))
+            )
+        dx, dz = dx / temperature, dz / temperature
     dlog_p = dx - jnp.sum(pair.p * dx, axis=-1, keepdims=True)
     dlog_q = dz - jnp.sum(pair.q * dz, axis=-1, keepdims=True)
+    dvalue = jnp.sum(pair.p * pair.centred * dx + pair.surplus * dz, axis=-1, keepdims=True)
     dlog_ratio = dlog_p - dlog_q
-    dvalue = jnp.sum(pair.p * pair.centred * dx + _surplus(pair) * dz, axis=-1, keepdims=True)
-    return pair, _Pair(pair.p * dlog_p, pair.q * dlog_q, dlog_ratio, dlog_ratio - dvalue, dvalue)
+    dp, dq = pair.p * dlog_p, pair.q * dlog_q
+    return pair, _Pair(dp, dq, dlog_ratio, dq - dp, dlog_ratio - dvalue, dvalue)
 
 
-def _surplus(pair: _Pair) -> Array:
-    """q - p, by the log ratio where they are near."""
-    near = (jnp.abs(pair.log_ratio) < 1) & (pair.p > 0)
-    return jnp.where(near, pair.p * jnp.expm1(-jnp.where(near, pair.log_ratio, 0)), pair.q - pair.p)
+_compare.defjvp(_change, symbolic_zeros=True)
 
 
 @jax.custom_jvp
 def _jensen_shannon(x: Array, z: Array) -> Array:
-    pair = _compare(x, z)
+    pair = _compare(x, z, None)
     of_p, of_q = _surprises(pair)
     near = jnp.abs(pair.log_ratio) < 1
     brackets = pair.p * exp_remainder(-jnp.where(near, of_p, 0)) + pair.q * exp_remainder(-jnp.where(near, of_q, 0))
@@ -186,8 +219,8 @@ def _jensen_shannon(x: Array, z: Array) -> Array:
 @_jensen_shannon.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
-    (x, z), pair = primals, _compare(*primals)
-    tops = _tops(jax.lax.stop_gradient(x), jax.lax.stop_gradient(z))
+    (x, z), pair = primals, _compare(*primals, None)
+    tops = _tops(jax.lax.stop_gradient(x), jax.lax.stop_gradient(z), None)
     change = jnp.zeros_like(pair.value)
     for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=True):
         at_top = is_at(cost, top.place[..., 0])
@@ -231,9 +264,8 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     >>> print(f"{kl_divergence_with_logits(teacher, student):.4f}")
     0.2574
     """
-    if not (isinstance(temperature, int | float) and temperature == 1):
-        p_logits, q_logits = _bounded(p_logits) / temperature, _bounded(q_logits) / temperature
-    return _compare(_bounded(p_logits), _bounded(q_logits)).value[0]
+    plain = isinstance(temperature, int | float) and temperature == 1
+    return _compare(_bounded(p_logits), _bounded(q_logits), None if plain else jnp.asarray(temperature, p_logits.dtype)).value[0]
 
 
 @custom_loss(signature="(k),(k)->()")
