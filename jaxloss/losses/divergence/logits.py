@@ -62,7 +62,6 @@ def _tops(x: Array, z: Array, temperature: Array | None) -> tuple[_Top, _Top]:
     """The most probable class of both rows: by sums on a CPU, and elsewhere in one reading of both."""
 
     def by_sums(x: Array, z: Array, *temperature: Array) -> tuple[_Top, _Top]:
-        x, z = apart_on_cpu(x, z)
         return _top_by_sums(x, z, *temperature), _top_by_sums(z, x, *temperature)
 
     if temperature is not None:  # which the function of a reduction cannot see
@@ -72,23 +71,26 @@ def _tops(x: Array, z: Array, temperature: Array | None) -> tuple[_Top, _Top]:
 
 def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
     def by_arithmetic(x: Array) -> Array:  # argmax is a slow loop on a CPU
-        steep = jnp.asarray(jnp.finfo(x.dtype).max, x.dtype)
+        (x,) = apart_on_cpu(x)
         places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
-        return jnp.max(places - (jnp.max(x, axis=-1, keepdims=True) - x) * steep, axis=-1).astype(jnp.int32)
+        (largest,) = apart_on_cpu(_bounded(jnp.max(x, axis=-1, keepdims=True)))
+        return jnp.max(places - (largest - _bounded(x)) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
 
     def by_comparison(x: Array) -> Array:
         return jnp.argmax(x, axis=-1).astype(jnp.int32)
 
     def other_weights(x: Array, largest: Array, place: Array) -> Array:
-        # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
-        places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
-        return jnp.minimum(jnp.exp(_over(x - largest, temperature)), jnp.abs(places - place))
+        return jnp.minimum(jnp.exp(_over(_bounded(x) - largest, temperature)), _apart(x, place))
 
     place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=by_comparison)
-    largest = pick(x, place)[..., None]
-    beside = pick(z, place)[..., None]
+    largest, beside = (_bounded(pick(row, place)[..., None]) for row in (x, z))
     place = place[..., None]
-    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place.astype(x.dtype)))
+    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place))
+
+
+def _apart(x: Array, place: Array) -> Array:
+    """The distance of each class from a place: in a minimum or a product a mask that a CPU adds up in one loop."""
+    return jnp.abs(jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) - place.astype(x.dtype))
 
 
 def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
@@ -101,6 +103,7 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
     def join_both(a: Any, b: Any) -> tuple[Array, ...]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
 
+    x, z = _bounded(x), _bounded(z)
     place, zero = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1), jnp.zeros_like(x)
     # What has no class has a total of 0.
     none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (jnp.finfo(x.dtype).min, 0, -1)))
@@ -142,17 +145,20 @@ ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
     at_top = jnp.where(none, 0, parts[2]) + of_totals
     together = jnp.abs(at_top) < 2
 
-    def classes(
-        x: Array, z: Array, x_largest: Array, x_total: Array, z_largest: Array, z_total: Array, beside: Array, place: Array
-    ) -> tuple[Array, Array, Array]:
-        apart = x_largest - beside
-        p, q = jnp.exp(over(x - x_largest)) / x_total, jnp.exp(over(z - z_largest)) / z_total
-        # Of two sums that are the same the one with the smaller terms: what they round is smaller.
-        across, along = jnp.abs(x - z) + jnp.abs(apart), jnp.abs(x - x_largest) + jnp.abs(z - beside)
-        beyond_top = jnp.where(across < along, (x - z) - apart, (x - x_largest) - (z - beside))
-        return p, q, jnp.where(is_at(x, place[..., 0]), 0, over(beyond_top))
+    # A difference of differences: of logits that are far, each relative to its own row first.
+    far = jnp.abs(x_top.largest - x_top.beside) > 1024
+    x_shift, z_shift = jnp.where(far, x_top.largest, 0), jnp.where(far, x_top.beside, 0)
+    rest = jnp.where(far, 0, x_top.largest - x_top.beside)
 
-    rows = x_top.largest, x_total, z_top.largest, z_total, x_top.beside, x_top.place
+    def classes(
+        x: Array, z: Array, x_largest: Array, x_total: Array, z_largest: Array, z_total: Array, *shifts: Array
+    ) -> tuple[Array, Array, Array]:
+        x, z, (x_shift, z_shift, rest, place) = _bounded(x), _bounded(z), shifts
+        p, q = jnp.exp(over(x - x_largest)) / x_total, jnp.exp(over(z - z_largest)) / z_total
+        beyond_top = over(((x - x_shift) - (z - z_shift)) - rest)
+        return p, q, jnp.minimum(_apart(x, place), 1) * beyond_top
+
+    rows = x_top.largest, x_total, z_top.largest, z_total, x_shift, z_shift, rest, x_top.place
 
     def bracket(x: Array, z: Array, at_top: Array, *rows: Array) -> Array:
         p, q, beyond_top = classes(x, z, *rows)
@@ -172,7 +178,7 @@ ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
     p, q, beyond_top = classes(x, z, *rows)
     log_ratio = beyond_top + (at_top + excess)
     # Where the most probable classes are far apart, by each row's own.
-    rough = over(x - x_top.largest) - over(z - z_top.largest) + of_totals
+    rough = over(_bounded(x) - x_top.largest) - over(_bounded(z) - z_top.largest) + of_totals
     log_ratio = jnp.where(together, log_ratio, rough)
     near = together & (jnp.abs(log_ratio) < 1) & (p > 0)
     surplus = jnp.where(near, p * jnp.expm1(-jnp.where(near, log_ratio, 0)), q - p)
@@ -192,7 +198,7 @@ def _change(primals: Any, tangents: Any) -> Any:
         if not isinstance(tangents[2], SymbolicZero):
             # Relative to the largest, which changes nothing.
             dx, dz = (
-                dx - _over(row - jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True)), temperature) * tangents[2]
+                dx - _over(_bounded(row) - _bounded(jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True))), temperature) * tangents[2]
                 for row, dx in ((x, dx), (z, dz))
             )
         dx, dz = dx / temperature, dz / temperature
@@ -265,7 +271,7 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     0.2574
     """
     plain = isinstance(temperature, int | float) and temperature == 1
-    return _compare(_bounded(p_logits), _bounded(q_logits), None if plain else jnp.asarray(temperature, p_logits.dtype)).value[0]
+    return _compare(p_logits, q_logits, None if plain else jnp.asarray(temperature, p_logits.dtype)).value[0]
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -289,4 +295,4 @@ def jensen_shannon_divergence_with_logits(p_logits: Input, q_logits: Input) -> A
     >>> print(f"{jensen_shannon_divergence_with_logits(p_logits, q_logits):.4f}")
     0.0647
     """
-    return _jensen_shannon(_bounded(p_logits), _bounded(q_logits))
+    return _jensen_shannon(p_logits, q_logits)
