@@ -1,7 +1,6 @@
 """Distributions over k classes by their logits, compared without ever leaving the log domain."""
 
 import functools
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -71,26 +70,22 @@ def _tops(x: Array, z: Array, temperature: Array | None) -> tuple[_Top, _Top]:
 
 def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
     def by_arithmetic(x: Array) -> Array:  # argmax is a slow loop on a CPU
-        (x,) = apart_on_cpu(x)
+        (largest,) = apart_on_cpu(jnp.max(x, axis=-1, keepdims=True))
         places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
-        (largest,) = apart_on_cpu(_bounded(jnp.max(x, axis=-1, keepdims=True)))
-        return jnp.max(places - (largest - _bounded(x)) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
+        return jnp.max(places - (largest - x) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
 
     def by_comparison(x: Array) -> Array:
         return jnp.argmax(x, axis=-1).astype(jnp.int32)
 
     def other_weights(x: Array, largest: Array, place: Array) -> Array:
-        return jnp.minimum(jnp.exp(_over(_bounded(x) - largest, temperature)), _apart(x, place))
+        # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
+        distance = jnp.abs(jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) - place)
+        return jnp.minimum(jnp.exp(_over(x - largest, temperature)), distance)
 
     place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=by_comparison)
-    largest, beside = (_bounded(pick(row, place)[..., None]) for row in (x, z))
+    largest, beside = (pick(row, place)[..., None] for row in (x, z))
     place = place[..., None]
-    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place))
-
-
-def _apart(x: Array, place: Array) -> Array:
-    """The distance of each class from a place: in a minimum or a product a mask that a CPU adds up in one loop."""
-    return jnp.abs(jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) - place.astype(x.dtype))
+    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place.astype(x.dtype)))
 
 
 def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
@@ -103,7 +98,6 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
     def join_both(a: Any, b: Any) -> tuple[Array, ...]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
 
-    x, z = _bounded(x), _bounded(z)
     place, zero = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1), jnp.zeros_like(x)
     # What has no class has a total of 0.
     none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (jnp.finfo(x.dtype).min, 0, -1)))
@@ -119,10 +113,10 @@ def _impossible(logits: Array, largest: Array) -> Array:
 
 
 def _bracket(p: Array, q: Array, log_ratio: Array) -> Array:
-    """p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0; beyond |l| = 1 what is more than there."""
+    """p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
     near = jnp.clip(log_ratio, -1, 1)
-    beyond = jnp.maximum(q - math.e * p, 0) - jnp.maximum((1 / math.e) * p - q, 0)
-    return p * jnp.square(near) * exp_series(-near) + beyond + p * (log_ratio - near)
+    close = p * (near * near) * exp_series(-near)
+    return jnp.where(log_ratio == near, close, p * log_ratio - p + q)
 
 
 def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
@@ -137,6 +131,7 @@ ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
     to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
     """
     over = functools.partial(_over, temperature=temperature)
+    x, z = _bounded(x), _bounded(z)
     x_top, z_top = _tops(x, z, temperature)
     none = (x_top.largest <= -_bound(x)) | (z_top.largest <= -_bound(z))
     x_total, z_total = (jnp.where(none, jnp.inf, top.total) for top in (x_top, z_top))
@@ -145,40 +140,25 @@ ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
     at_top = jnp.where(none, 0, parts[2]) + of_totals
     together = jnp.abs(at_top) < 2
 
+    p = jnp.exp(over(x - x_top.largest)) / x_total
+    q = jnp.exp(over(z - z_top.largest)) / z_total
     # A difference of differences: of logits that are far, each relative to its own row first.
     far = jnp.abs(x_top.largest - x_top.beside) > 1024
-    x_shift, z_shift = jnp.where(far, x_top.largest, 0), jnp.where(far, x_top.beside, 0)
-    rest = jnp.where(far, 0, x_top.largest - x_top.beside)
-
-    def classes(
-        x: Array, z: Array, x_largest: Array, x_total: Array, z_largest: Array, z_total: Array, *shifts: Array
-    ) -> tuple[Array, Array, Array]:
-        x, z, (x_shift, z_shift, rest, place) = _bounded(x), _bounded(z), shifts
-        p, q = jnp.exp(over(x - x_largest)) / x_total, jnp.exp(over(z - z_largest)) / z_total
-        beyond_top = over(((x - x_shift) - (z - z_shift)) - rest)
-        return p, q, jnp.minimum(_apart(x, place), 1) * beyond_top
-
-    rows = x_top.largest, x_total, z_top.largest, z_total, x_shift, z_shift, rest, x_top.place
-
-    def bracket(x: Array, z: Array, at_top: Array, *rows: Array) -> Array:
-        p, q, beyond_top = classes(x, z, *rows)
-        return _bracket(p, q, beyond_top + at_top)
-
-    def product(x: Array, z: Array, *rows: Array) -> Array:
-        p, _, beyond_top = classes(x, z, *rows)
-        return p * beyond_top
+    beyond_top = (x - jnp.where(far, x_top.largest, 0)) - (z - jnp.where(far, x_top.beside, 0))
+    beyond_top = over(beyond_top - jnp.where(far, 0, x_top.largest - x_top.beside))
+    beyond_top = jnp.where(is_at(x, x_top.place[..., 0]), 0, beyond_top)
 
     infinite = _impossible(z, z_top.largest) & ~_impossible(x, x_top.largest)
     infinite = jnp.any(infinite, axis=-1, keepdims=True)
-    brackets, mean = row_sum(bracket, x, z, at_top, *rows), row_sum(product, x, z, *rows)
+    brackets = jnp.sum(_bracket(p, q, beyond_top + at_top), axis=-1, keepdims=True)
+    mean = jnp.sum(p * beyond_top, axis=-1, keepdims=True)
     rounded = brackets + jnp.abs(mean) > sum(parts)  # where t is known no better than the totals
     excess = jnp.where(infinite | none | rounded, 0, brackets - (mean + at_top))
     value = jnp.where(infinite, jnp.inf, brackets - 0.5 * jnp.square(excess))
 
-    p, q, beyond_top = classes(x, z, *rows)
     log_ratio = beyond_top + (at_top + excess)
     # Where the most probable classes are far apart, by each row's own.
-    rough = over(_bounded(x) - x_top.largest) - over(_bounded(z) - z_top.largest) + of_totals
+    rough = over(x - x_top.largest) - over(z - z_top.largest) + of_totals
     log_ratio = jnp.where(together, log_ratio, rough)
     near = together & (jnp.abs(log_ratio) < 1) & (p > 0)
     surplus = jnp.where(near, p * jnp.expm1(-jnp.where(near, log_ratio, 0)), q - p)
@@ -226,7 +206,7 @@ def _jensen_shannon(x: Array, z: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
     (x, z), pair = primals, _compare(*primals, None)
-    tops = _tops(jax.lax.stop_gradient(x), jax.lax.stop_gradient(z), None)
+    tops = _tops(*(_bounded(jax.lax.stop_gradient(row)) for row in (x, z)), None)
     change = jnp.zeros_like(pair.value)
     for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=True):
         at_top = is_at(cost, top.place[..., 0])
