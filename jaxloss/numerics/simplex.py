@@ -6,6 +6,7 @@ the root of p_j is c_j - r. Nothing cancels in a confident row, where r is 1e-9.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -87,29 +88,40 @@ def _roots(x: Array, order: int) -> tuple[Array, Array, Array]:
     gap = jnp.where(largest == jnp.inf, jnp.where(x == jnp.inf, 0, jnp.inf), largest - x)
     lead = jnp.where(is_top, -jnp.inf, 1 - gap / order)
 
-    def newton(_: int, r: Array) -> Array:
-        """r, plus by how much the probabilities sum to more than 1 over how fast this falls with r."""
-        u = jnp.maximum(lead - r, 0)
-        if order == 1:
-            excess, slope = jnp.sum(u, axis=-1, keepdims=True) - r, 1 + jnp.sum(u > 0, axis=-1, keepdims=True)
-        else:
-            excess = jnp.sum(jnp.square(u), axis=-1, keepdims=True) - r * (2 - r)
-            slope = 2 * (jnp.sum(u, axis=-1, keepdims=True) + 1 - r)
-        return jnp.minimum(r + excess / slope.astype(x.dtype), 1)
-
-    r = jax.lax.fori_loop(0, _steps(x), newton, jnp.zeros_like(largest))
+    r = _solver(order)(lead)
+    is_top = is_top & (largest > -jnp.inf)
     signed = jnp.where(is_top, 1 - r, lead - r)
     u = jnp.maximum(signed, 0)
     return u, jnp.where(is_top, r, 1 - u), jnp.maximum(-signed, 0)
 
 
-def _steps(x: Array) -> int:
-    """How many steps of Newton take r to the last digit.
+@functools.cache
+def _solver(order: int) -> Callable[[Array], Array]:
+    """r from the leads, by steps of Newton from 0, as many as some row needs.
 
-    The excess f is convex and falls, and from 0 the steps go up to its root. Each makes f f' at least four times
-    smaller (Dinkelbach), from at most k^2 r to a digit of r.
+    By how much the probabilities sum to more than 1 is convex and falls with r: the steps go up to its root, and end.
     """
-    return (x.shape[-1].bit_length() + jnp.finfo(x.dtype).nmant // 2) + 1
+
+    @jax.custom_batching.custom_vmap
+    def solve(lead: Array) -> Array:
+        start = jnp.zeros_like(lead[..., :1])
+        more = lambda state: jnp.any(state[1] > state[0])  # noqa: E731
+        return jax.lax.while_loop(more, lambda state: (state[1], step(lead, state[1])), (start - 1, start))[1]
+
+    @solve.def_vmap  # so that there is one loop for all rows, which vmap itself would make of a loop for each
+    def _(_: int, batched: Any, lead: Array) -> tuple[Array, Any]:
+        return solve(lead), batched[0]
+
+    def step(lead: Array, r: Array) -> Array:
+        u = jnp.maximum(lead - r, 0)
+        if order == 1:
+            excess, slope = jnp.sum(u, axis=-1, keepdims=True) - r, 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
+        else:
+            excess = jnp.sum(jnp.square(u), axis=-1, keepdims=True) - r * (2 - r)
+            slope = 2 * (jnp.sum(u, axis=-1, keepdims=True) + 1 - r)
+        return jnp.clip(r + excess / slope, r, 1)
+
+    return solve
 
 
 @_roots.defjvp
