@@ -5,10 +5,10 @@ import math
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import tempered_divergence
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softmax import label_row
+from jaxloss.numerics.tempered import tempered_bracket, tempered_surprisal
 from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
 
 
@@ -126,4 +126,5 @@ def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval
     >>> print(f"{bi_tempered_cross_entropy(jnp.array([2.0, 0.0]), jnp.array([1, 0]), t1=0.5, t2=2.0):.4f}")
     0.1536
     """
-    return tempered_divergence(targets, logits, t1, t2)
+    surprisals = tempered_surprisal(logits, jnp.asarray(t2, logits.dtype))
+    return jnp.sum(tempered_bracket(targets, surprisals, 1 - jnp.asarray(t1, logits.dtype)))
