@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.distances import safe_norm, unit_vector
+from jaxloss.numerics.norms import safe_norm, unit_vector
 from jaxloss.numerics.elementary import (
     apart,
     finite_slope,
