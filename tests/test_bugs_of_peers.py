@@ -57,80 +57,92 @@ SURE = [14.4, 50.1, 3.5]
 
 @sweep(
     # optax #896
-    row("T01-value", soft, (IMPOSSIBLE, [0.0, 1.0, 0.0]), np.log(2)),
-    row("T01-gradient", grad(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
-    row("T01-value-labels", sparse, (IMPOSSIBLE, 1), np.log(2)),
-    row("T01-gradient-labels", grad(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
+    row("optax#896-value", soft, (IMPOSSIBLE, [0.0, 1.0, 0.0]), np.log(2)),
+    row("optax#896-gradient", grad(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
+    row("optax#896-value-labels", sparse, (IMPOSSIBLE, 1), np.log(2)),
+    row("optax#896-gradient-labels", grad(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
     # optax #1762
-    row("T02-jacfwd", jax.jacfwd(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
-    row("T02-jacfwd-labels", jax.jacfwd(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
+    row("optax#1762-jacfwd", jax.jacfwd(soft), (IMPOSSIBLE, [0.0, 1.0, 0.0]), [0, -0.5, 0.5]),
+    row("optax#1762-jacfwd-labels", jax.jacfwd(sparse), (IMPOSSIBLE, 1), [0, -0.5, 0.5]),
     # optax #1762; p_i (1_ij - p_j) over the two classes that are possible
     row(
-        "T02-hessian",
+        "optax#1762-hessian",
         jax.hessian(soft),
         (IMPOSSIBLE, [0.0, 1.0, 0.0]),
         [[0, 0, 0], [0, 0.25, -0.25], [0, -0.25, 0.25]],
     ),
     # annotated-transformer #39, pytext #1698: the smoothing goes to the classes that are possible
-    row("T04", functools.partial(soft, label_smoothing=0.1), (IMPOSSIBLE, [0.0, 1.0, 0.0]), np.log(2)),
-    row("T04-labels", functools.partial(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), np.log(2)),
+    row(
+        "annotated-transformer#39",
+        functools.partial(soft, label_smoothing=0.1),
+        (IMPOSSIBLE, [0.0, 1.0, 0.0]),
+        np.log(2),
+    ),
+    row("annotated-transformer#39-labels", functools.partial(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), np.log(2)),
     # 0.95 and 0.05 on two classes of probability 1/2
-    row("T04-gradient", grad(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), [0, -0.45, 0.45]),
+    row("annotated-transformer#39-gradient", grad(sparse, label_smoothing=0.1), (IMPOSSIBLE, 1), [0, -0.45, 0.45]),
     # optax #1185
-    row("T05", sparse, ([0.2, 0.1, 0.4, 0.6], 4), NAN),
-    row("T05-probabilities", jaxloss.sparse_categorical_cross_entropy, ([0.2, 0.1, 0.4, 0.3], 4), NAN),
-    row("T05-that-item-only", values(sparse), ([[0.0, 0.0], [0.0, 0.0]], [2, 1]), [NAN, np.log(2)]),
+    row("optax#1185", sparse, ([0.2, 0.1, 0.4, 0.6], 4), NAN),
+    row("optax#1185-probabilities", jaxloss.sparse_categorical_cross_entropy, ([0.2, 0.1, 0.4, 0.3], 4), NAN),
+    row("optax#1185-that-item-only", values(sparse), ([[0.0, 0.0], [0.0, 0.0]], [2, 1]), [NAN, np.log(2)]),
     # own: -100 wraps round to class 28
-    row("T06", sparse, (5.0 * (np.arange(128) == 28), -100), NAN),
+    row("own-label-wraps", sparse, (5.0 * (np.arange(128) == 28), -100), NAN),
     # own; log(1 + e) in the row that counts
     row(
-        "T08",
+        "own-ignored-label",
         lambda x, y: sparse(x, y, where=y != -100),
         ([[1.0, 2.0], [3.0, 1.0]], [0, -100]),
         np.log1p(np.e),
     ),
     # jax #26328
     row(
-        "T09",
+        "jax#26328",
         lambda x, y, mask: grad(sparse)(x, y, where=mask),
         ([[1.0, 2.0], [NAN, 1.0]], [0, 1], [True, False]),
         [[-np.e / (1 + np.e), np.e / (1 + np.e)], [0, 0]],
     ),
     # pytorch #116349, #75181
-    row("T11-value", lambda x, y: sparse(x, y, where=y != -100), ([[1.0, 2.0, 3.0]], [-100]), 0.0),
-    row("T11-gradient", lambda x, y: grad(sparse)(x, y, where=y != -100), ([[1.0, 2.0, 3.0]], [-100]), [[0, 0, 0]]),
+    row("pytorch#116349-value", lambda x, y: sparse(x, y, where=y != -100), ([[1.0, 2.0, 3.0]], [-100]), 0.0),
+    row(
+        "pytorch#116349-gradient",
+        lambda x, y: grad(sparse)(x, y, where=y != -100),
+        ([[1.0, 2.0, 3.0]], [-100]),
+        [[0, 0, 0]],
+    ),
     # aprender #2199; 0.9 of the surprisal of class 0 and 0.1 of the mean of all
-    row("T15", functools.partial(sparse, label_smoothing=0.1), ([2.0, 1.0, 0.0, -1.0, 0.5], 0), 0.7244379),
+    row("aprender#2199", functools.partial(sparse, label_smoothing=0.1), ([2.0, 1.0, 0.0, -1.0, 0.5], 0), 0.7244379),
     # pytorch #195829
-    row("T20", sparse, ([10001.0, 10002.0, 10003.0], 0), np.log(1 + np.e + np.e**2)),
+    row("pytorch#195829", sparse, ([10001.0, 10002.0, 10003.0], 0), np.log(1 + np.e + np.e**2)),
     # unsloth #10616: lanes that only pad the vocabulary
-    row("T21", soft, ([1.0, 2.0, 7.0, NAN], [1.0, 0.0, 0.0, 0.0], [True, True, False, False]), np.log1p(np.e)),
+    row(
+        "unsloth#10616", soft, ([1.0, 2.0, 7.0, NAN], [1.0, 0.0, 0.0, 0.0], [True, True, False, False]), np.log1p(np.e)
+    ),
     # jax #23842
-    row("T24", grad(sparse), ([0.0, 100.0], 0, [True, False]), [0, 0]),
+    row("jax#23842", grad(sparse), ([0.0, 100.0], 0, [True, False]), [0, 0]),
     # jax #17117
-    row("T25", grad(sparse), ([1.0, 1.0, 100.0], 0, [True, True, False]), [-0.5, 0.5, 0]),
+    row("jax#17117", grad(sparse), ([1.0, 1.0, 100.0], 0, [True, True, False]), [-0.5, 0.5, 0]),
     # keras #17634
-    row("T28", sparse, (SURE, 0), 35.7),
+    row("keras#17634", sparse, (SURE, 0), 35.7),
     # jax #6811, pytorch #49844: the same corners in the loss
-    row("T30-softmax-value", sparse, ([INF, 0.0, 0.0], 0), 0.0),
-    row("T30-softmax-gradient", grad(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
-    row("T30-softmax-forward", jax.jacfwd(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
-    row("T23-no-class-possible", sparse, ([-INF, -INF], 1), INF),
+    row("pytorch#49844-softmax-value", sparse, ([INF, 0.0, 0.0], 0), 0.0),
+    row("pytorch#49844-softmax-gradient", grad(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
+    row("pytorch#49844-softmax-forward", jax.jacfwd(sparse), ([INF, 0.0, 0.0], 0), [0, 0, 0]),
+    row("jax#6811-no-class-possible", sparse, ([-INF, -INF], 1), INF),
     # tf-keras #47: the name of the loss says that it takes logits; log(1 + exp(-4.3) + exp(-10.9))
-    row("T29", sparse, ([14.4, 10.1, 3.5], 0), np.log1p(np.exp(-4.3) + np.exp(-10.9)), 2e-5),
+    row("tf-keras#47", sparse, ([14.4, 10.1, 3.5], 0), np.log1p(np.exp(-4.3) + np.exp(-10.9)), 2e-5),
 )
 def test_softmax(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
 
 
-def test_there_is_no_from_logits():  # tf-keras #47 (T29)
+def test_there_is_no_from_logits():  # tf-keras #47
     with pytest.raises(TypeError, match="categorical_cross_entropy has no argument 'from_logits'"):
         jaxloss.categorical_cross_entropy(np.ones(3, np.float32), np.ones(3, np.float32), from_logits=True)
 
 
 @pytest.mark.parametrize("z_loss", [0.0, 0.1])
 @pytest.mark.parametrize("logits", [[-INF, -INF, -INF], [INF, 0.0, 0.0], [INF, INF, -INF], [0.0, -INF, 0.0]], ids=str)
-def test_an_infinite_cost_has_a_gradient(logits, z_loss):  # jax #6811, pytorch #31829 (T23)
+def test_an_infinite_cost_has_a_gradient(logits, z_loss):  # jax #6811, pytorch #31829
     loss = functools.partial(sparse, z_loss=z_loss)
     value, gradient = jax.jit(jax.value_and_grad(loss))(array(logits), 1)
     assert value > 0
@@ -138,14 +150,14 @@ def test_an_infinite_cost_has_a_gradient(logits, z_loss):  # jax #6811, pytorch 
     assert not np.any(np.isnan(jax.jit(jax.jacfwd(loss))(array(logits), 1)))
 
 
-def test_probabilities_that_are_all_zero():  # keras #23552 (T27)
+def test_probabilities_that_are_all_zero():  # keras #23552
     arrays = np.zeros(2, np.float32), np.array([0.0, 1.0], np.float32)
     value, gradient = jax.jit(jax.value_and_grad(jaxloss.categorical_cross_entropy))(*arrays)
     assert value == INF
     np.testing.assert_array_equal(gradient, [0, -np.finfo(np.float32).max])
 
 
-def test_class_weights():  # pytorch #25571 (T13)
+def test_class_weights():  # pytorch #25571
     logits, labels = np.array([[0.2, 0.3, 0.5], [0.5, 0.2, 0.3]]), np.array([2, 1])
     weights = np.array([2.0, 4.0, 6.0])[labels]
     surprisal = np.log(np.sum(np.exp(logits), axis=1)) - logits[[0, 1], labels]
@@ -156,14 +168,14 @@ def test_class_weights():  # pytorch #25571 (T13)
     agree(lambda x, y, w: jaxloss.reduce(sparse, "sum")(x, y, weights=w), arrays, 2 * 5.29915, 1e-5)
 
 
-def test_class_weights_of_one_item():  # pytorch #14289 (T14)
+def test_class_weights_of_one_item():  # pytorch #14289
     probabilities, labels, weights = np.exp([[-0.0141, -4.2669]]), [0], [2.0]
     loss = jaxloss.sparse_categorical_cross_entropy
     agree(lambda p, y, w: loss(p, y, weights=w), (probabilities, labels, weights), 0.0141, 1e-5)
     agree(lambda p, y, w: jaxloss.reduce(loss, "sum")(p, y, weights=w), (probabilities, labels, weights), 0.0282, 1e-5)
 
 
-def test_ignored_labels_with_class_weights_and_smoothing():  # pytorch #72056 (T17)
+def test_ignored_labels_with_class_weights_and_smoothing():  # pytorch #72056
     logits, labels, class_weights = [[0.1735, 0.2191], [-0.1377, 0.3467]], [0, -1], [1.0, 16.0]
 
     def loss(logits, labels, class_weights):
@@ -176,7 +188,7 @@ def test_ignored_labels_with_class_weights_and_smoothing():  # pytorch #72056 (T
     agree(jax.grad(loss), (logits, labels, class_weights), [np.exp(log_p) - [0.95, 0.05], [0, 0]])
 
 
-def test_per_token_weights_and_ignored_labels_unreduced():  # Liger-Kernel #968, #678 (T50)
+def test_per_token_weights_and_ignored_labels_unreduced():  # Liger-Kernel #968, #678
     logits = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 1.0], [2.0, 2.0, -1.0]])
     labels, weights = np.array([2, -100, 0]), np.array([0.5, 7.0, 3.0])
 
@@ -193,7 +205,7 @@ def test_per_token_weights_and_ignored_labels_unreduced():  # Liger-Kernel #968,
 
 @pytest.mark.parametrize("softcap", [1.0, 30.0])
 @pytest.mark.parametrize("strategy", ["fast", "small"])
-def test_capped_logits_with_lanes_that_pad_the_vocabulary(softcap, strategy):  # unsloth #10616 (T21)
+def test_capped_logits_with_lanes_that_pad_the_vocabulary(softcap, strategy):  # unsloth #10616
     rng = np.random.default_rng(0)
     hidden, kernel = rng.normal(size=(5, 4)), 9 * rng.normal(size=(4, 7))
     labels, real = np.array([0, 3, 4, 1, 2]), np.arange(7) < 5
@@ -216,7 +228,7 @@ def test_capped_logits_with_lanes_that_pad_the_vocabulary(softcap, strategy):  #
 
 @pytest.mark.parametrize("peak", [5.0, 40.0, 160.0, 640.0])
 @pytest.mark.parametrize("strategy", ["fast", "small"])
-def test_a_bfloat16_head_with_large_logits(peak, strategy):  # marin #8217 (T51)
+def test_a_bfloat16_head_with_large_logits(peak, strategy):  # marin #8217
     rng = np.random.default_rng(0)
     hidden, kernel, labels = rng.normal(size=(64, 32)), rng.normal(size=(32, 300)), rng.integers(0, 300, 64)
     kernel *= peak / np.max(np.abs(hidden @ kernel))
@@ -233,7 +245,7 @@ def test_a_bfloat16_head_with_large_logits(peak, strategy):  # marin #8217 (T51)
         assert np.linalg.norm(np.asarray(one).astype(np.float64) - true) <= 2 * 2**-8 * np.linalg.norm(true)
 
 
-def test_bfloat16_logits_are_reduced_in_float32():  # optax #1020 (T18)
+def test_bfloat16_logits_are_reduced_in_float32():  # optax #1020
     logits = jax.random.uniform(jax.random.key(42), (8, 100)).astype(jnp.bfloat16)
     labels = np.arange(8, dtype=np.int32)
     x = np.asarray(logits).astype(np.float64)
@@ -245,17 +257,19 @@ def test_bfloat16_logits_are_reduced_in_float32():  # optax #1020 (T18)
 
 @sweep(
     # jax #6811, pytorch #31829
-    row("T23", jax.grad(lambda x: numerics.logsumexp(jnp.stack([-INF, -INF + x]))), (1.0,), 0.0),
+    row("jax#6811", jax.grad(lambda x: numerics.logsumexp(jnp.stack([-INF, -INF + x]))), (1.0,), 0.0),
     # jax #4177, #21723
-    row("T53", jax.grad(lambda x: numerics.safe_norm(x) ** 2), ([0.0, 0.0],), [0, 0]),
-    row("T53-norm", jax.grad(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
-    row("T53-forward", jax.jacfwd(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
+    row("jax#4177", jax.grad(lambda x: numerics.safe_norm(x) ** 2), ([0.0, 0.0],), [0, 0]),
+    row("jax#4177-norm", jax.grad(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
+    row("jax#4177-forward", jax.jacfwd(numerics.safe_norm), ([0.0, 0.0],), [0, 0]),
     # jax #5798
-    row("T54", jax.grad(lambda x: jnp.where(x < 1, x, numerics.safe_sqrt(x))), (0.0,), 1.0),
+    row("jax#5798", jax.grad(lambda x: jnp.where(x < 1, x, numerics.safe_sqrt(x))), (0.0,), 1.0),
     # optax #946, elegy #103: a zero vector has cosine 0
-    row("T55-value", numerics.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
-    row("T55-gradient", jax.grad(numerics.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
-    row("T55-gradient-other", jax.grad(numerics.cosine_distance, 1), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+    row("optax#946-value", numerics.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
+    row("optax#946-gradient", jax.grad(numerics.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+    row(
+        "optax#946-gradient-other", jax.grad(numerics.cosine_distance, 1), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]
+    ),
 )
 def test_numerics(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
@@ -269,31 +283,40 @@ focal_of_logits = jaxloss.sigmoid_focal
 
 @sweep(
     # pytorch #49844, numpyro #2240, optax #431
-    row("T30-negative", binary, (-INF, 0.0), 0.0),
-    row("T30-positive", binary, (INF, 1.0), 0.0),
-    row("T30-negative-gradient", grad(binary), (-INF, 0.0), 0.0),
-    row("T30-positive-gradient", grad(binary), (INF, 1.0), 0.0),
+    row("pytorch#49844-negative", binary, (-INF, 0.0), 0.0),
+    row("pytorch#49844-positive", binary, (INF, 1.0), 0.0),
+    row("pytorch#49844-negative-gradient", grad(binary), (-INF, 0.0), 0.0),
+    row("pytorch#49844-positive-gradient", grad(binary), (INF, 1.0), 0.0),
     # pytorch #13773; (log 2 + 120) / 2
-    row("T32", functools.partial(binary, positive_weight=1), ([0.0, -120.0], [0.0, 1.0]), (np.log(2) + 120) / 2),
+    row(
+        "pytorch#13773",
+        functools.partial(binary, positive_weight=1),
+        ([0.0, -120.0], [0.0, 1.0]),
+        (np.log(2) + 120) / 2,
+    ),
     # pytorch #1792
-    row("T33", grad(binary), (0.0, 0.0), 0.5),
+    row("pytorch#1792", grad(binary), (0.0, 0.0), 0.5),
     # optax #1267; the slope of the probability at 1000 is 0
-    row("T35", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (1000.0,), 0.0),
+    row("optax#1267", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (1000.0,), 0.0),
     # sam3 #576; -0.25 (1 - sigmoid(18))
     row(
-        "T37", jax.grad(lambda x: focal(numerics.sigmoid(x), 1.0, gamma=0.0)), (18.0,), -0.25 / (1 + np.exp(18.0)), 1e-5
+        "sam3#576",
+        jax.grad(lambda x: focal(numerics.sigmoid(x), 1.0, gamma=0.0)),
+        (18.0,),
+        -0.25 / (1 + np.exp(18.0)),
+        1e-5,
     ),
-    row("T35-logits", grad(focal_of_logits, gamma=0.0), (1000.0, 1.0), 0.0),
-    row("T35-logits-wrong", grad(focal_of_logits, gamma=0.0), (-1000.0, 1.0), -1.0),
-    row("T37-logits", grad(focal_of_logits, gamma=0.0), (18.0, 1.0), -1 / (1 + np.exp(18.0))),
-    row("T37-rounded", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (18.0,), 0.0),
+    row("optax#1267-logits", grad(focal_of_logits, gamma=0.0), (1000.0, 1.0), 0.0),
+    row("optax#1267-logits-wrong", grad(focal_of_logits, gamma=0.0), (-1000.0, 1.0), -1.0),
+    row("sam3#576-logits", grad(focal_of_logits, gamma=0.0), (18.0, 1.0), -1 / (1 + np.exp(18.0))),
+    row("sam3#576-rounded", jax.grad(lambda x: focal(jax.nn.sigmoid(x), 1.0, gamma=0.0)), (18.0,), 0.0),
 )
 def test_two_classes(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
 
 
 @pytest.mark.parametrize(("loss", "target"), [(focal_of_logits, [0.0, 1.0]), (jaxloss.softmax_focal, 1)], ids=str)
-def test_focal_loss_of_float16(loss, target):  # mmcv #1488 (T39)
+def test_focal_loss_of_float16(loss, target):  # mmcv #1488
     logits = np.float16([9.3906, -4.2344])
     x, target = logits.astype(np.float64), array(target)
     # The classes cost log(1 + exp(margin)), and are modulated by the square of the sigmoid of the margin.
@@ -307,14 +330,14 @@ def test_focal_loss_of_float16(loss, target):  # mmcv #1488 (T39)
 
 @pytest.mark.parametrize("name", ["hinge", "squared_hinge", "perceptron"])
 @pytest.mark.parametrize("target", [0.0, 0.5, 2.0])
-def test_a_sign_that_is_none(name, target):  # jaxopt #389 takes 0 and 1, optax -1 and 1 (T80)
+def test_a_sign_that_is_none(name, target):  # jaxopt #389 takes 0 and 1, optax -1 and 1
     assert np.isnan(jax.jit(jaxloss.catalogue[name])(5.0, target))
 
 
 # ------------------------------------------------------------------------------------------ reduction and distribution
 
 
-def test_mean_over_shards_with_ragged_masks():  # OLMo-core #452, transformers #19494 (T40)
+def test_mean_over_shards_with_ragged_masks():  # OLMo-core #452, transformers #19494
     errors = np.full((8, 4), NAN, np.float32)
     errors[0], errors[1, 0], errors[3:] = 1, 10, 2
     mask = ~np.isnan(errors)
@@ -329,11 +352,11 @@ def test_mean_over_shards_with_ragged_masks():  # OLMo-core #452, transformers #
     np.testing.assert_allclose(summed.mean, [2.16] * 8, rtol=1e-6)
 
 
-def test_mean_over_two_batches_of_different_size():  # torchtitan #4167 (T41)
+def test_mean_over_two_batches_of_different_size():  # torchtitan #4167
     np.testing.assert_allclose((jaxloss.Tally(2.0, 1.0) + jaxloss.Tally(90.0, 9.0)).mean, 9.2, rtol=1e-6)
 
 
-def test_gradient_of_a_sum_over_shards():  # jax #3970 (T46)
+def test_gradient_of_a_sum_over_shards():  # jax #3970
     @jaxloss.custom_loss
     def scaled(data, weight):
         return (weight**2 + 1) * data
@@ -345,7 +368,7 @@ def test_gradient_of_a_sum_over_shards():  # jax #3970 (T46)
     assert jax.jit(jax.grad(total))(1.0, np.arange(8, dtype=np.float32)) == 56  # 2 (0 + ... + 7)
 
 
-def test_a_weight_of_zero_leaves_the_denominator():  # keras #19740 (T43)
+def test_a_weight_of_zero_leaves_the_denominator():  # keras #19740
     arrays = ([2.0, 3.0], [1.0, 2.0], [0.0, 1.0])
     agree(lambda p, y, w: jaxloss.absolute_error(p, y, weights=w), arrays, 1.0)
 
@@ -363,7 +386,7 @@ ELEMENTWISE = [
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
-def test_a_column_against_a_row_is_refused(name):  # pytorch #16413 (T45)
+def test_a_column_against_a_row_is_refused(name):  # pytorch #16413
     names, required = arrays_of(name)
     arrays = [array([[1], [0], [1]]) if label == "labels" else array([[0.1], [0.2], [0.3]]) for label in names]
     with pytest.raises(ValueError, match=rf"^{name}: .*\(3,\) and \(3, 1\)"):
@@ -383,37 +406,37 @@ UNIFORM = [0.25, 0.25, 0.25, 0.25]
 
 @sweep(
     # keras #1172
-    row("T58-value", rmse, ([1.0, 2.0], [1.0, 2.0]), 0.0),
-    row("T58-gradient", grad(rmse), ([1.0, 2.0], [1.0, 2.0]), [0, 0]),
+    row("keras#1172-value", rmse, ([1.0, 2.0], [1.0, 2.0]), 0.0),
+    row("keras#1172-gradient", grad(rmse), ([1.0, 2.0], [1.0, 2.0]), [0, 0]),
     # pytorch #96813, with the smallest width that is not 0
-    row("T62", grad(jaxloss.huber, delta=1e-38), ([1.0], [1.0]), [0]),
-    row("T62-smooth-l1", grad(jaxloss.smooth_l1, beta=0.0), ([1.0, 3.0], [1.0, 1.0]), [0, 0.5]),
+    row("pytorch#96813", grad(jaxloss.huber, delta=1e-38), ([1.0], [1.0]), [0]),
+    row("pytorch#96813-smooth-l1", grad(jaxloss.smooth_l1, beta=0.0), ([1.0, 3.0], [1.0, 1.0]), [0, 0.5]),
     # optax #946, elegy #103
-    row("T55-loss", jaxloss.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
-    row("T55-loss-gradient", grad(jaxloss.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
+    row("optax#946-loss", jaxloss.cosine_distance, ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), 1.0),
+    row("optax#946-loss-gradient", grad(jaxloss.cosine_distance), ([0.0, 0.0, 0.0], [1.0, 2.0, 3.0]), [0, 0, 0]),
     # own: cosines of vectors whose squares overflow or vanish
     row("cosine-of-long", jaxloss.cosine_distance, ([1e20, 0.0], [1e20, 1e20]), 1 - np.sqrt(0.5)),
     row("cosine-of-short", jaxloss.cosine_distance, ([1e-20, 0.0], [1e-20, 1e-20]), 1 - np.sqrt(0.5)),
     # LogExpFunctions.jl #100
-    row("T59", jaxloss.log_cosh, (1e-4, 0.0), 5e-9),
-    row("T59-gradient", grad(jaxloss.log_cosh), (1e-8, 0.0), 1e-8),
+    row("LogExpFunctions#100", jaxloss.log_cosh, (1e-4, 0.0), 5e-9),
+    row("LogExpFunctions#100-gradient", grad(jaxloss.log_cosh), (1e-8, 0.0), 1e-8),
     # torchmetrics #3488
-    row("T61", values(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [99.30685, 99.30685]),
-    row("T61-gradient", grad(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [0.5, -0.5]),
+    row("torchmetrics#3488", values(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [99.30685, 99.30685]),
+    row("torchmetrics#3488-gradient", grad(jaxloss.log_cosh), ([100.0, -100.0], [0.0, 0.0]), [0.5, -0.5]),
     # own: (|e| - delta) + delta
     row("huber-gradient", grad(jaxloss.huber), (1e-8, 0.0), 1e-8),
     # keras #2908: infinite, not 1e9; a mask of what has a target is the way out
-    row("T83", jaxloss.absolute_percentage_error, (1.0, 0.0), INF),
+    row("keras#2908", jaxloss.absolute_percentage_error, (1.0, 0.0), INF),
     row(
-        "T83-masked",
+        "keras#2908-masked",
         lambda x, y: grad(jaxloss.absolute_percentage_error)(x, y, where=y != 0),
         ([1.0, 3.0], [0.0, 2.0]),
         [0, 0.5],
     ),
-    row("T83-symmetric", jaxloss.symmetric_absolute_percentage_error, ([0.0, 1.0], [0.0, 0.0]), 1.0),
+    row("keras#2908-symmetric", jaxloss.symmetric_absolute_percentage_error, ([0.0, 1.0], [0.0, 0.0]), 1.0),
     # pytorch #28575: the constant is log 5!, not Stirling's approximation of it
-    row("T78", jaxloss.poisson_nll, (np.log(3.0), 5.0), 3 - 5 * np.log(3) + np.log(120)),
-    row("T78-nothing-counted", jaxloss.poisson_nll, (np.log(3.0), 0.0), 3.0),
+    row("pytorch#28575", jaxloss.poisson_nll, (np.log(3.0), 5.0), 3 - 5 * np.log(3) + np.log(120)),
+    row("pytorch#28575-nothing-counted", jaxloss.poisson_nll, (np.log(3.0), 0.0), 3.0),
     # own: torch clamps the variance at 1e-6
     row(
         "gaussian-of-small-variance",
@@ -422,25 +445,25 @@ UNIFORM = [0.25, 0.25, 0.25, 0.25]
         0.0,
     ),
     # optax #1786; log(p / q) + 1, and 0 where the slope is infinite
-    row("T65", grad(kl), (ZEROS, UNIFORM), [0, np.log(1.6) + 1, np.log(2.4) + 1, 0]),
-    row("T65-q", grad(kl, 1), (ZEROS, UNIFORM), [0, -1.6, -2.4, 0]),
-    row("T65-q-zero-too", grad(kl), (ZEROS, [0.0, 0.5, 0.3, 0.2]), [0, np.log(0.8) + 1, np.log(2) + 1, 0]),
+    row("optax#1786", grad(kl), (ZEROS, UNIFORM), [0, np.log(1.6) + 1, np.log(2.4) + 1, 0]),
+    row("optax#1786-q", grad(kl, 1), (ZEROS, UNIFORM), [0, -1.6, -2.4, 0]),
+    row("optax#1786-q-zero-too", grad(kl), (ZEROS, [0.0, 0.5, 0.3, 0.2]), [0, np.log(0.8) + 1, np.log(2) + 1, 0]),
     # optax #1786, #473
-    row("T67", lambda x: kl(jnp.array([1.0, 0.0]), jax.nn.softmax(x)), ([1.0, 2.0],), np.log1p(np.e)),
-    row("T67-logits", jaxloss.kl_divergence_with_logits, ([0.0, -INF], [1.0, 2.0]), np.log1p(np.e)),
-    row("T67-logits-gradient", grad(jaxloss.kl_divergence_with_logits), ([0.0, -INF], [1.0, 2.0]), [0, 0]),
+    row("optax#473", lambda x: kl(jnp.array([1.0, 0.0]), jax.nn.softmax(x)), ([1.0, 2.0],), np.log1p(np.e)),
+    row("optax#473-logits", jaxloss.kl_divergence_with_logits, ([0.0, -INF], [1.0, 2.0]), np.log1p(np.e)),
+    row("optax#473-logits-gradient", grad(jaxloss.kl_divergence_with_logits), ([0.0, -INF], [1.0, 2.0]), [0, 0]),
     # own: classes that neither can choose
-    row("T67-impossible", jaxloss.kl_divergence_with_logits, ([0.0, 0.0, -INF], [0.0, 0.0, -INF]), 0.0),
-    row("T65-generalized", jaxloss.generalized_kl_divergence, ([0.0, 1.0], [0.0, 2.0]), 1 - np.log(2)),
+    row("optax#473-impossible", jaxloss.kl_divergence_with_logits, ([0.0, 0.0, -INF], [0.0, 0.0, -INF]), 0.0),
+    row("optax#1786-generalized", jaxloss.generalized_kl_divergence, ([0.0, 1.0], [0.0, 2.0]), 1 - np.log(2)),
     # pytorch #43348
-    row("T68", kl, ([0.5, 0.5], [0.5, 0.5]), 0.0),
+    row("pytorch#43348", kl, ([0.5, 0.5], [0.5, 0.5]), 0.0),
 )
 def test_regression_and_divergences(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
 
 
 @pytest.mark.parametrize("delta", [0, 0.0, np.float32(0), np.float64(0)], ids=lambda delta: type(delta).__name__)
-def test_huber_of_width_zero_is_refused(delta):  # own (T64)
+def test_huber_of_width_zero_is_refused(delta):  # own
     with pytest.raises(ValueError, match="huber: delta must be > 0, got"):
         jaxloss.huber(1.0, 0.0, delta=delta)
 
@@ -455,7 +478,7 @@ def test_huber_of_width_zero_is_refused(delta):  # own (T64)
         ("cosine", np.array([16, -12]) / 125),
     ],
 )
-def test_anchor_that_is_its_positive(distance, expected):  # sentence-transformers #4033, tensorflow #30199 (T57)
+def test_anchor_that_is_its_positive(distance, expected):  # sentence-transformers #4033, tensorflow #30199
     anchor, negative = [3.0, 4.0], [5.0, 0.0]
     loss = functools.partial(jaxloss.triplet, margin=100.0, distance=distance)
     agree(jax.grad(loss), (anchor, anchor, negative), expected)
@@ -478,7 +501,7 @@ both_x64 = pytest.mark.parametrize("x64", [False, True], ids=["x64-off", "x64-on
 
 @both_x64
 @pytest.mark.parametrize("dtype", [np.int32, bool, np.uint8, np.int8, np.float64, np.float16])
-def test_targets_of_another_dtype(dtype, x64):  # jax #10824, optax's ntxent (T84)
+def test_targets_of_another_dtype(dtype, x64):  # jax #10824, optax's ntxent
     with jax.enable_x64(x64):
         x, y = jnp.asarray(X, jnp.float32), jnp.asarray(Y.astype(dtype))
         found = jax.jit(lambda x, y: (jaxloss.squared_error(x, y), binary(x, y), soft(x, y)))(x, y)
@@ -494,7 +517,7 @@ def test_targets_of_another_dtype(dtype, x64):  # jax #10824, optax's ntxent (T8
 
 @both_x64
 @pytest.mark.parametrize("make", [np.float64, np.array, jnp.asarray, float], ids=["scalar", "array", "jax", "python"])
-def test_options_of_another_dtype(make, x64):  # jax #10824, optax's ntxent (T84)
+def test_options_of_another_dtype(make, x64):  # jax #10824, optax's ntxent
     with jax.enable_x64(x64):
         delta, weight, gamma, alpha, smoothing, margin = map(make, (0.75, 2.0, 3.0, 0.5, 0.25, 4.0))
         found = jax.jit(
@@ -519,7 +542,7 @@ def test_options_of_another_dtype(make, x64):  # jax #10824, optax's ntxent (T84
 
 
 @both_x64
-def test_array_option_and_weights_of_float64(x64):  # jax #10824, optax's ntxent (T84)
+def test_array_option_and_weights_of_float64(x64):  # jax #10824, optax's ntxent
     with jax.enable_x64(x64):
         x, y = jnp.asarray([X, X], jnp.float32), np.array([Y, 1 - Y], np.uint8)
         positive_weight, weights = np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0])

@@ -72,7 +72,7 @@ def test_a_sure_logit_has_a_finite_gradient(gamma):  # optax #1267
 
 @pytest.mark.parametrize("target", [0.0, 0.5, 2.0, np.nan])
 @pytest.mark.parametrize("name", ["hinge", "squared_hinge", "perceptron"])
-def test_a_target_that_is_no_sign_is_not_taken_for_one(name, target):  # jaxopt #389 (T80)
+def test_a_target_that_is_no_sign_is_not_taken_for_one(name, target):  # jaxopt #389
     assert np.isnan(jaxloss.catalogue[name](5.0, target))
     assert np.isfinite(jaxloss.catalogue[name](np.ones(2), np.array([1, target]), where=np.array([True, False])))
 

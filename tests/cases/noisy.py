@@ -54,28 +54,6 @@ def bi_tempered_cross_entropy(x, y, t1=0.8, t2=1.2):
     return total
 
 
-def _terms_of_bi_tempered(x, y, t1, t2):
-    """Nothing is subtracted at a one-hot target; elsewhere y and p may be near."""
-    if max(y) == 1:
-        return 0, (0, 0)
-    delta, p = 1 - mpf(t1), tempered_softmax(x, t2)
-    pairs = [(mpf(yj), pj) for yj, pj in zip(y, p, strict=True) if pj]
-    logs = [abs((v**delta - 1) / delta if delta else log(v)) for pair in pairs for v in pair if v]
-    of_value = max(max(pair) for pair in pairs) * max(logs)
-    return of_value, (max(pj ** (mpf(t2) - mpf(t1)) * max(yj, pj) for yj, pj in pairs), max(logs))
-
-
-def _term_of_t1(x, y, t2=1.2):
-    pairs = zip(tempered_softmax(x, t2), map(mpf, y), strict=True)
-    return 0 if max(y) == 1 else max(yj * log(pj) ** 2 for pj, yj in pairs if pj)
-
-
-def _term_of_t2(x, y, t1=0.8, t2=1.2):
-    """The slopes of the surprisals add up to 0 when each is weighed by its probability."""
-    pairs = ((mpf(yj), pj) for yj, pj in zip(y, tempered_softmax(x, t2), strict=True) if pj)
-    return max(pj ** (1 - mpf(t1)) * abs(yj - pj) * log(pj) ** 2 for yj, pj in pairs)
-
-
 def _moderate_rows(ulp):
     # Where p is 1e-60 the slope in a target of 0 is finite, but no quotient of differences shows it.
     yield from (row for row in hard_rows(ulp) if max(row) < 1e30)
@@ -110,9 +88,5 @@ CASES = (
         corners=tuple((x, np.eye(5)[label].tolist()) for x, label in _LABELLED if max(x) < 1e30),
         domain={1: (0, np.inf)},
         hard=lambda ulp: itertools.product(_moderate_rows(ulp), list(hard_targets(ulp))[::2]),
-        terms=_terms_of_bi_tempered,
-        option_terms={"t1": _term_of_t1, "t2": _term_of_t2},
-        ulp=(4, 8),
-        why="a target may be near its probability",
     ),
 )

@@ -153,24 +153,6 @@ def _hard_images(ulp):
     yield [1e-30, 1e30, 1.0, 1e-10, 1e10, 1.0], one
 
 
-def _terms_of_cosine(u, v):
-    # What rounding leaves of the slope between vectors that are exactly parallel.
-    left = mpf(2) ** -56
-    d = cosine(u, v)
-    sine = sqrt(max(d * (2 - d), 0))
-    return 0, [max(sine, left) / norm if (norm := sqrt(sum(mpf(x) ** 2 for x in w))) else 0 for w in (u, v)]
-
-
-def _terms_of_scale_invariant(prediction, target, **_):
-    d = [abs(log(mpf(p) / mpf(t))) for p, t in zip(prediction, target, strict=True)]
-    return 0, [2 * max(d) / len(d) / mpf(min(array)) for array in (prediction, target)]
-
-
-def _term_of_mean(prediction, target):
-    d = [log(mpf(p) / mpf(t)) if p and t else inf for p, t in zip(prediction, target, strict=True)]
-    return max(map(abs, d)) * abs(sum(d)) / len(d)
-
-
 CASES = (
     Case(
         "squared_error",
@@ -208,7 +190,6 @@ CASES = (
         log_cosh,
         corners=((0.0, 0.0), (1e-4, 0.0), (-1e-20, 0.0), (1e4, 0.0), (1e30, 0.0), (0.1, 0.0), (-100.0, 0.0)),
         hard=lambda ulp: itertools.chain(hard_errors(ulp), ((x, 0.0) for x in (0.7, 0.75, -0.8, 1.3, 2.0, 9.0, 20.0))),
-        ulp=(4, 8),
     ),
     Case(
         "pseudo_huber",
@@ -249,7 +230,6 @@ CASES = (
         corners=((0.0, 0.0), (-1.0, -1.0), (-1.0, 0.0), (1.0, -1.0), (1e-15, 0.0), (1e30, 1.0), (1e30, 1e30)),
         domain={0: (-1.0, inf), 1: (-1.0, inf)},
         hard=_hard_shares,
-        ulp=(4, 8),
     ),
     Case(
         "absolute_percentage_error",
@@ -293,8 +273,6 @@ CASES = (
             ([1e-30] * D, [1e20, 2e20, 3e20, 4e20]),
         ),
         hard=_hard_vectors,
-        terms=_terms_of_cosine,
-        why="vectors that are exactly parallel",
     ),
     Case(
         "scale_invariant_log_error",
@@ -307,8 +285,5 @@ CASES = (
         ),
         domain={0: (0.0, inf), 1: (0.0, inf)},
         hard=_hard_images,
-        terms=_terms_of_scale_invariant,
-        option_terms={"variance_focus": _term_of_mean},
-        why="the difference of the logarithms at one pixel may be near the mean of all",
     ),
 )

@@ -72,10 +72,7 @@ CASES = (
         ),
         corners=((0.0, 0.0), (1.0, 1.0), (1e-15, 0.0), (1e4, 0.0), (-1e30, 0.0)),
         hard=_hard,
-        ulp=(4, 8),
-        option_terms={"alpha": general_robust},
         every_slope=False,
-        why="the slope in alpha is a difference of terms of the size of the value; slopes beyond the format at 1e30",
     ),
     *(
         Case(
@@ -85,7 +82,6 @@ CASES = (
             options=({}, *({"scale": scale} for scale in (30.0, 1e-10, 1e20))),
             corners=((0.0, 0.0), (1e-15, 0.0), (1e4, 0.0), (-1e30, 0.0)),
             hard=_hard,
-            ulp=(4, 8),
         )
         for member in (charbonnier, cauchy, geman_mcclure, welsch)
     ),
@@ -96,7 +92,6 @@ CASES = (
         options=({}, {"scale": 1.0}),
         corners=((0.0, 0.0), (1e-15, 0.0), (4.685, 0.0), (-1e30, 0.0)),
         hard=_edges,
-        ulp=(4, 8),
     ),
     Case(
         "wing",
@@ -105,6 +100,5 @@ CASES = (
         options=({}, {"width": 1.0, "curvature": 0.3}),
         corners=((0.0, 0.0), (1e-30, 0.0), (10.0, 0.0), (-1e30, 0.0)),
         hard=_edges,
-        ulp=(4, 8),
     ),
 )

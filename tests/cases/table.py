@@ -1,6 +1,7 @@
 """A row of the table of cases, and what the rows of several families share.
 
-The oracles are the formulas in 50 digits. They see one item, as Python numbers and lists, and know nothing of JAX.
+The oracles are the formulas, in as many digits as mpmath is told to take. They see one item, as Python numbers and
+lists, and know nothing of JAX.
 """
 
 import itertools
@@ -26,20 +27,18 @@ class Case:
 
     Attributes:
         draw: Arrays for n ordinary items, away from kinks, from a generator.
-        oracle: The value of one item, in 50 digits; a list of numbers where an array has a core axis.
+        oracle: The value of one item; a list of numbers where an array has a core axis.
         options: Sets of options to sweep; the first is the default.
         corners: Items at which value and gradient are easily wrong.
         differentiable: The positions of the arrays that have a gradient.
         shared: The positions of the arrays that all items share, drawn without an axis of items.
         domain: The ends of the domain of an array, by its position: a slope is taken on the inner side alone.
         hard: The items on which law 13 is judged, from half the spacing of the format at 1.
-        terms: Where the formula subtracts what may be nearly equal, an error is counted in ulp of the largest term:
-            that of the value and that of each gradient, from the item and the options.
-        option_terms: The same for the slope in an option, from the item.
-        every_slope: Whether the slopes in the options are judged in every set of options, or in the first alone.
+        every_slope: Whether the slopes in the options are judged in every set of options. Where a set is at an edge of
+            the options, or beside a special value, only those of the first set are.
+        relative_to_item: The positions of the arrays whose gradient is judged relative to the largest component of all
+            arrays: it is a difference of terms of that size, which nearly cancel at some items.
         sorts: Whether it sorts along a core axis, which it then takes unsharded.
-        ulp: How far value and gradient may be from the truth, in ulp.
-        why: The reason for `terms`, for an `ulp` beyond the goal of 4 and 8, or for not every slope.
     """
 
     name: str
@@ -51,12 +50,9 @@ class Case:
     shared: tuple[int, ...] = ()
     domain: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     hard: Callable[[float], Iterable[Item]] = lambda _: ()
-    terms: Callable[..., tuple[Any, Sequence[Any]]] | None = None
-    option_terms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     every_slope: bool = True
+    relative_to_item: tuple[int, ...] = ()
     sorts: bool = False
-    ulp: tuple[float, float] = (4, 5)
-    why: str = ""
 
     @property
     def masked(self) -> bool:

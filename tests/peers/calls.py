@@ -4,6 +4,7 @@ Where a peer takes other arguments (logarithms, variances, one-hot labels), they
 functions, and `from_ours` says which; what it lacks (a constant, a sign, a half) is put right in the open.
 """
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ import optax
 import rax
 import torch
 import torch.nn.functional as F
+from judge import curvatures
 
 import jaxloss
 
@@ -74,23 +76,63 @@ class Call:
         self, arrays: tuple[np.ndarray, ...], positions: tuple[int, ...], options: Mapping[str, Any]
     ) -> tuple[np.ndarray, list[np.ndarray]]:
         """Of all items: an item has a gradient in its own value only. JAX is jitted, as it is used."""
-        taken = {name: option for name, option in options.items() if self.takes({name: option})}
         run = _with_torch if self.library == "torch" else _with_jax
-        return run(lambda *arrays: self.function(*arrays, **taken), arrays, positions)
+        return run(self._with(options), arrays, positions)
+
+    def curvatures(
+        self, arrays: tuple[np.ndarray, ...], positions: tuple[int, ...], options: Mapping[str, Any]
+    ) -> list[np.ndarray]:
+        """The second derivative in each number of each item, for each array."""
+        run = _curvatures_with_torch if self.library == "torch" else _curvatures_with_jax
+        return run(self._with(options), arrays, positions)
+
+    def _with(self, options: Mapping[str, Any]) -> Callable[..., Any]:
+        taken = {name: option for name, option in options.items() if self.takes({name: option})}
+        return functools.partial(self.function, **taken)
+
+
+def _pulled(function, positions, *arrays):
+    def values_of(*some):
+        chosen = dict(zip(positions, some, strict=True))
+        return function(*(chosen.get(k, array) for k, array in enumerate(arrays)))
+
+    values, pull = jax.vjp(values_of, *(arrays[position] for position in positions))
+    return values, pull(jnp.ones_like(values))
 
 
 def _with_jax(function, arrays, positions):
-    def run(*arrays):
-        def values_of(*some):
-            chosen = dict(zip(positions, some, strict=True))
-            return function(*(chosen.get(k, array) for k, array in enumerate(arrays)))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        values, gradients = jax.jit(functools.partial(_pulled, function, positions))(*map(jnp.asarray, arrays))
+    return np.asarray(values), [np.array(gradient) for gradient in gradients]
 
-        values, pull = jax.vjp(values_of, *(arrays[position] for position in positions))
-        return values, pull(jnp.ones_like(values))
+
+def _curvatures_with_jax(function, arrays, positions):
+    def run(*arrays):
+        def gradient(k):
+            return lambda x: _pulled(function, (k,), *arrays[:k], x, *arrays[k + 1 :])[1][0]
+
+        return [curvatures(gradient(k), arrays[k]) for k in positions]
 
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        values, gradients = jax.jit(run)(*map(jnp.asarray, arrays))
-    return np.asarray(values), [np.asarray(gradient) for gradient in gradients]
+        return [np.asarray(found) for found in jax.jit(run)(*map(jnp.asarray, arrays))]
+
+
+def _curvatures_with_torch(function, arrays, positions):
+    found = []
+    for position in positions:
+        tensors = [torch.tensor(array.astype(np.int64) if array.dtype.kind == "i" else array) for array in arrays]
+        x = tensors[position].requires_grad_()
+        slopes = torch.autograd.grad(function(*tensors).sum(), x, create_graph=True)[0].reshape(len(x), -1)
+        columns = []
+        for k in range(slopes.shape[1]):
+            bend = (
+                torch.autograd.grad(slopes[:, k].sum(), x, retain_graph=True, allow_unused=True)[0]
+                if slopes.requires_grad
+                else None
+            )
+            columns.append(np.zeros(len(x), np.float32) if bend is None else bend.reshape(len(x), -1)[:, k].numpy())
+        found.append(np.stack(columns, -1))
+    return found
 
 
 def _with_torch(function, arrays, positions):
@@ -103,7 +145,7 @@ def _with_torch(function, arrays, positions):
     slopes = torch.autograd.grad(values.sum(), [tensors[position] for position in positions], allow_unused=True)
     zeros = (torch.zeros_like(tensors[position]) for position in positions)
     gradients = [zero if slope is None else slope for slope, zero in zip(slopes, zeros, strict=True)]
-    return values.detach().numpy(), [gradient.numpy() for gradient in gradients]
+    return values.detach().numpy(), [gradient.numpy().copy() for gradient in gradients]
 
 
 def resolve(name: str) -> Any:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from cases import CASES
-from test_truth import ROWS, reverse
+from judge import ROWS, reverse
 
 import jaxloss
 from peers.calls import CALLS, LIBRARIES
