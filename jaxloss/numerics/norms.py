@@ -4,6 +4,7 @@ A square leaves the format where its number is beyond 1e19 or below 1e-19 (in fl
 vector times a power of two, one of three, which is the same for a whole vector and has no slope.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -85,7 +86,7 @@ def cosine_distance(u: Array, v: Array) -> Array:
     5.00e-09
     """
     lengths = _lengths(u, v)
-    return jnp.squeeze(jnp.where(lengths.none, 1, 0.5 * _squared_chord(u, v, lengths, 1.0)), -1)
+    return jnp.squeeze(jnp.where(lengths.none, 1, _gap(u, v, lengths, 1.0)), -1)
 
 
 @cosine_distance.defjvp
@@ -93,36 +94,47 @@ def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: between nearly opposite vectors it is made of their sum.
     (u, v), (du, dv) = primals, tangents
     lengths = _lengths(u, v)
-    apart, together = (_squared_chord(u, v, lengths, sign) for sign in (1.0, -1.0))
-    sign, gap = jnp.where(apart > together, -1, 1), 0.5 * jnp.where(apart > together, together, apart)
-    a, b = u * lengths.unit_u / lengths.norm_u, sign * (v * lengths.unit_v / lengths.norm_v)
-    slope_u = (a - b - gap * a) * jnp.where(lengths.none, 0, sign * (lengths.unit_u / lengths.norm_u))
-    slope_v = (b - a - gap * b) * jnp.where(lengths.none, 0, (lengths.unit_v / lengths.norm_v))
-    distance = jnp.squeeze(jnp.where(lengths.none, 1, 0.5 * apart), -1)
-    return distance, jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    distance, opposite = (_gap(u, v, lengths, sign) for sign in (1.0, -1.0))
+    sign, gap = jnp.where(distance > 1, -1, 1), jnp.where(distance > 1, opposite, distance)
+    a, b = _component(u, lengths.unit_u, lengths.inverse_u), sign * _component(v, lengths.unit_v, lengths.inverse_v)
+    slope_u = (a - b - gap * a) * jnp.where(lengths.none, 0, sign * (lengths.unit_u * lengths.inverse_u))
+    slope_v = (b - a - gap * b) * jnp.where(lengths.none, 0, lengths.unit_v * lengths.inverse_v)
+    return jnp.squeeze(jnp.where(lengths.none, 1, distance), -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
 
 
 class _Lengths(NamedTuple):
-    """Of two vectors: a power of two, the length times that power (1 if a vector is 0), and whether one is 0."""
+    """Of two vectors: a power of two, one over the length times that power, and whether a vector is 0."""
 
     unit_u: Array
-    norm_u: Array
+    inverse_u: Array
     unit_v: Array
-    norm_v: Array
+    inverse_v: Array
     none: Array
 
 
 def _lengths(u: Array, v: Array) -> _Lengths:
-    zero = jnp.zeros((), u.dtype)
+    zero, rounded_up = jnp.zeros((), u.dtype), 1 + jnp.finfo(u.dtype).eps
     (unit_u, square_u), (unit_v, square_v) = _scaled_square(u, zero), _scaled_square(v, zero)
-    return _Lengths(unit_u, _root(square_u), unit_v, _root(square_v), (square_u == 0) | (square_v == 0))
+    inverse_u, inverse_v = rounded_up / _root(square_u), rounded_up / _root(square_v)
+    return _Lengths(unit_u, inverse_u, unit_v, inverse_v, (square_u == 0) | (square_v == 0))
 
 
-def _squared_chord(u: Array, v: Array, lengths: _Lengths, sign: float) -> Array:
-    def square(u: Array, v: Array, unit_u: Array, norm_u: Array, unit_v: Array, norm_v: Array) -> Array:
-        return jnp.square(u * unit_u / norm_u - v * unit_v / (sign * norm_v))
+def _component(x: Array, unit: Array, inverse: Array, one: Input = 1) -> Array:
+    """Of a unit vector. Where it is 1 to rounding it is 1: so vectors along one axis agree, and what is across tells."""
+    return jnp.minimum(one, jnp.maximum(-one, x * unit * inverse))
 
-    return row_sum(square, u, v, *lengths[:4])
+
+def _gap(u: Array, v: Array, lengths: _Lengths, sign: float) -> Array:
+    """Half the squared difference of two unit vectors, less that of their lengths, which are 1 to rounding."""
+
+    def difference(u: Array, v: Array, unit_u: Array, inverse_u: Array, unit_v: Array, inverse_v: Array, one: Array) -> Any:
+        a, b = _component(u, unit_u, inverse_u, one), sign * _component(v, unit_v, inverse_v, one)
+        return a - b, a + b
+
+    operands = (u, v, *lengths[:4], jnp.ones((), u.dtype))
+    chord = row_sum(lambda *operands: jnp.square(difference(*operands)[0]), *operands)
+    longer = 0.5 * row_sum(lambda *operands: math.prod(difference(*operands)), *operands)
+    return 0.5 * (chord - jnp.square(longer))
 
 
 def _root(square: Array) -> Array:

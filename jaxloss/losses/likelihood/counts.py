@@ -35,20 +35,23 @@ def _poisson_in_count(log_rate: Array, count: Array) -> Array:
     return jnp.where((count == 0) & (log_rate == -jnp.inf), 0, finite_slope(slope))
 
 
-@with_slopes(lambda log_rate, count: finite_slope(jnp.exp(log_rate) - count), _poisson_in_count)  # slopes that cancel
-def _poisson(log_rate: Array, count: Array) -> Array:
-    r"""From k = 1 on it is, with t = x - log k and the Stirling remainder delta,
+def _count_cost(log_rate: Array, log_excess: Array, count: Array) -> Array:
+    r"""The cost of a count of given rate. From k = 1 on it is, with t = log(rate / k) and the Stirling remainder delta,
 
     $$ k (e^t - 1 - t) + \tfrac12 \log 2 \pi k + \delta(k) $$
 
     three terms >= 0 (Loader 2000). The sum of the definition cancels where the rate is near a large count.
     """
     few, small, many = _few_and_many(count)
-    log_count = jnp.log(many)
-    excess = jnp.where(few, 0, many) * exp_remainder(jnp.where(few, 0, log_rate - log_count))
-    saddle = excess + (HALF_LOG_2PI + 0.5 * log_count + stirling_remainder(many))
+    excess = jnp.where(few, 0, many) * exp_remainder(jnp.where(few, 0, log_excess))
+    saddle = excess + (HALF_LOG_2PI + 0.5 * jnp.log(many) + stirling_remainder(many))
     linear = jnp.exp(log_rate) + multiply_no_nan(small, log_factorial_ratio(small) - log_rate)
     return jnp.where(few, linear, saddle)
+
+
+@with_slopes(lambda log_rate, count: finite_slope(jnp.exp(log_rate) - count), _poisson_in_count)  # slopes that cancel
+def _poisson(log_rate: Array, count: Array) -> Array:
+    return _count_cost(log_rate, log_rate - jnp.log(_few_and_many(count)[2]), count)
 
 
 @custom_loss
@@ -96,11 +99,25 @@ def _log1p_spread(count: Array, log_dispersion: Array) -> Array:
     return jnp.where(some, softplus(jnp.log(jnp.where(some, count, 1)) + log_dispersion), 0)
 
 
-def _of_shape(growth: Array, log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+def _log_share_ratio(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    """G, the logarithm of k / (r + k) over mu / (r + mu), for counts from 1 on."""
+    log_count = jnp.log(_few_and_many(count)[2])
+    log_odds, t = log_count + log_dispersion, log_mean - log_count
+    larger = log_odds > 0  # k > r: there G is near 0 where H and t are not
+    small = sigmoid(-log_odds) * jnp.expm1(-jnp.maximum(t, -80))
+    near = larger & (small < 0.5) & (t > -80)
+    far = softplus(-jnp.where(larger, log_mean + log_dispersion, 0)) - softplus(-jnp.where(larger, log_odds, 0))
+    difference = _log_growth(log_mean, count, log_dispersion) - t
+    return jnp.where(near, jnp.log1p(jnp.where(near, small, 0)), jnp.where(larger, far, difference))
+
+
+def _of_shape(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The product r (e^-H - 1 + H)."""
-    shape, far = _shape(log_dispersion), growth < -1
+    shape, growth = _shape(log_dispersion), _log_growth(log_mean, count, log_dispersion)
+    far, tiny = growth < -1, jnp.abs(growth) < jnp.finfo(growth.dtype).eps
     whole = (shape + count) * sigmoid(-(log_mean + log_dispersion))  # r e^-H, where e^-H may leave the format
-    return jnp.where(far, whole - shape * (1 - growth), shape * exp_remainder(-jnp.where(far, 0, growth)))
+    near = shape * exp_remainder(-jnp.where(far, 0, growth))
+    return jnp.where(far, whole - shape * (1 - growth), jnp.where(tiny, 0.5 * (shape * growth) * growth, near))
 
 
 def _binomial_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
@@ -115,13 +132,8 @@ def _binomial_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) 
 def _binomial_in_count(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     few, small, many = _few_and_many(count)
     total = _shape(log_dispersion) + count
-    growth, log_mean_ratio = _log_growth(log_mean, count, log_dispersion), log_mean - jnp.log(many)
-    # The logarithm of k / (r + k) over mu / (r + mu), for r < k from the difference of the two.
-    near = (count * jnp.exp(log_dispersion) > 1) & (jnp.abs(log_mean_ratio) < 1)
-    share = jnp.where(near, sigmoid(-jnp.log(many) - log_dispersion), 0)
-    log_ratio = jnp.where(near, jnp.log1p(share * jnp.expm1(-jnp.where(near, log_mean_ratio, 0))), growth - log_mean_ratio)
-    of_many = log_ratio + (0.5 + scaled_stirling_slope(many)) / many
-    of_few = digamma_of_successor(small) + (growth - log_mean)
+    of_many = _log_share_ratio(log_mean, count, log_dispersion) + (0.5 + scaled_stirling_slope(many)) / many
+    of_few = digamma_of_successor(small) + (_log_growth(log_mean, count, log_dispersion) - log_mean)
     slope = jnp.where(few, of_few, of_many) + (0.5 - scaled_stirling_slope(total)) / total
     return jnp.where((count == 0) & (log_mean == -jnp.inf), 0, finite_slope(slope))
 
@@ -130,9 +142,8 @@ def _binomial_in_log_dispersion(log_mean: Array, count: Array, log_dispersion: A
     shape, some = _shape(log_dispersion), count != 0
     share = count / (shape + count)
     remainders = (1 - share) * scaled_stirling_slope(shape + count) - scaled_stirling_slope(shape)
-    growth = _log_growth(log_mean, count, log_dispersion)
     spread = jnp.where(some, 0.5 * share + remainders, 0)
-    return finite_slope(spread - _of_shape(growth, log_mean, count, log_dispersion))
+    return finite_slope(spread - _of_shape(log_mean, count, log_dispersion))
 
 
 @with_slopes(_binomial_in_log_mean, _binomial_in_count, _binomial_in_log_dispersion)  # derivatives that cancel
@@ -145,10 +156,11 @@ def _negative_binomial(log_mean: Array, count: Array, log_dispersion: Array) -> 
     with the Stirling remainder delta: Loader's form of a binomial distribution.
     """
     shape, some = _shape(log_dispersion), count != 0
-    growth = _log_growth(log_mean, count, log_dispersion)
+    log_rate = log_mean - _log_growth(log_mean, count, log_dispersion)
+    cost = _count_cost(log_rate, -_log_share_ratio(log_mean, count, log_dispersion), count)
     remainders = stirling_remainder(shape, -log_dispersion) - stirling_remainder(shape + jnp.where(some, count, 1))
     spread = 0.5 * _log1p_spread(count, log_dispersion) + jnp.where(some, remainders, 0)
-    return _poisson(log_mean - growth, count) + (spread + _of_shape(growth, log_mean, count, log_dispersion))
+    return cost + (spread + _of_shape(log_mean, count, log_dispersion))
 
 
 @custom_loss
