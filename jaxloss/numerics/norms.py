@@ -60,7 +60,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def _direction(u: Array, v: Array) -> Array:
     unit, square = _scaled_square(u, v)
-    return (u - v) * unit / _root(square)
+    return (u * unit - v * unit) / _root(square)
 
 
 def squared_euclidean_distance(u: Array, v: Array) -> Array:
@@ -164,7 +164,8 @@ def _scaled_square(u: Array, v: Array) -> tuple[Array, Array]:
         return unit, row_sum(squares, u, v, unit)
 
     def by_choice(u: Array, v: Array) -> tuple[Array, Array]:
-        low, plain, high = (_sum(squares(u, v, unit)) for unit in (small, 1.0, large))
+        # Not (u - v) times the power: a difference that all three and the gradient read would be written to memory.
+        low, plain, high = (_sum(jnp.square(u * unit - v * unit)) for unit in (small, 1.0, large))
         unit = unit_of(plain, 2.0 ** (-maxexp // 2), 2.0 ** (3 * maxexp // 4))
         return unit, jnp.where(unit == small, low, jnp.where(unit == large, high, plain))
 
