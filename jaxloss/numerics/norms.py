@@ -4,7 +4,6 @@ A square leaves the format where its number is beyond 1e19 or below 1e-19 (in fl
 vector times a power of two, one of three, which is the same for a whole vector and has no slope.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -24,7 +23,7 @@ def safe_norm(x: Array) -> Array:
     >>> print(safe_norm(jnp.array([3e20, 4e20])), jax.grad(safe_norm)(jnp.zeros(2)))
     5e+20 [0. 0.]
     """
-    return euclidean_distance(x, jnp.zeros((), x.dtype))
+    return _length(x)
 
 
 def unit_vector(x: Array) -> Array:
@@ -35,10 +34,9 @@ def unit_vector(x: Array) -> Array:
     >>> print(unit_vector(jnp.array([3e-30, 4e-30])), unit_vector(jnp.zeros(2)))
     [0.6 0.8] [0. 0.]
     """
-    return _direction(x, jnp.zeros((), x.dtype))
+    return _direction(x)
 
 
-@jax.custom_jvp
 def euclidean_distance(u: Array, v: Array) -> Array:
     r"""The Euclidean distance over the last axis; its gradient at u = v is 0.
 
@@ -47,20 +45,7 @@ def euclidean_distance(u: Array, v: Array) -> Array:
     >>> print(euclidean_distance(jnp.array([0.0, 3.0]), jnp.array([4.0, 0.0])))
     5.0
     """
-    unit, square = _scaled_square(u, v)
-    return jnp.squeeze(jnp.sqrt(square) * (1 / unit), -1)
-
-
-@euclidean_distance.defjvp
-def _(primals: Any, tangents: Any) -> Any:
-    # An infinite slope times 0, and a derivative that overflows: the square of the length is in the way.
-    (u, v), (du, dv) = primals, tangents
-    return euclidean_distance(u, v), jnp.sum(_direction(u, v) * (du - dv), axis=-1)
-
-
-def _direction(u: Array, v: Array) -> Array:
-    unit, square = _scaled_square(u, v)
-    return (u * unit - v * unit) / _root(square)
+    return _length(u, v)
 
 
 def squared_euclidean_distance(u: Array, v: Array) -> Array:
@@ -86,7 +71,7 @@ def cosine_distance(u: Array, v: Array) -> Array:
     5.00e-09
     """
     lengths = _lengths(u, v)
-    return jnp.squeeze(jnp.where(lengths.none, 1, _gap(u, v, lengths, 1.0)), -1)
+    return jnp.squeeze(_distance(u, v, lengths), -1)
 
 
 @cosine_distance.defjvp
@@ -94,47 +79,52 @@ def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: between nearly opposite vectors it is made of their sum.
     (u, v), (du, dv) = primals, tangents
     lengths = _lengths(u, v)
-    distance, opposite = (_gap(u, v, lengths, sign) for sign in (1.0, -1.0))
+    distance, opposite = _distance(u, v, lengths), 0.125 * _squared_chord(u, v, lengths, -1.0)
     sign, gap = jnp.where(distance > 1, -1, 1), jnp.where(distance > 1, opposite, distance)
-    a, b = _component(u, lengths.unit_u, lengths.inverse_u), sign * _component(v, lengths.unit_v, lengths.inverse_v)
-    slope_u = (a - b - gap * a) * jnp.where(lengths.none, 0, sign * (lengths.unit_u * lengths.inverse_u))
-    slope_v = (b - a - gap * b) * jnp.where(lengths.none, 0, lengths.unit_v * lengths.inverse_v)
-    return jnp.squeeze(jnp.where(lengths.none, 1, distance), -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    a, b = _doubled(u, lengths.scale_u), sign * _doubled(v, lengths.scale_v)
+    slope_u = (a - b - gap * a) * jnp.where(lengths.none, 0, 0.25 * sign * lengths.scale_u)
+    slope_v = (b - a - gap * b) * jnp.where(lengths.none, 0, 0.25 * lengths.scale_v)
+    return jnp.squeeze(distance, -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
 
 
 class _Lengths(NamedTuple):
-    """Of two vectors: a power of two, one over the length times that power, and whether a vector is 0."""
+    """What makes two vectors 2 long, which fits the format for all lengths, and whether one is 0."""
 
-    unit_u: Array
-    inverse_u: Array
-    unit_v: Array
-    inverse_v: Array
+    scale_u: Array
+    scale_v: Array
     none: Array
 
 
 def _lengths(u: Array, v: Array) -> _Lengths:
-    zero, rounded_up = jnp.zeros((), u.dtype), 1 + jnp.finfo(u.dtype).eps
-    (unit_u, square_u), (unit_v, square_v) = _scaled_square(u, zero), _scaled_square(v, zero)
-    inverse_u, inverse_v = rounded_up / _root(square_u), rounded_up / _root(square_v)
-    return _Lengths(unit_u, inverse_u, unit_v, inverse_v, (square_u == 0) | (square_v == 0))
+    two = 2 * (1 + jnp.finfo(u.dtype).eps)
+    (unit_u, square_u), (unit_v, square_v) = _scaled_square(u), _scaled_square(v)
+    return _Lengths(
+        unit_u * (two / _root(square_u)), unit_v * (two / _root(square_v)), (square_u == 0) | (square_v == 0)
+    )
 
 
-def _component(x: Array, unit: Array, inverse: Array, one: Input = 1) -> Array:
-    """Of a unit vector. Where it is 1 to rounding it is 1: so vectors along one axis agree, and what is across tells."""
-    return jnp.minimum(one, jnp.maximum(-one, x * unit * inverse))
+def _doubled(x: Array, scale: Array, two: Input = 2) -> Array:
+    """A component of a vector 2 long. Where it is 2 to rounding it is 2: so vectors along one axis agree in it."""
+    return jnp.minimum(jnp.maximum(x * scale, -2), two)
 
 
-def _gap(u: Array, v: Array, lengths: _Lengths, sign: float) -> Array:
+def _squared_chord(u: Array, v: Array, lengths: _Lengths, sign: float) -> Array:
+    def square(u: Array, v: Array, scale_u: Array, scale_v: Array, two: Array) -> Array:
+        return jnp.square(_doubled(u, scale_u, two) - sign * _doubled(v, scale_v, two))
+
+    return row_sum(square, u, v, lengths.scale_u, lengths.scale_v, jnp.full_like(lengths.scale_u, 2))
+
+
+def _distance(u: Array, v: Array, lengths: _Lengths) -> Array:
     """Half the squared difference of two unit vectors, less that of their lengths, which are 1 to rounding."""
 
-    def difference(u: Array, v: Array, unit_u: Array, inverse_u: Array, unit_v: Array, inverse_v: Array, one: Array) -> Any:
-        a, b = _component(u, unit_u, inverse_u, one), sign * _component(v, unit_v, inverse_v, one)
-        return a - b, a + b
+    def longer(u: Array, v: Array, scale_u: Array, scale_v: Array, two: Array) -> Array:
+        a, b = _doubled(u, scale_u, two), _doubled(v, scale_v, two)
+        return (a - b) * (a + b)
 
-    operands = (u, v, *lengths[:4], jnp.ones((), u.dtype))
-    chord = row_sum(lambda *operands: jnp.square(difference(*operands)[0]), *operands)
-    longer = 0.5 * row_sum(lambda *operands: math.prod(difference(*operands)), *operands)
-    return 0.5 * (chord - jnp.square(longer))
+    excess = 0.25 * row_sum(longer, u, v, lengths.scale_u, lengths.scale_v, jnp.full_like(lengths.scale_u, 2))
+    chord = _squared_chord(u, v, lengths, 1.0)
+    return jnp.where(lengths.none, 1, 0.125 * (chord - jnp.square(excess)))
 
 
 def _root(square: Array) -> Array:
@@ -143,42 +133,61 @@ def _root(square: Array) -> Array:
 
 
 @jax.custom_jvp
-def _scaled_square(u: Array, v: Array) -> tuple[Array, Array]:
-    """A power of two, and the square of the length of u - v times that power. Both keep the last axis.
+def _length(*vectors: Array) -> Array:
+    """That of a vector, or of the difference of two."""
+    unit, square = _scaled_square(*vectors)
+    return jnp.squeeze(jnp.sqrt(square) * (1 / unit), -1)
+
+
+@_length.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # An infinite slope times 0, and a derivative that overflows: the square of the length is in the way.
+    return _length(*primals), jnp.sum(_direction(*primals) * _difference(1, *tangents), axis=-1)
+
+
+def _direction(*vectors: Array) -> Array:
+    unit, square = _scaled_square(*vectors)
+    return _difference(unit, *vectors) / _root(square)
+
+
+def _difference(unit: Input, u: Array, *v: Array) -> Array:
+    """u, or u - v, times a power of two. The difference itself, with many readers, would be written to memory."""
+    return u * unit - v[0] * unit if v else u * unit
+
+
+@jax.custom_jvp
+def _scaled_square(*vectors: Array) -> tuple[Array, Array]:
+    """A power of two, and the square of the length of u or u - v times that power. Both keep the last axis.
 
     A GPU and a TPU form the squares with each of three powers in one pass, and choose afterwards. A CPU, where three
     sums are three passes, looks for the largest component first.
     """
-    maxexp = jnp.finfo(u.dtype).maxexp
+    dtype = vectors[0].dtype
+    maxexp = jnp.finfo(dtype).maxexp
     small, large = 2.0 ** (5 * maxexp // 8), 2.0 ** (-9 * maxexp // 16)
 
     def unit_of(size: Array, lowest: float, highest: float) -> Array:
-        return jnp.where(size < lowest, small, jnp.where(size > highest, large, 1)).astype(size.dtype)
+        return jnp.where(size < lowest, small, jnp.where(size > highest, large, 1)).astype(dtype)
 
-    def squares(u: Array, v: Array, unit: Input) -> Array:
-        return jnp.square((u - v) * unit)
-
-    def by_largest(u: Array, v: Array) -> tuple[Array, Array]:
-        largest = jnp.max(jnp.abs(u - v), axis=-1, keepdims=True, initial=0)
+    def by_largest(*vectors: Array) -> tuple[Array, Array]:
+        largest = jnp.max(jnp.abs(vectors[0] - vectors[1] if vectors[1:] else vectors[0]), -1, keepdims=True, initial=0)
         unit = unit_of(largest, 2.0 ** (-maxexp // 4), 2.0 ** (3 * maxexp // 8))
-        return unit, row_sum(squares, u, v, unit)
+        return unit, row_sum(lambda unit, *vectors: jnp.square(_difference(unit, *vectors)), unit, *vectors)
 
-    def by_choice(u: Array, v: Array) -> tuple[Array, Array]:
-        # Not (u - v) times the power: a difference that all three and the gradient read would be written to memory.
-        low, plain, high = (_sum(jnp.square(u * unit - v * unit)) for unit in (small, 1.0, large))
+    def by_choice(*vectors: Array) -> tuple[Array, Array]:
+        low, plain, high = (_sum(jnp.square(_difference(unit, *vectors))) for unit in (small, 1.0, large))
         unit = unit_of(plain, 2.0 ** (-maxexp // 2), 2.0 ** (3 * maxexp // 4))
         return unit, jnp.where(unit == small, low, jnp.where(unit == large, high, plain))
 
-    return jax.lax.platform_dependent(u, v, cpu=by_largest, default=by_choice)
+    return jax.lax.platform_dependent(*vectors, cpu=by_largest, default=by_choice)
 
 
 @_scaled_square.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that overflows: that of the squares which are not chosen.
-    (u, v), (du, dv) = primals, tangents
-    unit, square = _scaled_square(u, v)
-
-    return (unit, square), (jnp.zeros_like(unit), 2 * _sum(((u - v) * unit) * ((du - dv) * unit)))
+    unit, square = _scaled_square(*primals)
+    change = 2 * _sum(_difference(unit, *primals) * _difference(unit, *tangents))
+    return (unit, square), (jnp.zeros_like(unit), change)
 
 
 def _sum(x: Array) -> Array:
