@@ -6,7 +6,6 @@ import jax.numpy as jnp
 
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute
 from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, positive_part, ratio, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import tanh
@@ -50,7 +49,7 @@ def absolute_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{absolute_error(6.1, 6.3):.1f}")
     0.2
     """
-    return absolute(prediction - target)
+    return jnp.abs(prediction - target)
 
 
 @with_slopes(  # an infinite slope times 0: JAX multiplies |e| by the slope of min(|e|, delta)
@@ -235,7 +234,7 @@ def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -
     0.18 0.02
     """
     error = prediction - target
-    return multiply_no_nan(_tilt(error, quantile), absolute(error))
+    return multiply_no_nan(_tilt(error, quantile), jnp.abs(error))
 
 
 @custom_loss

@@ -2,58 +2,35 @@
 
 Three habits run through these files. The *input* of a function is replaced where the function has no finite slope,
 never only its output, because `0 * inf` in a backward pass is NaN. A gradient that the textbook form computes as a
-difference of near-equal numbers has a rule of its own (`custom_jvp`, so that forward mode and second order keep
-working). A slope that is truly infinite is returned as the largest finite number, so that a zero tangent times it is 0.
+difference of near-equal numbers has a rule of its own, by `with_slopes` or `jax.custom_jvp`, so that forward mode and
+second order keep working. A slope that is truly infinite is returned as the largest finite number, so that its product
+with a zero tangent is 0.
 
-Each is jitted, as those of `jax.nn` are: called outside `jit` it is one compiled program, not one for each operation.
-Functions on vectors (`logsumexp`, `expected_surprisal`, the distances) reduce the last axis.
+Functions on vectors (`logsumexp`, `surprisal`, the distances) reduce or keep the last axis.
 """
 
 from jaxloss.numerics.classes import one_hot as one_hot
 from jaxloss.numerics.classes import pick as pick
-from jaxloss.numerics.counts import negative_binomial_surprisal as negative_binomial_surprisal
-from jaxloss.numerics.counts import poisson_surprisal as poisson_surprisal
-from jaxloss.numerics.densities import gamma_surprisal as gamma_surprisal
-from jaxloss.numerics.densities import gaussian_score as gaussian_score
-from jaxloss.numerics.densities import gaussian_surprisal as gaussian_surprisal
-from jaxloss.numerics.densities import laplace_surprisal as laplace_surprisal
-from jaxloss.numerics.densities import student_t_surprisal as student_t_surprisal
-from jaxloss.numerics.distances import cosine_distance as cosine_distance
-from jaxloss.numerics.distances import distance_difference as distance_difference
-from jaxloss.numerics.distances import euclidean_distance as euclidean_distance
-from jaxloss.numerics.distances import safe_norm as safe_norm
-from jaxloss.numerics.distances import squared_distance_difference as squared_distance_difference
-from jaxloss.numerics.distances import squared_euclidean_distance as squared_euclidean_distance
-from jaxloss.numerics.distances import unit_vector as unit_vector
 from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.divergences import rel_entr as rel_entr
-from jaxloss.numerics.elementary import absolute as absolute
-from jaxloss.numerics.elementary import log1mexp as log1mexp
-from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
-from jaxloss.numerics.elementary import of_error as of_error
-from jaxloss.numerics.elementary import ratio as ratio
-from jaxloss.numerics.elementary import reused as reused
-from jaxloss.numerics.elementary import safe_log as safe_log
-from jaxloss.numerics.elementary import safe_log1p as safe_log1p
-from jaxloss.numerics.elementary import safe_sqrt as safe_sqrt
-from jaxloss.numerics.elementary import safe_square as safe_square
-from jaxloss.numerics.elementary import sigmoid as sigmoid
-from jaxloss.numerics.elementary import softplus as softplus
-from jaxloss.numerics.elementary import xlog1py as xlog1py
-from jaxloss.numerics.elementary import xlogy as xlogy
-from jaxloss.numerics.ensembles import energy as energy
-from jaxloss.numerics.ensembles import ensemble_score as ensemble_score
-from jaxloss.numerics.errors import half_square as half_square
-from jaxloss.numerics.exact import sum_of_three as sum_of_three
-from jaxloss.numerics.linear_link import cross_entropy as cross_entropy
-from jaxloss.numerics.linear_link import linear_softmax_sum as linear_softmax_sum
-from jaxloss.numerics.linear_link import linked_softmax as linked_softmax
-from jaxloss.numerics.linear_link import split_cross_entropy as split_cross_entropy
-from jaxloss.numerics.linear_softmax import Softmax as Softmax
+from jaxloss.numerics.norms import cosine_distance as cosine_distance
+from jaxloss.numerics.norms import euclidean_distance as euclidean_distance
+from jaxloss.numerics.norms import safe_norm as safe_norm
+from jaxloss.numerics.norms import squared_euclidean_distance as squared_euclidean_distance
+from jaxloss.numerics.norms import unit_vector as unit_vector
+from jaxloss.numerics.safe import multiply_no_nan as multiply_no_nan
 from jaxloss.numerics.safe import positive_part as positive_part
+from jaxloss.numerics.safe import ratio as ratio
+from jaxloss.numerics.safe import safe_log as safe_log
+from jaxloss.numerics.safe import safe_log1p as safe_log1p
+from jaxloss.numerics.safe import safe_sqrt as safe_sqrt
+from jaxloss.numerics.safe import safe_square as safe_square
+from jaxloss.numerics.safe import xlog1py as xlog1py
+from jaxloss.numerics.safe import xlogy as xlogy
 from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
 from jaxloss.numerics.softmax import logsumexp as logsumexp
 from jaxloss.numerics.softmax import surprisal as surprisal
-from jaxloss.numerics.special import stirling_error as stirling_error
-from jaxloss.numerics.tweedie import power_deviance as power_deviance
+from jaxloss.numerics.softplus import log1mexp as log1mexp
+from jaxloss.numerics.softplus import sigmoid as sigmoid
+from jaxloss.numerics.softplus import softplus as softplus

@@ -53,7 +53,12 @@ def nonnegative(p: Array) -> Array:
 
 @with_slopes(  # an infinite slope times 0
     # By other terms than the value's: what the two shared, a GPU would write to memory.
-    lambda p, q: _present(p) * jnp.minimum(1 + 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p))), jnp.finfo(p.dtype).max),
+    lambda p, q: (
+        _present(p)
+        * jnp.minimum(
+            1 + 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p))), jnp.finfo(p.dtype).max
+        )
+    ),
     lambda p, q: -finite_slope(jnp.where(q == 0, _present(p) * largest_like(p), ratio(p, q))),
 )
 def rel_entr(p: Array, q: Array) -> Array:

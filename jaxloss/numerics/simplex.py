@@ -97,7 +97,7 @@ def _roots(x: Array, order: int) -> tuple[Array, Array, Array]:
 
 @functools.cache
 def _solver(order: int) -> Callable[[Array], Array]:
-    """r from the leads, by steps of Newton from 0, as many as some row needs.
+    """R from the leads, by steps of Newton from 0, as many as some row needs.
 
     By how much the probabilities sum to more than 1 is convex and falls with r: the steps go up to its root, and end.
     """

@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
     @property
     def log_partition(self) -> Array:
-        """log Z."""
+        """Log Z."""
         return self.largest + _log_total(self.gap, self.others)
 
     @property
@@ -137,8 +137,9 @@ def _log_total(gap: Array, others: Array) -> Array:
 
 
 @with_slopes(
-    lambda gap, others, total, elsewhere, _: (total - elsewhere) * _complement(gap, others)
-    - elsewhere * _probability(gap, others),
+    lambda gap, others, total, elsewhere, _: (
+        (total - elsewhere) * _complement(gap, others) - elsewhere * _probability(gap, others)
+    ),
     lambda gap, others, total, *_: total / _total(gap, others),
     lambda gap, others, *_: _log_total(gap, others),
     None,
@@ -245,9 +246,7 @@ def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: An
         infinite = jnp.isneginf(logits)
         gap = jnp.where(infinite, jnp.finfo(logits.dtype).max, row.row.largest[..., None] - logits)
         dt = jnp.where(infinite & (targets == 0), 0, dt)
-        change = change._replace(
-            total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt)
-        )
+        change = change._replace(total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt))
         change = change._replace(shared=change.shared + _sum(away * weights * dt)) if shared else change
     return (row, weights), (change, of_weights)
 

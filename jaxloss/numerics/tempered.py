@@ -74,9 +74,7 @@ def _(primals: Any, tangents: Any) -> Any:
     # A shift of all changes nothing. Relative to the top, nothing of the size of 1 is left to cancel.
     is_top = is_at(logits, jnp.argmax(logits, axis=-1))
     dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
-    shift = ratio(
-        jnp.sum(escort * dx - p * bend, axis=-1, keepdims=True), jnp.sum(escort, axis=-1, keepdims=True)
-    )
+    shift = ratio(jnp.sum(escort * dx - p * bend, axis=-1, keepdims=True), jnp.sum(escort, axis=-1, keepdims=True))
     return cost, decay * (shift - dx) + bend
 
 

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute
 from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
 from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
 from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
@@ -138,7 +137,9 @@ def _(primals: Any, tangents: Any) -> Any:
     log, terms, _ = _terms_of_renyi(p, q, alpha)
     tilted = jnp.where(excess == 0, p, ratio(terms, jnp.broadcast_to(jnp.sum(terms), p.shape)))
     of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
-    of_q = -jnp.where((q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q))
+    of_q = -jnp.where(
+        (q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q)
+    )
     of_p, of_q = (jnp.where(p == 0, 0, finite_slope(slope)) for slope in (of_p, of_q))
     _, by_alpha = jax.jvp(lambda alpha: _renyi.fun(p, q, alpha), (alpha,), (dalpha,))
     return _renyi(p, q, alpha), jnp.sum(of_p * dp + of_q * dq) + finite_slope(by_alpha)
@@ -240,4 +241,4 @@ def total_variation_distance(p: Input, q: Input) -> Array:
     >>> print(f"{total_variation_distance(p, q):.2f}")
     0.10
     """
-    return 0.5 * jnp.sum(absolute(nonnegative(p) - nonnegative(q)))
+    return 0.5 * jnp.sum(jnp.abs(nonnegative(p) - nonnegative(q)))

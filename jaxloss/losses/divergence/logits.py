@@ -113,7 +113,7 @@ def _impossible(logits: Array, largest: Array) -> Array:
 
 
 def _bracket(p: Array, q: Array, log_ratio: Array) -> Array:
-    """p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
+    """P log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
     near = jnp.clip(log_ratio, -1, 1)
     close = p * (near * near) * exp_series(-near)
     return jnp.where(log_ratio == near, close, p * log_ratio - p + q)
@@ -125,8 +125,8 @@ def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
     The log ratio of a class is that of the most probable class of x and a difference d of differences of logits. With
     the totals of both rows rounded it is off by the same t in all classes, and
 
-    $$ D = \sum_j \left[ p_j l_j - p_j + q_j 
-ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
+    $$ D = \sum_j \left[ p_j l_j - p_j + q_j
+    ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
 
     to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
     """
@@ -178,7 +178,11 @@ def _change(primals: Any, tangents: Any) -> Any:
         if not isinstance(tangents[2], SymbolicZero):
             # Relative to the largest, which changes nothing.
             dx, dz = (
-                dx - _over(_bounded(row) - _bounded(jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True))), temperature) * tangents[2]
+                dx
+                - _over(
+                    _bounded(row) - _bounded(jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True))), temperature
+                )
+                * tangents[2]
                 for row, dx in ((x, dx), (z, dz))
             )
         dx, dz = dx / temperature, dz / temperature
