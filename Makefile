@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head test-lowest clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-lowest clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -68,15 +68,27 @@ bench-start: $(VENV)/peers  ## What a program waits for: the import, and the fir
 bench-head: $(VENV)/peers  ## The language-model head side by side with its peers.
 	$(BIN)/python benchmarks/linear_head.py
 
+# Programs are compiled for two chips that are not here, in an environment that has both compilers.
+ifeq ($(shell uname -sm),Linux x86_64)
+chips: .venv-chips/chips  ## What each loss moves on a TPU and a GPU, a table and a picture; QUICK=1, LOSSES="huber triplet".
+	.venv-chips/bin/python benchmarks/chips.py $(if $(QUICK),--quick) $(if $(LOSSES),--losses $(LOSSES))
+
+test-chips: .venv-chips/chips  ## A sample of the losses, compiled for both chips, moves no more than is allowed.
+	.venv-chips/bin/python -m pytest -n auto --dist loadgroup --confcutdir tests/chips tests/chips
+else
+chips test-chips:
+	@echo "make $@ is skipped: XLA compiles for a TPU and a GPU on Linux on x86-64 alone, and this is $(shell uname -sm)."
+endif
+
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test
 	.venv-lowest/bin/pip install --quiet "jax==0.10.0" "jaxlib==0.10.0"
 	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
 
 clean:
-	rm -rf .venv .venv-lowest .cache build dist
+	rm -rf .venv .venv-lowest .venv-chips .cache build dist
 
-$(VENV)/demo $(VENV)/test $(VENV)/peers: pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable ".[$(@F)]"
+$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips: pyproject.toml
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@

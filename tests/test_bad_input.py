@@ -362,7 +362,7 @@ RANGED = {
     (name, option): [value for mark in hint.__metadata__ if mark != TRACED for value in outside(mark)]
     for name, loss in jaxloss.catalogue.items()
     for option, hint in typing.get_type_hints(loss.__wrapped__, include_extras=True).items()
-    if len(getattr(hint, "__metadata__", ())) > 1 or option == "memory"
+    if set(getattr(hint, "__metadata__", ())) - {TRACED}
 }
 RANGED["tweedie_deviance", "power"].append(0.5)
 

@@ -18,6 +18,12 @@ ERRORS = jnp.array([0.3, 1.5, -0.7, 2.0, 0.1, -1.2]), jnp.array([0.1, 1.0, 0.4, 
 PROBABILITIES = jnp.array([0.3, 0.9, 0.2, 0.6]), jnp.array([0.0, 1.0, 1.0, 0.0])
 CLASSES = jnp.array([[0.5, 1.0, -1.0], [2.0, 0.1, 0.4], [0.3, 0.2, 0.9], [1.0, 1.5, 0.0]]), jnp.array([0, 2, 1, 1])
 
+PIXELS = (
+    jnp.stack([ERRORS[0], ERRORS[1], ERRORS[0]]),
+    jnp.stack([ERRORS[1], ERRORS[0], 2 * ERRORS[1]]),
+    jnp.ones((3, 6)) > 0,
+)
+
 
 @custom_loss
 def averages_inside(prediction, target):
@@ -92,6 +98,11 @@ def clamps_labels(logits, labels):
     return -jax.nn.log_softmax(logits)[jnp.clip(labels, 0, logits.shape[0] - 1)]
 
 
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.5)
+def counts_deleted_slots(prediction, target, pixel_mask):
+    return jnp.sum(jnp.square(prediction - target) * pixel_mask) / prediction.shape[0]
+
+
 @custom_loss
 def rounds_on_the_way(prediction, target):
     return jnp.square((prediction - target).astype(jnp.bfloat16)).astype(prediction.dtype)
@@ -140,6 +151,7 @@ PLANTED = {
     "truth": (clips, PROBABILITIES, "is it clipped"),
     "differentiation": (has_a_wrong_gradient, ERRORS, "the gradient in prediction along a random direction is off by"),
     "corners": (has_a_corner, ERRORS, "prediction = target the value is 0.0 and the gradient in prediction is nan"),
+    "deleted_slots": (counts_deleted_slots, PIXELS, "the value with nan in a slot that pixel_mask deletes is"),
     "labels": (clamps_labels, CLASSES, "labels = -1 gives .*, expected nan"),
     "strict_world": (mixes_dtypes, ERRORS, "TypePromotionError"),
 }
@@ -213,7 +225,10 @@ def test_a_good_loss_passes_and_the_report_says_what_was_not_run():
     report = check_loss(log_squared, *ERRORS)
     assert isinstance(report, Report)
     assert set(report.held) | set(report.not_run) == set(LAWS)
-    assert report.not_run == {"labels": "the loss takes no labels."}
+    assert report.not_run == {
+        "deleted_slots": "the example has no mask inside an item.",
+        "labels": "the loss takes no labels.",
+    }
     assert "not run: labels: the loss takes no labels." in str(report)
 
 

@@ -81,6 +81,15 @@ def test_masked_equals_deleted(subject):
     LAWS["masked_equals_deleted"](subject)
 
 
+@swept
+def test_deleted_slots(subject):
+    if any(name.endswith("_mask") for name in subject.names):
+        LAWS["deleted_slots"](subject)
+    else:
+        with pytest.raises(NotRun, match="no mask inside an item"):
+            LAWS["deleted_slots"](subject)
+
+
 @sampled
 def test_weights_are_copies(subject):
     LAWS["weights_are_copies"](subject)

@@ -14,7 +14,7 @@ from test_language import SHAPES, WALKS, N, V, assert_same, example, no_large_ga
 
 import jaxloss
 from jaxloss import custom_loss, linear_softmax_loss, reduce
-from jaxloss.numerics import Softmax
+from jaxloss.numerics.head.row import Softmax
 
 
 @linear_softmax_loss
@@ -39,10 +39,10 @@ def with_entropy_bonus(softmax, *, bonus=0.3):
 
 
 @linear_softmax_loss
-def of_everything(softmax, sign_mask, temper, shift=None):
+def of_everything(softmax, sign, temper, shift=None):
     surprisal, complement, mean, entropy, log_partition = softmax
     value = surprisal * temper + complement**3 + jnp.sin(mean) + entropy**2 + 0.1 * log_partition * jnp.tanh(entropy)
-    return jnp.where(sign_mask, value, -value) + (0 if shift is None else shift)
+    return sign * value + (0 if shift is None else shift)
 
 
 def poly(softmax, *, epsilon=1.0):
@@ -54,7 +54,7 @@ LOSSES = {
     "smoothing": (smoothed, "smoothing", ()),
     "focal": (focal, "power", ()),
     "entropy": (with_entropy_bonus, "bonus", ()),
-    "everything": (of_everything, None, ("sign_mask", "temper")),
+    "everything": (of_everything, None, ("sign", "temper")),
 }
 
 
@@ -95,7 +95,7 @@ def given_to(name, rng, n, dtype=np.float32):
     drawn = {
         "old_log_probability": jnp.asarray(-5.5 + 0.3 * rng.normal(size=n), dtype),
         "advantage": jnp.asarray(rng.normal(size=n), dtype),
-        "sign_mask": jnp.asarray(rng.random(n) < 0.5),
+        "sign": jnp.asarray(np.where(rng.random(n) < 0.5, 1, -1), dtype),
         "temper": jnp.asarray(1 + rng.random(n), dtype),
     }
     return {extra: drawn[extra] for extra in LOSSES[name][2]}
@@ -413,15 +413,15 @@ def test_what_is_not_read_is_not_computed():
 def test_classes_over_devices(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(axis_type,) * 2)
     hidden, kernel, bias, labels, mask = example(rng, 48, 6, 264)
-    sign_mask, temper = given_to("everything", rng, 48).values()
+    sign, temper = given_to("everything", rng, 48).values()
     shift = jnp.float32(0.5)
-    arrays = hidden, kernel, bias, temper, shift, labels, mask, sign_mask
+    arrays = hidden, kernel, bias, temper, shift, labels, mask, sign
     data, model = jax.P("data"), jax.P("model")
     specs = data, jax.P(None, "model"), model, data, jax.P(), data, model, data
 
     def run(loss, **keywords):
-        def inside(hidden, kernel, bias, temper, shift, labels, mask, sign_mask):
-            return loss(hidden, labels, sign_mask, temper, shift, kernel, bias, mask, **keywords)
+        def inside(hidden, kernel, bias, temper, shift, labels, mask, sign):
+            return loss(hidden, labels, sign, temper, shift, kernel, bias, mask, **keywords)
 
         return inside
 

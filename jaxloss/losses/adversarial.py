@@ -5,7 +5,8 @@ hinge and the Wasserstein losses are published as a sum, and a generator has one
 """
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import half_square, of_error, positive_part, safe_log, safe_log1p, softplus, softplus_difference
+from jaxloss.numerics.safe import positive_part, safe_log, safe_log1p
+from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input
 
 
@@ -49,7 +50,7 @@ def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Arr
     >>> print(f"{gan_discriminator_with_logits(2.0, -3.0):.4f}")
     0.0878
     """
-    return 0.5 * (of_error(softplus)(0.0, real_logits) + softplus(fake_logits))
+    return 0.5 * (softplus(-real_logits) + softplus(fake_logits))
 
 
 @custom_loss
@@ -90,7 +91,11 @@ def gan_nonsaturating_generator(fake_logits: Input) -> Array:
     >>> print(f"{gan_nonsaturating_generator(-3.0):.4f}")
     3.0486
     """
-    return of_error(softplus)(0.0, fake_logits)
+    return softplus(-fake_logits)
+
+
+def _half_square(x: Array) -> Array:
+    return 0.5 * x * x  # halved first: the square alone may leave the format
 
 
 @custom_loss
@@ -110,7 +115,7 @@ def lsgan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     >>> print(f"{lsgan_discriminator(0.5, 0.2):.3f}")
     0.145
     """
-    return of_error(half_square)(real_scores, 1.0) + half_square(fake_scores)
+    return _half_square(real_scores - 1) + _half_square(fake_scores)
 
 
 @custom_loss
@@ -129,7 +134,7 @@ def lsgan_generator(fake_scores: Input) -> Array:
     >>> print(f"{lsgan_generator(0.2):.2f}")
     0.32
     """
-    return of_error(half_square)(fake_scores, 1.0)
+    return _half_square(fake_scores - 1)
 
 
 @custom_loss
@@ -150,7 +155,7 @@ def hinge_gan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     >>> print(f"{hinge_gan_discriminator(0.5, -2.0):.1f}")
     0.5
     """
-    return of_error(positive_part)(1.0, real_scores) + of_error(positive_part)(fake_scores, -1.0)
+    return positive_part(1 - real_scores) + positive_part(1 + fake_scores)
 
 
 @custom_loss
@@ -231,7 +236,7 @@ def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Ar
     >>> print(f"{relativistic_gan_discriminator(2.0, -1.0):.4f}")
     0.0486
     """
-    return softplus_difference(fake_logits, real_logits)
+    return softplus(fake_logits - real_logits)
 
 
 @custom_loss
@@ -251,4 +256,4 @@ def relativistic_gan_generator(real_logits: Input, fake_logits: Input) -> Array:
     >>> print(f"{relativistic_gan_generator(2.0, -1.0):.4f}")
     3.0486
     """
-    return softplus_difference(real_logits, fake_logits)
+    return softplus(real_logits - fake_logits)

@@ -2,22 +2,10 @@
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
-
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import cosine_distance, distance_difference, squared_distance_difference, sum_of_three
+from jaxloss.numerics.norms import cosine_distance, euclidean_distance
+from jaxloss.numerics.safe import positive_part
 from jaxloss.types import Array, Input, NonNegative
-
-
-def _cosine_distance_difference(anchor: Array, positive: Array, negative: Array) -> Array:
-    return cosine_distance(anchor, positive) - cosine_distance(anchor, negative)
-
-
-_DIFFERENCES: dict[str, Callable[[Array, Array, Array], Array]] = {
-    "euclidean": distance_difference,
-    "squared_euclidean": squared_distance_difference,
-    "cosine": _cosine_distance_difference,
-}
 
 
 @custom_loss(signature="(d),(d),(d)->()")
@@ -54,11 +42,18 @@ def triplet(
     0.0 0.7
     """
     if callable(distance):
-        return _positive_part(distance(anchor, positive) - distance(anchor, negative) + margin)
-    if not isinstance(distance, str) or distance not in _DIFFERENCES:
-        known = ", ".join(_DIFFERENCES)
+        to_positive, to_negative = distance(anchor, positive), distance(anchor, negative)
+    elif distance == "cosine":
+        to_positive, to_negative = cosine_distance(anchor, positive), cosine_distance(anchor, negative)
+    elif distance in ("euclidean", "squared_euclidean"):
+        to_positive, to_negative = euclidean_distance(anchor, positive), euclidean_distance(anchor, negative)
+    else:
+        known = "euclidean, squared_euclidean, cosine"
         raise ValueError(f"triplet: distance must be one of {known}, or a function, got {distance!r}.")
-    return _positive_part(_DIFFERENCES[distance](anchor, positive, negative) + margin)
+    farther = to_positive - to_negative
+    if distance == "squared_euclidean":  # the difference of the squares, which may both be infinite
+        farther = farther * (to_positive + to_negative)
+    return positive_part(farther + margin)
 
 
 @custom_loss
@@ -82,9 +77,4 @@ def triplet_from_distances(positive_distance: Input, negative_distance: Input, *
     >>> print(f"{triplet_from_distances(0.5, 1.0, margin=0.2):.1f} {triplet_from_distances(1.0, 0.5, margin=0.2):.1f}")
     0.0 0.7
     """
-    return _positive_part(sum_of_three(positive_distance, -negative_distance, margin))
-
-
-def _positive_part(violation: Array) -> Array:
-    # So written that a NaN stays one.
-    return jnp.where(violation <= 0, 0, violation)
+    return positive_part(positive_distance - negative_distance + margin)

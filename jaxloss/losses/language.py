@@ -9,17 +9,9 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
-from jaxloss.numerics import (
-    cross_entropy,
-    expected_surprisal,
-    linear_softmax_sum,
-    linked_softmax,
-    logsumexp,
-    multiply_no_nan,
-    one_hot,
-    safe_square,
-    split_cross_entropy,
-)
+from jaxloss.numerics.head.link import cross_entropy, linear_softmax_sum, linked_softmax, split_cross_entropy
+from jaxloss.numerics.safe import multiply_no_nan, safe_square
+from jaxloss.numerics.softmax import label_row
 from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
@@ -93,10 +85,9 @@ def linear_softmax_cross_entropy(
     logits = _logits(name, hidden, kernel, bias, class_mask, embedding, softcap, strategy, memory)
     if class_axis_name is not None:
         return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
-    possible = (logits > -jnp.inf).astype(logits.dtype)
-    uniform = possible / jnp.maximum(jnp.sum(possible), 1)
-    targets = (1 - label_smoothing) * one_hot(labels, logits.shape[-1], logits.dtype) + label_smoothing * uniform
-    return expected_surprisal(targets, logits) + multiply_no_nan(z_loss, safe_square(logsumexp(logits)))
+    row = label_row(logits, labels, spread=True)
+    cost = multiply_no_nan(1 - label_smoothing, row.surprisal) + multiply_no_nan(label_smoothing, row.mean_surprisal)
+    return cost + multiply_no_nan(z_loss, safe_square(row.log_partition))
 
 
 def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import safe_norm
+from jaxloss.numerics.norms import safe_norm
 from jaxloss.types import Array, Input
 
 Critic: TypeAlias = Callable[[Array], Any]

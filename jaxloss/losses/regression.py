@@ -1,10 +1,14 @@
 """Regression: elementwise losses of the error e = prediction - target."""
 
+import math
+
 import jax.numpy as jnp
 
 from jaxloss import numerics
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute, of_error
+from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, positive_part, ratio, safe_square
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softplus import tanh
 from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval
 
 
@@ -45,7 +49,17 @@ def absolute_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{absolute_error(6.1, 6.3):.1f}")
     0.2
     """
-    return absolute(prediction - target)
+    return jnp.abs(prediction - target)
+
+
+@with_slopes(  # an infinite slope times 0: JAX multiplies |e| by the slope of min(|e|, delta)
+    lambda error, delta: jnp.clip(error, -delta, delta),
+    lambda error, delta: finite_slope(jnp.maximum(jnp.abs(error) - delta, 0)),
+)
+def _huber(error: Array, delta: Array) -> Array:
+    size = jnp.abs(error)
+    bounded = jnp.minimum(size, delta)
+    return bounded * (size - 0.5 * bounded)
 
 
 @custom_loss
@@ -70,7 +84,21 @@ def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     >>> print(f"{huber(6.1, 6.3, delta=1.0):.2f}")
     0.02
     """
-    return of_error(numerics.clipped_square)(prediction, target, delta)
+    return _huber(prediction - target, delta)
+
+
+def _smooth_sign(error: Array, beta: Array) -> Array:
+    """The error over beta, cut at -1 and 1: the sign of the error where beta is 0."""
+    return jnp.clip(error / jnp.maximum(beta, float(jnp.finfo(error.dtype).tiny)), -1, 1)
+
+
+@with_slopes(  # an infinite slope times 0: that of error / beta at beta = 0
+    _smooth_sign,
+    lambda error, beta: -0.5 * jnp.square(_smooth_sign(error, beta)),
+)
+def _smooth_absolute(error: Array, beta: Array) -> Array:
+    share = jnp.abs(_smooth_sign(error, beta))
+    return share * (jnp.abs(error) - 0.5 * beta * share)
 
 
 @custom_loss
@@ -95,7 +123,15 @@ def smooth_l1(prediction: Input, target: Input, *, beta: NonNegative = 1.0) -> A
     >>> print(f"{smooth_l1(6.1, 6.3, beta=0.4):.2f}")
     0.05
     """
-    return of_error(numerics.smooth_absolute)(prediction, target, beta)
+    return _smooth_absolute(prediction - target, beta)
+
+
+@with_slopes(tanh)  # a derivative that cancels: the second one, 1 - tanh^2 e
+def _log_cosh(error: Array) -> Array:
+    size = jnp.abs(error)
+    bounded = jnp.minimum(size, 16)  # beyond, log cosh e = |e| - log 2 in every format
+    growth = jnp.expm1(bounded)
+    return size - bounded + jnp.log1p(growth * growth / (2 * (1 + growth)))  # cosh e - 1 = (exp|e| - 1)^2 / (2 exp|e|)
 
 
 @custom_loss
@@ -116,7 +152,33 @@ def log_cosh(prediction: Input, target: Input) -> Array:
     >>> print(f"{log_cosh(6.1, 6.3):.4f}")
     0.0199
     """
-    return of_error(numerics.log_cosh)(prediction, target)
+    return _log_cosh(prediction - target)
+
+
+def _cosine(error: Array, delta: Array) -> Array:
+    return 1 / jnp.sqrt(1 + jnp.square(jnp.clip(error / delta, -1e18, 1e18)))
+
+
+@with_slopes(  # a derivative that cancels: 1 - (e / delta)^2 / (1 + (e / delta)^2)
+    lambda error, delta: _cosine(error, delta) ** 3,
+    lambda error, delta: (jnp.clip(error / delta, -1e18, 1e18) * _cosine(error, delta)) ** 3,
+)
+def _bent(error: Array, delta: Array) -> Array:
+    """The error over sqrt(1 + (error / delta)^2): the slope of the pseudo-Huber loss."""
+    return jnp.clip(error, -1e18 * delta, 1e18 * delta) * _cosine(error, delta)
+
+
+def _pseudo_huber_in_delta(error: Array, delta: Array) -> Array:
+    z = jnp.clip(error / delta, -1e18, 1e18)
+    root = jnp.sqrt(1 + z * z)
+    return finite_slope(jnp.abs(error) * (jnp.square(z / (1 + root)) * (jnp.abs(z) / root)))
+
+
+@with_slopes(_bent, _pseudo_huber_in_delta)  # a derivative that overflows: that of the square root
+def _pseudo_huber(error: Array, delta: Array) -> Array:
+    # delta^2 (r - 1) = e^2 / (1 + r) with r = sqrt(1 + (e / delta)^2), which beyond 1e18 delta is |e| / delta.
+    bounded = jnp.minimum(jnp.abs(error), 1e18 * delta)
+    return jnp.abs(error) * (bounded / (1 + jnp.sqrt(1 + jnp.square(bounded / delta))))
 
 
 @custom_loss
@@ -141,7 +203,12 @@ def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> 
     >>> print(f"{pseudo_huber(3.0, 0.0, delta=4.0):.1f}")
     4.0
     """
-    return of_error(numerics.hyperbola)(prediction, target, delta)
+    return _pseudo_huber(prediction - target, delta)
+
+
+def _tilt(error: Array, level: Array) -> Array:
+    """How much an error counts: the level below 0, the rest of 1 above."""
+    return jnp.where(error > 0, 1 - level, level).astype(error.dtype)
 
 
 @custom_loss
@@ -166,7 +233,8 @@ def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -
     >>> print(f"{pinball(6.1, 6.3, quantile=0.9):.2f} {pinball(6.3, 6.1, quantile=0.9):.2f}")
     0.18 0.02
     """
-    return of_error(numerics.tilted_absolute)(prediction, target, quantile)
+    error = prediction - target
+    return multiply_no_nan(_tilt(error, quantile), jnp.abs(error))
 
 
 @custom_loss
@@ -190,7 +258,8 @@ def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) ->
     >>> print(f"{expectile(6.1, 6.3, level=0.9):.3f} {expectile(6.3, 6.1, level=0.9):.3f}")
     0.036 0.004
     """
-    return of_error(numerics.tilted_square)(prediction, target, level)
+    error = prediction - target
+    return multiply_no_nan(multiply_no_nan(_tilt(error, level), error), error)
 
 
 @custom_loss
@@ -221,7 +290,31 @@ def quantile_huber(
     >>> print(f"{quantile_huber(6.1, 6.3, quantile=0.9, delta=0.4):.3f}")
     0.045
     """
-    return of_error(numerics.tilted_smooth_absolute)(prediction, target, quantile, delta)
+    error = prediction - target
+    return multiply_no_nan(_tilt(error, quantile), _smooth_absolute(error, delta))
+
+
+def _slope_of_log_ratio(x: Array, y: Array, shift: Array) -> Array:
+    """The slope in x, 1 / (shift + x). Where it is infinite it is taken as 1, and as 0 if x = y."""
+    zero = shift + x == 0
+    return jnp.where(zero & (x == y), 0, 1 / jnp.where(zero, 1, shift + x))
+
+
+@with_slopes(  # a derivative that overflows, and an infinite slope times 0
+    _slope_of_log_ratio,
+    lambda x, y, shift: -_slope_of_log_ratio(y, x, shift),
+    None,
+)
+def _log_ratio(x: Array, y: Array, shift: Array) -> Array:
+    """The logarithm of (shift + x) / (shift + y), right for x near y. It is 0 where both sums are 0."""
+    gap, least = jnp.abs(x - y), shift + jnp.minimum(x, y)
+    divisor = jnp.where(gap == 0, 1, least)
+    quotient = jnp.where(least < 0, -2, gap / divisor)  # the logarithm of 1 - 2 is NaN
+    # The quotient may overflow; beyond 2^100 its logarithm is that of its share of 2^64, and 64 log 2.
+    share = 2.0**-64 * gap / divisor
+    far = share > 2.0**36
+    size = jnp.log1p(jnp.where(far, share, quotient)) + jnp.where(far, 64 * math.log(2), 0)
+    return jnp.sign(x - y) * size
 
 
 @custom_loss
@@ -242,7 +335,22 @@ def squared_log_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{squared_log_error(1.0, 3.0):.4f}")
     0.4805
     """
-    return numerics.squared_log1p_ratio(prediction, target)
+    return safe_square(_log_ratio(prediction, target, 1.0))
+
+
+def _relative_error_in_x(x: Array, y: Array) -> Array:
+    return jnp.sign(x - y) * jnp.where(y == 0, largest_like(y), finite_slope(ratio(jnp.ones_like(y), jnp.abs(y))))
+
+
+def _relative_error_in_y(x: Array, y: Array) -> Array:
+    slope = finite_slope(ratio(ratio(x, y), jnp.abs(y)))
+    return -jnp.sign(x - y) * jnp.where(y == 0, jnp.sign(x) * largest_like(y), slope)
+
+
+@with_slopes(_relative_error_in_x, _relative_error_in_y)  # a derivative that cancels: (1 - (y - x) / y) / y for x << y
+def _relative_error(x: Array, y: Array) -> Array:
+    # Halves, since the difference may overflow where the quotient does not.
+    return 2 * (jnp.abs(0.5 * x - 0.5 * y) / jnp.where(x == y, 1, jnp.abs(y)))
 
 
 @custom_loss
@@ -263,7 +371,31 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{absolute_percentage_error(90.0, 100.0):.2f}")
     0.10
     """
-    return numerics.relative_error(prediction, target)
+    return _relative_error(prediction, target)
+
+
+def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """Both, the sum of their sizes, and by how much they were scaled so that it and its reciprocal are finite."""
+    scale = jnp.where(jnp.maximum(jnp.abs(x), jnp.abs(y)) > 1, 0.125, 1).astype(x.dtype)
+    x, y = scale * finite_slope(x), scale * finite_slope(y)
+    return x, y, jnp.abs(x) + jnp.abs(y), scale
+
+
+def _symmetric_relative_error_in_x(x: Array, y: Array) -> Array:
+    """4 |y| / (|x| + |y|)^2 with the sign of x - y; 0 where the signs of x and y differ."""
+    agree = jnp.sign(x) == jnp.sign(y)
+    x, y, total, scale = _scaled(x, y)
+    slope = jnp.sign(x - y) * finite_slope(ratio(4 * scale * ratio(jnp.abs(y), total), total))
+    return jnp.where(agree, slope, 0)
+
+
+@with_slopes(  # a derivative that cancels: 1 / (x + y) - (x - y) / (x + y)^2 for x >> y
+    _symmetric_relative_error_in_x,
+    lambda x, y: _symmetric_relative_error_in_x(y, x),
+)
+def _symmetric_relative_error(x: Array, y: Array) -> Array:
+    x, y, total, _ = _scaled(x, y)
+    return 2 * ratio(jnp.abs(x - y), total)
 
 
 @custom_loss
@@ -283,7 +415,7 @@ def symmetric_absolute_percentage_error(prediction: Input, target: Input) -> Arr
     >>> print(f"{symmetric_absolute_percentage_error(90.0, 110.0):.2f}")
     0.20
     """
-    return numerics.symmetric_relative_error(prediction, target)
+    return _symmetric_relative_error(prediction, target)
 
 
 @custom_loss
@@ -307,7 +439,7 @@ def epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegativ
     >>> print(f"{epsilon_insensitive(6.1, 6.4, epsilon=0.1):.1f}")
     0.2
     """
-    return numerics.excess(prediction, target, epsilon)
+    return positive_part(jnp.abs(prediction - target) - epsilon)
 
 
 @custom_loss
@@ -332,7 +464,7 @@ def squared_epsilon_insensitive(prediction: Input, target: Input, *, epsilon: No
     >>> print(f"{squared_epsilon_insensitive(6.1, 6.4, epsilon=0.1):.2f}")
     0.04
     """
-    return numerics.safe_square(numerics.excess(prediction, target, epsilon))
+    return safe_square(positive_part(jnp.abs(prediction - target) - epsilon))
 
 
 @custom_loss(signature="(d),(d)->()")
@@ -357,20 +489,25 @@ def cosine_distance(prediction: Input, target: Input) -> Array:
     return numerics.cosine_distance(prediction, target)
 
 
-@custom_loss(signature="(n),(n)->()")
-def scale_invariant_log_error(prediction: Input, target: Input, *, variance_focus: UnitInterval = 0.5) -> Array:
+@custom_loss(signature="(n),(n),(n)->()")
+def scale_invariant_log_error(
+    prediction: Input, target: Input, pixel_mask: Input = None, *, variance_focus: UnitInterval = 0.5
+) -> Array:
     r"""The mean squared log error of one image, less a share of what a common factor explains.
 
-    $$ \frac1n \sum_i d_i^2 - \lambda \left( \frac1n \sum_i d_i \right)^2, \qquad d_i = \log \hat y_i - \log y_i $$
+    $$ \frac1n \sum_i d_i^2 - \lambda \left( \frac1n \sum_i d_i \right)^2
+       = \frac1n \sum_i (d_i - \bar d)^2 + (1 - \lambda)\,\bar d^2, \qquad d_i = \log \hat y_i - \log y_i $$
 
     Args:
         prediction: `[..., n]`, depths > 0 at the n pixels of an image.
         target: `[..., n]`, true depths > 0.
+        pixel_mask: `[n]` or `[..., n]`, True where a pixel counts. A masked pixel is left out of both means, may hold
+            any number (a depth of 0, NaN), and has gradient 0. `where` speaks of images, not of pixels.
         variance_focus: lambda, in [0, 1]: 0 is the mean squared log error, 1 its variance, which no common factor
             changes.
 
-    Corners: 0 with gradient 0 at a perfect prediction. A depth of 0 costs inf, below 0 it is NaN. The denominator is n,
-    so a mask on pixels is not a `where` (which speaks of images): leave out pixels before the call.
+    Corners: 0 with gradient 0 at a perfect prediction. A depth of 0 costs inf, below 0 it is NaN. An image without a
+    pixel that counts costs 0, and counts in the mean: `where=pixel_mask.any(-1)` leaves it out.
 
     Raises:
         ValueError: `variance_focus` is outside [0, 1].
@@ -381,5 +518,15 @@ def scale_invariant_log_error(prediction: Input, target: Input, *, variance_focu
     >>> target = jnp.array([1.0, 2.0, 4.0])
     >>> print(f"{scale_invariant_log_error(3 * target, target, variance_focus=0.5):.4f}")
     0.6035
+    >>> holes = jnp.array([1.0, 0.0, 4.0])
+    >>> print(f"{scale_invariant_log_error(3 * target, holes, holes > 0, variance_focus=0.5):.4f}")
+    0.6035
     """
-    return numerics.second_moment(numerics.log_ratio(prediction, target), variance_focus)
+    counts = jnp.ones(target.shape, bool) if pixel_mask is None else pixel_mask
+    n = jnp.maximum(jnp.sum(counts), 1).astype(prediction.dtype)
+    d = _log_ratio(jnp.where(counts, prediction, 1), jnp.where(counts, target, 1), 0.0)
+    largest = float(jnp.finfo(d.dtype).max) ** 0.75
+    d = jnp.clip(d, -largest, largest)  # so that an infinite one has a mean, and an infinite square
+    mean = jnp.sum(d) / n
+    deviation = jnp.where(counts, d - mean, 0)
+    return jnp.sum(jnp.square(deviation)) / n + (1 - variance_focus) * mean * mean

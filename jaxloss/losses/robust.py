@@ -1,9 +1,115 @@
 """Robust: elementwise losses of the error e = prediction - target that outliers do not rule."""
 
-from jaxloss import numerics
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import of_error
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Number, Positive
+
+# The general robust loss in terms of x = e / c, b = |alpha - 2|, s = sign(alpha - 2), k = alpha / b, w = x^2 / b and
+#     L = log(1 + w),    G = b L / 2, which tends to x^2 / 2 as b grows:
+# (1 + w)^(alpha / 2) is exp(k G), (1 + w)^(alpha / 2 - 1) is exp(s G), and the loss is (exp(k G) - 1) / k.
+
+
+class _Parts(NamedTuple):
+    alpha: Array  # an infinite one becomes 1e30, where the limit is reached
+    x: Array
+    b: Array
+    k: Array
+    log_base: Array  # L
+    growth: Array  # G; x^2 / 2 at alpha = 2
+    upper: Array  # k G; 0 at alpha = 2
+    lower: Array  # s G; 0 at alpha = 2
+
+
+def _parts(error: Array, alpha: Array, scale: Array) -> _Parts:
+    alpha, largest = jnp.clip(alpha, -1e30, 1e30), float(jnp.finfo(error.dtype).max) / 8
+    x, b = jnp.clip(ratio(error, scale), -largest, largest), jnp.abs(alpha - 2)
+    small = (b == 0) | (x * x < float(jnp.finfo(error.dtype).eps) * b)
+    # By the logarithm of w, since w may overflow where its logarithm does not.
+    log_w = 2 * jnp.log(jnp.abs(jnp.where(small, 1, x))) - jnp.log(jnp.where(b == 0, 1, b))
+    log_base = jnp.where(small, ratio(x * x, b), softplus(log_w))
+    growth = jnp.where(small, 0.5 * x * x, 0.5 * b * log_base)
+    k = ratio(alpha, b)
+    upper, lower = multiply_no_nan(k, growth), multiply_no_nan(jnp.sign(alpha - 2), growth)
+    return _Parts(alpha, x, b, k, log_base, growth, upper, lower)
+
+
+def _pull(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array]:
+    """Two factors of the slope in x, x (1 + w)^(alpha / 2 - 1), of which the second may underflow."""
+    parts, one = _parts(error, alpha, scale), jnp.ones_like(error)
+    damped = ratio(one, ratio(one, parts.x) + ratio(parts.x, parts.b))  # x / (1 + w)
+    above = parts.alpha > 1
+    return jnp.where(above, parts.x, damped), jnp.exp(jnp.where(above, parts.lower, parts.upper))
+
+
+def _bend(error: Array, alpha: Array, scale: Array) -> Array:
+    """The second derivative over the slope, in units of the error: (1 + (alpha - 1) w) / (1 + w)."""
+    parts = _parts(error, alpha, scale)
+    return jnp.exp(-parts.log_base) - (parts.alpha - 1) * jnp.expm1(-parts.log_base)
+
+
+def _second_derivative(error: Array, alpha: Array, scale: Array) -> Array:
+    return jnp.exp(_parts(error, alpha, scale).lower) * _bend(error, alpha, scale) / jnp.square(scale)
+
+
+def _mixed_with_alpha(error: Array, alpha: Array, scale: Array) -> Array:
+    log_base = _parts(error, alpha, scale).log_base
+    return 0.5 * _slope_in_error(error, alpha, scale) * (log_base + jnp.expm1(-log_base))
+
+
+def _mixed_with_scale(error: Array, alpha: Array, scale: Array) -> Array:
+    return -_slope_in_error(error, alpha, scale) * (1 + _bend(error, alpha, scale)) / scale
+
+
+@with_slopes(_second_derivative, _mixed_with_alpha, _mixed_with_scale)  # a derivative that cancels, at alpha = 1
+def _slope_in_error(error: Array, alpha: Array, scale: Array) -> Array:
+    x, power = _pull(error, alpha, scale)
+    return finite_slope(x / scale * power)
+
+
+def _slope_in_scale(error: Array, alpha: Array, scale: Array) -> Array:
+    x, (damped, power) = _parts(error, alpha, scale).x, _pull(error, alpha, scale)
+    return finite_slope(-jnp.where(alpha > 1, x * (damped * power), (x * damped) * power) / scale)
+
+
+def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
+    """L^2 / 2 times the integral of u exp(k G u) |exp(s G (1 - u)) - 1| for u from 0 to 1; 0 at alpha = 2.
+
+    The closed form of the integral cancels where k G and G are small; there it is a sum over 8 points (Gauss).
+    """
+    parts = _parts(error, alpha, scale)
+    q, d, log_base = parts.upper, parts.lower, parts.log_base
+    near = jnp.abs(d) < 4
+    points, weights = np.polynomial.legendre.leggauss(8)
+    quadrature = jnp.zeros_like(q)
+    for u, weight in zip((0.5 + 0.5 * points).tolist(), (0.5 * weights).tolist(), strict=True):
+        quadrature += weight * u * jnp.exp(q * u) * jnp.where(near, jnp.expm1(d * (1 - u)), -1)
+    of_base = ratio(log_base + jnp.expm1(-log_base), jnp.square(log_base))
+    whole = jnp.exp(q) * (ratio(q - 1, q * q) - of_base) + ratio(jnp.ones_like(q), q * q)
+    # For k G and L that are large and near each other: their difference is -s G.
+    both = ratio(jnp.ones_like(q), q) + ratio(jnp.ones_like(q), log_base)
+    close = jnp.exp(q) * ratio(d, q * log_base) * (1 - both) - ratio(jnp.ones_like(q), q * q)
+    close += ratio(jnp.exp(d), jnp.square(log_base))
+    inside = quadrature + jnp.where(near, 0, jnp.exp(q) * of_base)
+    integral = jnp.where(jnp.abs(q) < 6, inside, jnp.where((q > 0) & near, close, whole))
+    return finite_slope(0.5 * jnp.abs(integral) * jnp.square(log_base))
+
+
+@with_slopes(_slope_in_error, _slope_in_alpha, _slope_in_scale)  # a derivative that overflows: that of the power
+def _general_robust(error: Array, alpha: Array, scale: Array) -> Array:
+    alpha, x, b, k, _, growth, upper, lower = _parts(error, alpha, scale)
+    # Above 1 by the lower power, since near 2 the upper one and k are large.
+    above = x * jnp.exp(lower) * ratio(x, alpha) + ratio(b, alpha) * jnp.expm1(lower)
+    cost = jnp.where(alpha > 1, above, ratio(jnp.expm1(upper), k))
+    cost = jnp.where(jnp.abs(upper) < float(jnp.finfo(error.dtype).eps), growth, cost)
+    return jnp.where(jnp.isinf(error), jnp.where(alpha < 0, ratio(-jnp.ones_like(k), k), jnp.inf), cost)
 
 
 @custom_loss
@@ -31,8 +137,32 @@ def general_robust(prediction: Input, target: Input, *, alpha: Number = 1.0, sca
     >>> print(f"{general_robust(3.0, 0.0, alpha=1.0):.4f} {general_robust(3.0, 0.0, alpha=-float('inf')):.4f}")
     2.1623 0.9889
     """
-    error, lost = numerics.difference(prediction, target)
-    return numerics.robust_cost(error, lost, alpha, scale)
+    return _general_robust(prediction - target, alpha, scale)
+
+
+def _bounded(error: Array, scale: Array) -> Array:
+    """The error over the scale, cut where its square would overflow."""
+    largest = float(jnp.finfo(error.dtype).max) ** 0.48
+    return jnp.clip(error / scale, -largest, largest)
+
+
+@with_slopes(lambda x: jax.lax.rsqrt(1 + x * x) ** 3)  # a derivative that cancels: 1 - x^2 / (1 + x^2)
+def _sine(x: Array) -> Array:
+    return x * jax.lax.rsqrt(1 + x * x)
+
+
+def _charbonnier_in_scale(error: Array, scale: Array) -> Array:
+    return finite_slope(-_sine(_bounded(error, scale)) * (finite_slope(error / scale) / scale))
+
+
+@with_slopes(  # a derivative that overflows: that of the square root
+    lambda error, scale: _sine(_bounded(error, scale)) / scale,
+    _charbonnier_in_scale,
+)
+def _charbonnier(error: Array, scale: Array) -> Array:
+    # r - 1 = x^2 / (1 + r) with r = sqrt(1 + x^2), which is |x| where x is cut.
+    x = _bounded(error, scale)
+    return error / scale * (x / (1 + jnp.sqrt(1 + x * x)))
 
 
 @custom_loss
@@ -57,7 +187,7 @@ def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> A
     >>> print(f"{charbonnier(3.0, 0.0, scale=4.0):.4f}")
     0.2500
     """
-    return of_error(numerics.hyperbolic_well)(prediction, target, scale)
+    return _charbonnier(prediction - target, scale)
 
 
 @custom_loss
@@ -82,7 +212,31 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     >>> print(f"{cauchy(2.0, 0.0):.4f}")
     1.0986
     """
-    return of_error(numerics.logarithmic_well)(prediction, target, scale)
+    error = prediction - target
+    x = jnp.clip(ratio(error, scale), -(2.0**30), 2.0**30)
+    # Beyond, 2 log |e / c| less that of 2^30: the square may overflow where its logarithm does not.
+    return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * jnp.abs(error), scale)) - jnp.log(scale))
+
+
+def _falling(x: Array) -> Array:
+    """4 / (x^2 + 4)."""
+    return jnp.square(2 * jax.lax.rsqrt(x * x + 4))
+
+
+def _geman_mcclure_in_error(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return _falling(x) * (x / scale) * _falling(x)
+
+
+def _geman_mcclure_in_scale(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return -(_falling(x) * (x / scale)) * (_falling(x) * x)
+
+
+@with_slopes(_geman_mcclure_in_error, _geman_mcclure_in_scale)  # a derivative that cancels: 1 - x^2 / (x^2 + 4)
+def _geman_mcclure(error: Array, scale: Array) -> Array:
+    square = jnp.square(_bounded(error, scale))
+    return 2 * square / (square + 4)
 
 
 @custom_loss
@@ -107,7 +261,27 @@ def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) ->
     >>> print(f"{geman_mcclure(2.0, 0.0):.4f}")
     1.0000
     """
-    return of_error(numerics.rational_well)(prediction, target, scale)
+    return _geman_mcclure(prediction - target, scale)
+
+
+def _root_of_decay(x: Array) -> Array:
+    """The root of exp(-x^2 / 2), which may underflow where the slope does not."""
+    return jnp.exp(-0.25 * x * x)
+
+
+def _welsch_in_error(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return _root_of_decay(x) * (x / scale) * _root_of_decay(x)
+
+
+def _welsch_in_scale(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return -(_root_of_decay(x) * (x / scale)) * (_root_of_decay(x) * x)
+
+
+@with_slopes(_welsch_in_error, _welsch_in_scale)  # a derivative that cancels: JAX takes that of expm1 as 1 + expm1
+def _welsch(error: Array, scale: Array) -> Array:
+    return -jnp.expm1(-0.5 * jnp.square(_bounded(error, scale)))
 
 
 @custom_loss
@@ -133,8 +307,27 @@ def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     >>> print(f"{welsch(2.0, 0.0):.4f}")
     0.8647
     """
-    error, lost = numerics.difference(prediction, target)
-    return numerics.gaussian_well(error, lost, scale)
+    return _welsch(prediction - target, scale)
+
+
+def _share(error: Array, scale: Array) -> Array:
+    """(e / c)^2, at most 1."""
+    return jnp.square(jnp.clip(error / scale, -1, 1))
+
+
+def _biweight_in_scale(error: Array, scale: Array) -> Array:
+    z = _share(error, scale)
+    return scale * z * z * (1 - 2 / 3 * z)
+
+
+@with_slopes(  # a derivative that cancels: (1 - z)^2 as 1 - 2 z + z^2
+    lambda error, scale: jnp.clip(error, -scale, scale) * jnp.square(1 - _share(error, scale)),
+    _biweight_in_scale,
+)
+def _tukey_biweight(error: Array, scale: Array) -> Array:
+    # c^2 / 6 (1 - (1 - z)^3) = e^2 / 6 (3 - z (3 - z)), where nothing cancels.
+    bounded, z = jnp.minimum(jnp.abs(error), scale), _share(error, scale)
+    return bounded * (bounded * (0.5 - z * (0.5 - z / 6)))
 
 
 @custom_loss
@@ -159,7 +352,7 @@ def tukey_biweight(prediction: Input, target: Input, *, scale: Positive = 4.685)
     >>> print(f"{tukey_biweight(2.0, 0.0, scale=4.0):.4f}")
     1.5417
     """
-    return numerics.biweight(prediction, target, scale)
+    return _tukey_biweight(prediction - target, scale)
 
 
 @custom_loss
@@ -185,4 +378,6 @@ def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature:
     >>> print(f"{wing(2.0, 0.0):.4f} {wing(12.0, 0.0):.4f}")
     6.9315 19.9176
     """
-    return numerics.logarithmic_hinge(prediction, target, width, curvature)
+    size = jnp.abs(prediction - target)
+    inside = jnp.minimum(size, width)
+    return width * jnp.log1p(ratio(inside, curvature)) + (size - inside)

@@ -1,15 +1,12 @@
 """Integer labels: where they are along the classes, and NaN where they are no class."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.platform import entry_by_comparison, entry_on_cpu, may_be_split
 from jaxloss.types import Array, Input
 
 
-@functools.partial(jax.jit, static_argnums=(1, 2))
 def one_hot(label: Array, classes: int, dtype: Input = jnp.float32) -> Array:
     r"""The indicator of a label; NaN in every class if the label is none of them.
 
@@ -22,8 +19,8 @@ def one_hot(label: Array, classes: int, dtype: Input = jnp.float32) -> Array:
     [0. 1. 0.] [nan nan nan]
     """
     label = jnp.asarray(label)
-    indicator = jax.lax.broadcasted_iota(jnp.int32, (*label.shape, classes), label.ndim) == label[..., None]
-    return jnp.where(is_class(label, classes)[..., None], indicator.astype(dtype), jnp.nan)
+    indicator = jax.lax.broadcasted_iota(label.dtype, (*label.shape, classes), label.ndim) == label[..., None]
+    return indicator.astype(dtype) + nan_unless(is_class(label, classes), dtype)[..., None]
 
 
 def pick(values: Array, label: Array) -> Array:
@@ -37,25 +34,23 @@ def pick(values: Array, label: Array) -> Array:
     >>> print(pick(jnp.array([5.0, 7.0]), jnp.array(1)))
     7.0
     """
-
-    def by_comparison(values: Array, label: Array) -> Array:
-        return jnp.sum(jnp.where(is_at(values, label), values, 0), axis=-1)
-
-    def by_index(values: Array, label: Array) -> Array:
-        return jnp.take_along_axis(values, label[..., None], axis=-1, mode="clip")[..., 0]
-
-    if may_be_split(values):  # every branch is traced, and an index refuses a split axis
-        entry = by_comparison(values, label)
-    else:
-        entry = jax.lax.platform_dependent(values, label, cpu=by_index, default=by_comparison)
-    return jnp.where(is_class(label, values.shape[-1]), entry, jnp.nan)
+    entry = jax.lax.platform_dependent(values, label, cpu=entry_on_cpu, default=entry_by_comparison)
+    return entry + nan_unless(is_class(label, values.shape[-1]), entry.dtype)
 
 
 def is_at(values: Array, label: Array) -> Array:
     """Whether each entry of the last axis is the one that the label names."""
-    return jax.lax.broadcasted_iota(jnp.int32, values.shape, values.ndim - 1) == label[..., None]
+    at = jax.lax.broadcasted_iota(label.dtype, values.shape, values.ndim - 1) == label[..., None]
+    return (
+        at & ~jnp.isnan(values) if may_be_split(values) else at
+    )  # split as the values are, which a condition has to be
 
 
 def is_class(label: Array, classes: int) -> Array:
     """Whether the label is one of the classes."""
     return (label >= 0) & (label < classes)
+
+
+def nan_unless(valid: Array, dtype: Input) -> Array:
+    """0 where it is valid, and else NaN, which is not formed where all is valid: `jax_debug_nans` would stop there."""
+    return jnp.sqrt(jnp.where(valid, 0, -1).astype(dtype))

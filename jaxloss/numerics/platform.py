@@ -20,13 +20,26 @@ def apart_on_cpu(*arrays: Array) -> tuple[Array, ...]:
     return jax.lax.platform_dependent(*arrays, cpu=lambda *xs: jax.lax.optimization_barrier(xs), default=lambda *xs: xs)
 
 
-def row_sum(summand: Callable[..., Array], *operands: Any) -> Array:
+def row_sum(summand: Callable[..., Array], *operands: Any, by: Callable[..., Array] = jnp.sum) -> Array:
     """The sum over the last axis, which is kept, of an arithmetic expression of the operands.
 
     These are arrays, numbers of a row (with a last axis of length 1) and constants. All that the expression reads is
-    passed, not closed over.
+    passed, not closed over. `by=jnp.max` takes the largest in place of the sum.
     """
-    return jnp.sum(summand(*apart_on_cpu(*map(jnp.asarray, operands))), axis=-1, keepdims=True)
+    return by(summand(*apart_on_cpu(*map(jnp.asarray, operands))), axis=-1, keepdims=True)
+
+
+def entry_by_comparison(values: Array, index: Array) -> Array:
+    """The entry of the last axis at an index, as a sum: part of another pass over the values on a TPU or a GPU."""
+    at = jax.lax.broadcasted_iota(index.dtype, values.shape, values.ndim - 1) == index[..., None]
+    return jnp.sum(jnp.where(at, values, 0), axis=-1)
+
+
+def entry_on_cpu(values: Array, index: Array) -> Array:
+    """The entry of the last axis at an index, read from its place; of an axis that may be split, by comparison."""
+    if may_be_split(values):
+        return entry_by_comparison(values, index)
+    return jnp.take_along_axis(values, index[..., None], axis=-1, mode="clip")[..., 0]
 
 
 def may_be_split(values: Array) -> bool:

@@ -1,47 +1,22 @@
 """The nearest point of the simplex, where softmax has none at its border: sparsemax and entmax, and what a label costs.
 
-Both maps give p_j = [x_j / a - tau]_+^a, with a = 1 and a = 2. All is written in what is left of 1: the lead
-c_j = 1 - (max x - x_j) / a of a class, exact as a sum of two numbers, and r = 1 - (max x / a - tau), so that the root
-of p_j is c_j - r. The largest class then has 1 - r, and of a confident row, where r is 1e-9, nothing cancels.
+Both maps give p_j = [x_j / a - tau]_+^a, with a = 1 and a = 2. All is relative to the largest: a class leads by
+c_j = 1 - (max x - x_j) / a, and r = 1 - (max x / a - tau) is what the largest class misses of probability 1, so that
+the root of p_j is c_j - r. Nothing cancels in a confident row, where r is 1e-9.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.elementary import ratio
-from jaxloss.numerics.exact import two_sum
-from jaxloss.numerics.logits import one_hot
+from jaxloss.numerics.classes import is_at, is_class
+from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
 
 
-@jax.custom_jvp
-@jax.jit
-def sparse_plus(x: Array) -> Array:
-    r"""The ramp that a parabola smooths between -1 and 1, exactly 0 below.
-
-    $$ \max_{0 \le p \le 1} \left[ p x + p (1 - p) \right]
-       = \begin{cases} 0 & x \le -1 \\ (x + 1)^2 / 4 & -1 < x < 1 \\ x & x \ge 1 \end{cases} $$
-
-    The gradient is (x + 1) / 2, within 0 and 1. At -inf the value is 0, at inf it is inf.
-
-    >>> print(sparse_plus(jnp.array([-2.0, 0.0, 3.0])))
-    [0.   0.25 3.  ]
-    """
-    inside = (x > -1) & (x < 1)
-    return jnp.where(inside, jnp.square(jnp.where(inside, x, 0) + 1) / 4, jnp.maximum(x, 0))
-
-
-@sparse_plus.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (x,), (dx,) = primals, tangents
-    return sparse_plus(x), dx * jnp.clip((x + 1) / 2, 0, 1)
-
-
-@jax.jit
 def project_to_simplex(x: Array) -> Array:
     r"""The distribution that is nearest to a vector, over the last axis (sparsemax).
 
@@ -56,7 +31,6 @@ def project_to_simplex(x: Array) -> Array:
     return _roots(x, 1)[0]
 
 
-@jax.jit
 def entmax15_probabilities(logits: Array) -> Array:
     r"""The distribution between softmax and sparsemax, over the last axis (1.5-entmax).
 
@@ -71,121 +45,94 @@ def entmax15_probabilities(logits: Array) -> Array:
     return jnp.square(_roots(logits, 2)[0])
 
 
-@jax.custom_jvp
-@jax.jit
-def sparsemax_surprisal(logits: Array, label: Array) -> Array:
-    r"""What a label costs under sparsemax, over the last axis: 0 once it leads all others by 1.
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def sparse_surprisal(logits: Array, label: Array, order: int) -> Array:
+    r"""What a label costs, over the last axis: under sparsemax (order 1) or under 1.5-entmax (order 2).
 
-    $$ \max_{p \in \Delta} \left[ p \cdot x - \tfrac12 \lVert p \rVert^2 \right] + \tfrac12 - x_y
-       = \tfrac12 \lVert p - e_y \rVert^2 + [\tau - x_y]_+ $$
+    $$ \tfrac12 \sum_{j \ne y} p_j^2 + \tfrac12 (1 - p_y)^2 + [\tau - x_y]_+, \qquad
+       \tfrac23 \Big[ \sum_{j \ne y} u_j^3 + (1 - u_y)^2 (2 + u_y) \Big] + [2 \tau - x_y]_+, \quad u_j^2 = p_j $$
 
-    The second form, a sum of what is at least 0, does not cancel. The gradient is p - e_y, at the label minus the sum
-    of the others. A label that is no class gives NaN, one of logit -inf inf.
+    Sums of what is at least 0. The gradient is p - e_y, at the label minus the sum of the others. A label that is no
+    class gives NaN, one of logit -inf inf.
 
-    >>> print(sparsemax_surprisal(jnp.array([1.0, 0.5, 0.0]), jnp.array(0)))
+    >>> print(sparse_surprisal(jnp.array([1.0, 0.5, 0.0]), jnp.array(0), 1))
     0.0625
     """
-    indicator = one_hot(label, logits.shape[-1], logits.dtype)
-    p, rest, missed = _roots(logits, 1)
-    squares = (1 - indicator) * jnp.square(p) + indicator * jnp.square(rest)
-    return jnp.sum(squares, axis=-1) / 2 + _at(indicator, missed)
+    root, rest, missed = _roots(logits, order)
+    at_label = is_at(logits, label)
+    if order == 1:
+        terms = 0.5 * jnp.square(jnp.where(at_label, rest, root))
+    else:
+        terms = jnp.where(at_label, jnp.square(rest) * (2 + root), root * jnp.square(root)) * (2 / 3)
+    cost = jnp.sum(terms + jnp.where(at_label, order * missed, 0), axis=-1)
+    return jnp.where(is_class(label, logits.shape[-1]), cost, jnp.nan)
 
 
-@sparsemax_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (logits, label), (dx, _) = primals, tangents
-    indicator = one_hot(label, logits.shape[-1], logits.dtype)
-    p, rest, _ = _roots(logits, 1)
-    slope = (1 - indicator) * p - indicator * rest
-    return sparsemax_surprisal(logits, label), jnp.sum(slope * dx, axis=-1)
-
-
-@jax.custom_jvp
-@jax.jit
-def entmax15_surprisal(logits: Array, label: Array) -> Array:
-    r"""What a label costs under 1.5-entmax, over the last axis: 0 once it leads all others by 2.
-
-    $$ \max_{p \in \Delta} \Big[ p \cdot x + \tfrac43 \sum_j (p_j - p_j^{3/2}) \Big] - x_y
-       = \tfrac23 \Big[ \sum_{j \ne y} u_j^3 + (1 - u_y)^2 (2 + u_y) \Big] + [2 \tau - x_y]_+, \qquad u_j^2 = p_j $$
-
-    The second form, a sum of what is at least 0, does not cancel. The gradient is p - e_y, at the label minus the sum
-    of the others. A label that is no class gives NaN, one of logit -inf inf.
-
-    >>> print(f"{entmax15_surprisal(jnp.array([1.0, 0.5, 0.0]), jnp.array(0)):.4f}")
-    0.2033
-    """
-    indicator = one_hot(label, logits.shape[-1], logits.dtype)
-    root, rest, missed = _roots(logits, 2)
-    cubes = (1 - indicator) * root * jnp.square(root) + indicator * jnp.square(rest) * (2 + root)
-    return jnp.sum(cubes, axis=-1) * 2 / 3 + 2 * _at(indicator, missed)
-
-
-@entmax15_surprisal.defjvp
-@jax.jit
-def _(primals: Any, tangents: Any) -> Any:
-    (logits, label), (dx, _) = primals, tangents
-    indicator = one_hot(label, logits.shape[-1], logits.dtype)
-    root, rest, _ = _roots(logits, 2)
-    slope = (1 - indicator) * jnp.square(root) - indicator * rest * (1 + root)
-    return entmax15_surprisal(logits, label), jnp.sum(slope * dx, axis=-1)
-
-
-def _at(indicator: Array, values: Array) -> Array:
-    """The value that is indicated, be it inf."""
-    return jnp.sum(jnp.where(indicator == 1, values, 0), axis=-1)
+@sparse_surprisal.defjvp
+def _(order: int, primals: Any, tangents: Any) -> Any:
+    # A derivative that cancels: p - e_y, which of a confident row is 1 - 1.
+    logits, label = primals
+    root, rest, _ = _roots(logits, order)
+    p, complement = (root, rest) if order == 1 else (jnp.square(root), rest * (1 + root))
+    slope = jnp.where(is_at(logits, label), -complement, p)
+    return sparse_surprisal(logits, label, order), jnp.sum(slope * tangents[0], axis=-1)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
-@functools.partial(jax.jit, static_argnums=1)
 def _roots(x: Array, order: int) -> tuple[Array, Array, Array]:
-    """The roots u = [x / a - tau]_+ of the probabilities, 1 - u, and how far below the threshold x / a is."""
+    """The roots u = [x / a - tau]_+ of the probabilities, 1 - u, and how far x / a is below the threshold."""
+    top = jnp.argmax(x, axis=-1)
+    is_top = is_at(x, top)
     largest = jnp.max(x, axis=-1, keepdims=True)
-    is_largest = (x == largest) & (largest > -jnp.inf)
-    ordinary = jnp.isfinite(x) & jnp.isfinite(largest)
-    gap, error = two_sum(jnp.where(ordinary, largest, 0), jnp.where(ordinary, -x, 0))
-    # Where the largest is inf, all else is infinitely far; a NaN stays one.
-    far = jnp.where(jnp.isnan(x), x, jnp.where(jnp.isnan(largest), largest, jnp.inf))
-    gap = jnp.where(is_largest, 0, jnp.where(ordinary, gap, far))
-    lead, lost = two_sum(jnp.ones_like(x), -gap / order)
-    lost = lost - error / order
-    ties = jnp.sum(is_largest, axis=-1, keepdims=True).astype(x.dtype)
+    # Beside a logit of inf all others are infinitely far behind.
+    gap = jnp.where(largest == jnp.inf, jnp.where(x == jnp.inf, 0, jnp.inf), largest - x)
+    lead = jnp.where(is_top, -jnp.inf, 1 - gap / order)
 
-    def excess(r: Array) -> tuple[Array, Array]:
-        """By how much the probabilities at r sum to more than 1, and how fast this falls with r."""
-        u = jnp.where(is_largest, 0, jnp.maximum((lead - r) + lost, 0))
-        own = jnp.maximum(1 - r, 0)
-        if order == 1:
-            return jnp.sum(u, axis=-1, keepdims=True) + (ties - 1) * own - r, ties + jnp.sum(
-                (u > 0).astype(x.dtype), axis=-1, keepdims=True
-            )
-        total = jnp.sum(jnp.square(u), axis=-1, keepdims=True) + (ties - 1) * jnp.square(own) - r * (1 + own)
-        return total, 2 * (jnp.sum(u, axis=-1, keepdims=True) + ties * own)
-
-    def newton(r: Array) -> Array:
-        return r + ratio(*excess(r))
-
-    # The excess is convex and falls, so from 0 the steps of Newton go up to its root, and end there.
-    _, r = jax.lax.while_loop(
-        lambda state: jnp.any(state[1] > state[0]),
-        lambda state: (state[1], jnp.maximum(newton(state[1]), state[1])),
-        (jnp.full_like(largest, -1), jnp.zeros_like(largest)),
-    )
-    low = ratio(*excess(r))
-    signed = jnp.where(is_largest, (1 - r) - low, (lead - r) + (lost - low))
+    r = _solver(order)(lead)
+    is_top = is_top & (largest > -jnp.inf)
+    signed = jnp.where(is_top, 1 - r, lead - r)
     u = jnp.maximum(signed, 0)
-    return u, jnp.where(is_largest, r + low, 1 - u), jnp.maximum(-signed, 0)
+    return u, jnp.where(is_top, r, 1 - u), jnp.maximum(-signed, 0)
+
+
+@functools.cache
+def _solver(order: int) -> Callable[[Array], Array]:
+    """R from the leads, by steps of Newton from 0, as many as some row needs.
+
+    By how much the probabilities sum to more than 1 is convex and falls with r: the steps go up to its root, and end.
+    """
+
+    @jax.custom_batching.custom_vmap
+    def solve(lead: Array) -> Array:
+        start = jnp.zeros_like(lead[..., :1])
+        more = lambda state: jnp.any(state[1] > state[0])  # noqa: E731
+        return jax.lax.while_loop(more, lambda state: (state[1], step(lead, state[1])), (start - 1, start))[1]
+
+    @solve.def_vmap  # so that there is one loop for all rows, which vmap itself would make of a loop for each
+    def _(_: int, batched: Any, lead: Array) -> tuple[Array, Any]:
+        return solve(lead), batched[0]
+
+    def step(lead: Array, r: Array) -> Array:
+        u = jnp.maximum(lead - r, 0)
+        if order == 1:
+            excess, slope = jnp.sum(u, axis=-1, keepdims=True) - r, 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
+        else:
+            excess = jnp.sum(jnp.square(u), axis=-1, keepdims=True) - r * (2 - r)
+            slope = 2 * (jnp.sum(u, axis=-1, keepdims=True) + 1 - r)
+        return jnp.clip(r + excess / slope, r, 1)
+
+    return solve
 
 
 @_roots.defjvp
-@functools.partial(jax.jit, static_argnums=0)
 def _(order: int, primals: Any, tangents: Any) -> Any:
+    # An implicit solve.
     (x,), (dx,) = primals, tangents
     u, rest, missed = _roots(x, order)
     weight = (u > 0).astype(x.dtype) if order == 1 else u
-    # A shift of all changes nothing. Against the largest, nothing of the size of 1 is left to cancel.
-    largest = (x == jnp.max(x, axis=-1, keepdims=True)).astype(x.dtype)
-    dx = dx - ratio(jnp.sum(largest * dx, axis=-1, keepdims=True), jnp.sum(largest, axis=-1, keepdims=True))
+    # A shift of all changes nothing. Relative to the largest, nothing of the size of 1 is left to cancel.
+    is_top = is_at(x, jnp.argmax(x, axis=-1))
+    dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     mean = ratio(jnp.sum(weight * dx, axis=-1, keepdims=True), jnp.sum(weight, axis=-1, keepdims=True))
     signed = (dx - mean) / order
     du = jnp.where(u > 0, signed, 0)

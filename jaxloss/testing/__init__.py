@@ -45,6 +45,7 @@ def check_loss(loss: Any, *arrays: Any, **options: Any) -> Report:
         ...
     AssertionError: careless breaks 1 law:
     - corners: with prediction = target the value is 0.0 and the gradient in prediction is nan.
+    - deleted_slots could not be run: the example has no mask inside an item.
     - labels could not be run: the loss takes no labels.
     """
     # Imported when used: a program that trains does not wait for them.

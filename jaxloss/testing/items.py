@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.gradient import value_and_grad
-from jaxloss.testing.subject import Broken, Subject, all_same, same
+from jaxloss.testing.subject import Broken, NotRun, Subject, all_same, same
+from jaxloss.types import is_mask
 
 _POISONS = (np.nan, np.inf, -np.inf, 1e30)
 
@@ -62,6 +63,57 @@ def masked_equals_deleted(s: Subject) -> None:
         )
         expected = [np.where(_column(where, g), g, 0) for g in alone(*s.arrays())]
         all_same(one_by_one, expected, names, "the vmapped gradient of items masked one by one")
+
+
+def deleted_slots(s: Subject) -> None:
+    """Law 5 inside an item: what a `..._mask` deletes may hold anything, and gives the data without it."""
+    masks = [i for i, name in enumerate(s.names) if is_mask(name) and s.cores[i]]
+    if not masks:
+        raise NotRun("the example has no mask inside an item.")
+    for position in masks:
+        _without_the_last(s, position)
+
+
+def _without_the_last(s: Subject, position: int) -> None:
+    """The last slot along the last axis of a mask, deleted by the mask and cut from the arrays."""
+    mask, axes = s.names[position], s.cores[position]
+    size = s.arrays()[position].shape[-1]
+    if size < 2:
+        raise NotRun(f"{mask} has {size} slots along its last axis; give it two or more.")
+
+    def places(i: int) -> list[int]:
+        core, rank = s.cores[i], s.arrays()[i].ndim
+        return [rank - len(core) + n for n, axis in enumerate(core) if axis == axes[-1]]
+
+    def cut(i: int, array: Any) -> Any:
+        for axis in places(i):
+            array = jnp.delete(array, -1, axis, assume_unique_indices=True)
+        return array
+
+    def last(i: int, array: Any, value: Any) -> Any:
+        for axis in places(i):
+            array = jnp.moveaxis(jnp.moveaxis(array, axis, 0).at[-1].set(value), 0, axis)
+        return array
+
+    # A label of the class that goes would be none.
+    whole = [jnp.minimum(a, size - 2) if i in s.labels else a for i, a in enumerate(s.arrays())]
+    whole[position] = last(position, whole[position], False)
+    gradient = s.value_and_gradient()
+    value, slopes = gradient(*(cut(i, a) for i, a in enumerate(whole)))
+    deleted = [i for i, core in enumerate(s.cores) if set(axes) <= set(core) and not is_mask(s.names[i])]
+    for poison in _POISONS:
+        spoilt = [last(i, a, -100 if i in s.labels else poison) if i in deleted else a for i, a in enumerate(whole)]
+        what = f"with {poison} in a slot that {mask} deletes"
+        got, got_slopes = gradient(*spoilt)
+        same(got, value, f"the value {what}")
+        for i, slope, expected in zip(s.real, got_slopes, slopes, strict=True):
+            same(cut(i, slope), expected, f"the gradient {what} in {s.names[i]}")
+            if i in deleted and np.any(np.asarray(slope) != np.asarray(last(i, slope, 0))):
+                raise Broken(f"the gradient {what} in {s.names[i]} is not 0 there.")
+    nothing = [jnp.zeros_like(a) if i == position else a for i, a in enumerate(whole)]
+    got, got_slopes = gradient(*nothing)
+    if got != 0 or any(np.any(np.asarray(slope) != 0) for slope in got_slopes):
+        raise Broken(f"with every slot deleted by {mask} the value is {got}, its gradient not 0.")
 
 
 def weights_are_copies(s: Subject) -> None:

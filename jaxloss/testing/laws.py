@@ -14,6 +14,7 @@ _IN_ORDER = (
     formula.differentiation,
     formula.corners,
     items.masked_equals_deleted,
+    items.deleted_slots,
     items.weights_are_copies,
     items.nothing_counts,
     items.split,

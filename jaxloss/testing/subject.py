@@ -34,6 +34,8 @@ class Subject:
         bound = arguments.bind(term, arrays, {**dict(self.loss._bound), **options}).arrays
         self.names: tuple[str, ...] = tuple(bound)
         self.layout = arguments.layout(term, bound)
+        cores = dict(zip(term.arrays, term.core.inputs, strict=True))
+        self.cores = tuple(cores[name] for name in self.names)
         self.mapped = tuple(self.layout.mapped[name] for name in self.names)
         # Real numbers are kept in float64, so that each law can take them in the dtype that it is about.
         self._given = tuple(

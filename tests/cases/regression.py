@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 from mpmath import cosh, inf, log, log1p, mpf, sqrt
 
 from cases.table import NEAR_ONE, Case, D, cosine, errors, hard_errors
@@ -77,10 +78,13 @@ def squared_epsilon_insensitive(prediction, target, epsilon=0.1):
     return epsilon_insensitive(prediction, target, epsilon) ** 2
 
 
-def scale_invariant_log_error(prediction, target, variance_focus=0.5):
-    if not all([*prediction, *target]):
+def scale_invariant_log_error(prediction, target, pixel_mask=None, variance_focus=0.5):
+    pixels = list(zip(prediction, target, pixel_mask or [True] * len(target), strict=True))
+    if not all(p and t for p, t, counts in pixels if counts):
         return inf
-    d = [log(mpf(p)) - log(mpf(t)) for p, t in zip(prediction, target, strict=True)]
+    d = [log(mpf(p)) - log(mpf(t)) for p, t, counts in pixels if counts]
+    if not d:
+        return mpf(0)
     return sum(dj**2 for dj in d) / len(d) - mpf(variance_focus) * (sum(d) / len(d)) ** 2
 
 
@@ -94,6 +98,13 @@ def two_vectors(rng, n):
 
 def two_images(rng, n):
     return rng.gamma(2.0, size=(n, N)) + 0.1, rng.gamma(2.0, size=(n, N)) + 0.1
+
+
+def two_images_with_holes(rng, n):
+    mask = rng.random((n, N)) < 0.7
+    mask[:, 0] = True
+    prediction, target = two_images(rng, n)
+    return np.where(mask, prediction, 0), np.where(mask, target, 0), mask
 
 
 def _hard_sizes(ulp):
@@ -151,6 +162,15 @@ def _hard_images(ulp):
     yield one, [x * (1 + k * 2 * ulp) for k, x in enumerate(one)]
     yield one, [x * (1 + k * 1e-4) for k, x in enumerate(one)]
     yield [1e-30, 1e30, 1.0, 1e-10, 1e10, 1.0], one
+
+
+def _hard_images_with_holes(ulp):
+    holes = [True, False, True, True, False, True]
+    for one, two in _hard_images(ulp):
+        yield [x * kept for x, kept in zip(one, holes, strict=True)], two, holes
+        yield one, [x * kept for x, kept in zip(two, holes, strict=True)], holes
+    yield [0.0] * N, [0.0] * N, [False] * N
+    yield [0.0, 0.0, 3.0, 0.0, 0.0, 0.0], [1.0, 0.0, 2.0, 0.0, 5.0, 0.0], [False, False, True, False, False, False]
 
 
 CASES = (
@@ -285,5 +305,17 @@ CASES = (
         ),
         domain={0: (0.0, inf), 1: (0.0, inf)},
         hard=_hard_images,
+    ),
+    Case(
+        "scale_invariant_log_error",
+        two_images_with_holes,
+        scale_invariant_log_error,
+        options=({}, {"variance_focus": 1.0}),
+        corners=(
+            ([1.0, 0.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 0.0, 0.5, 1.5], [True, False, True, False, True, True]),
+            ([1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [1.0, 2.0, 0.3, 4.0, 0.5, 1.5], [False] * N),
+        ),
+        domain={0: (0.0, inf), 1: (0.0, inf)},
+        hard=_hard_images_with_holes,
     ),
 )

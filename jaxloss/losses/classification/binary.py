@@ -1,16 +1,23 @@
 """Two classes: a probability or a logit of the class 1, and a target in [0, 1]."""
 
+from typing import Any
+
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import (
-    binary_surprisal,
-    focal_surprisal,
-    logistic_surprisal,
-    modulated_binary_surprisal,
-    modulated_surprisal,
+from jaxloss.numerics.safe import (
+    finite_slope,
+    largest_like,
     multiply_no_nan,
-    reused,
-    shifted_surprisal,
+    power,
+    ratio,
+    safe_log,
+    safe_log1p,
+    xlog1py,
+    xlogy,
 )
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
@@ -33,7 +40,25 @@ def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     >>> print(f"{binary_cross_entropy(0.8, 1.0):.3f}")
     0.223
     """
-    return binary_surprisal(probabilities, targets)
+    return -xlogy(targets, probabilities) - xlog1py(1 - targets, -probabilities)
+
+
+# Slopes are made of exp(-x), and values of exp(-|x|): an exponential of both would be written to memory on an H100.
+@with_slopes(
+    lambda _, x: _sigmoid(x),
+    lambda share, x: share * _sigmoid(x) * _sigmoid(-x),
+)  # a derivative that cancels: 1 - sigmoid
+def _share_of_sigmoid(share: Any, x: Array) -> Array:
+    return share / (1 + jnp.exp(-x))
+
+
+def _sigmoid(x: Array) -> Array:
+    return _share_of_sigmoid(1.0, x)
+
+
+@with_slopes(_sigmoid)  # a slope that JAX gets wrong: half a one at x = 0, NaN at inf
+def _softplus(x: Array) -> Array:
+    return softplus(x)
 
 
 @custom_loss
@@ -63,7 +88,42 @@ def sigmoid_binary_cross_entropy(
     >>> print(f"{sigmoid_binary_cross_entropy(jnp.array([0.0, 100.0]), jnp.array([1.0, 0.0])):.4f}")
     50.3466
     """
-    return logistic_surprisal(logits, targets, positive_weight, label_smoothing)
+    positive = (1 - label_smoothing) * targets + 0.5 * label_smoothing
+    negative = (1 - label_smoothing) * (1 - targets) + 0.5 * label_smoothing
+    of_positive, of_negative = _softplus(-logits), _softplus(logits)
+    return multiply_no_nan(positive_weight * positive, of_positive) + multiply_no_nan(negative, of_negative)
+
+
+def _log(p: Array, complement: Array) -> Array:
+    """The logarithm of p, from whichever of p and 1 - p is small."""
+    return jnp.where(p < 0.5, safe_log(jnp.where(p < 0.5, p, 1)), safe_log1p(-jnp.where(p < 0.5, 0, complement)))
+
+
+def _slope_in_gamma(p: Array, complement: Array, gamma: Array) -> Array:
+    slope_of_power = power(complement, gamma) * finite_slope(_log(complement, p))
+    return multiply_no_nan(slope_of_power, -_log(p, complement))
+
+
+def _slope_of_positive(p: Array, gamma: Array) -> Array:
+    inside = jnp.where(p == 0, 1, p)
+    slope = gamma * power(1 - p, gamma - 1) * jnp.log(inside) - power(1 - p, gamma) / inside
+    return jnp.where(p == 0, -largest_like(p), slope)
+
+
+def _slope_of_negative(p: Array, gamma: Array) -> Array:
+    inside = jnp.where(p == 1, 0, p)
+    slope = power(p, gamma) / (1 - inside) - gamma * power(p, gamma - 1) * jnp.log1p(-inside)
+    return jnp.where(p == 1, largest_like(p), slope)
+
+
+@with_slopes(_slope_of_positive, lambda p, gamma: _slope_in_gamma(p, 1 - p, gamma))  # an infinite slope at p = 0
+def _focal_of_positive(p: Array, gamma: Array) -> Array:
+    return power(1 - p, gamma) * -jnp.log(p)
+
+
+@with_slopes(_slope_of_negative, lambda p, gamma: _slope_in_gamma(1 - p, p, gamma))  # an infinite slope at p = 1
+def _focal_of_negative(p: Array, gamma: Array) -> Array:
+    return power(p, gamma) * -jnp.log1p(-p)
 
 
 @custom_loss
@@ -92,7 +152,40 @@ def binary_focal(
     >>> print(f"{binary_focal(0.9, 1.0, alpha=0.25, gamma=2.0):.6f}")  # often printed as 0.001, which is off
     0.000263
     """
-    return modulated_binary_surprisal(probabilities, targets, gamma, alpha, 1 - alpha)
+    of_positive, of_negative = _focal_of_positive(probabilities, gamma), _focal_of_negative(probabilities, gamma)
+    return multiply_no_nan(alpha * targets, of_positive) + multiply_no_nan((1 - alpha) * (1 - targets), of_negative)
+
+
+def _slope_of_focal(x: Array, gamma: Array) -> Array:
+    p, complement = _sigmoid(x), _sigmoid(-x)
+    return power(complement, gamma) * (gamma * multiply_no_nan(p, _log(p, complement)) - complement)
+
+
+@with_slopes(
+    _slope_of_focal, lambda x, gamma: _slope_in_gamma(_sigmoid(x), _sigmoid(-x), gamma)
+)  # derivatives that overflow or cancel in the tails
+def _focal(x: Array, gamma: Array) -> Array:
+    """What a positive costs at a logit: (1 - p)^gamma times -log p."""
+    return sigmoid(-x) ** gamma * softplus(-x)
+
+
+def _positive_less_negative(x: Array, gamma: Array) -> Array:
+    """The cost of a positive less that of a negative: odd in x, so that the size of x decides."""
+    side = jnp.where(x < 0, -1, 1).astype(x.dtype)
+    size = side * jnp.where(jnp.isinf(x), 0, x)
+    return -side * sigmoid(size) ** gamma * (size - jnp.expm1(-gamma * size) * softplus(-size))
+
+
+@with_slopes(
+    lambda *arguments: _positive_less_negative(*arguments[3:]),
+    lambda target, *_: target,
+    lambda target, *_: 1 - target,
+    None,
+    None,
+)  # a derivative that cancels: beside x = 0 both cost the same
+def _mixture(target: Array, of_positive: Array, of_negative: Array, *_: Array) -> Array:
+    """The cost of a target between 0 and 1. What the costs were made of, the logit and gamma, is for its slope."""
+    return multiply_no_nan(target, of_positive) + multiply_no_nan(1 - target, of_negative)
 
 
 @custom_loss
@@ -120,8 +213,44 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
     >>> print(f"{sigmoid_focal(jnp.array([2.0, -1.0]), jnp.array([1.0, 1.0])):.4f}")
     0.3518
     """
-    positive_weight, negative_weight = (1.0, 1.0) if alpha is None else (alpha, 1 - alpha)
-    return focal_surprisal(logits, targets, gamma, positive_weight, negative_weight)
+    of_positive, of_negative = _focal(logits, gamma), _focal(-logits, gamma)
+    if alpha is None:
+        return _mixture(targets, of_positive, of_negative, logits, gamma)
+    return multiply_no_nan(alpha * targets, of_positive) + multiply_no_nan((1 - alpha) * (1 - targets), of_negative)
+
+
+def _shifted(x: Array, shift: Array) -> tuple[Array, Array, Array]:
+    """Whether sigmoid(x) is above the shift m, p_m and 1 - p_m."""
+    active = ~(_sigmoid(x) <= shift)
+    return active, jnp.where(active, _sigmoid(x) - shift, 0.5), jnp.where(active, _sigmoid(-x) + shift, 0.5)
+
+
+def _slope_in_logit(x: Array, gamma: Array, shift: Array) -> Array:
+    active, p, complement = _shifted(x, shift)
+    steep = 1 - gamma * ratio(multiply_no_nan(complement, _log(complement, p)), p)
+    # sigmoid(-x) / (1 - p_m), but true where both are below the format.
+    log_odds = jnp.where(shift == 0, jnp.inf, -x - jnp.log(shift / (1 + shift)))
+    slope = power(p, gamma) * _sigmoid(x) * _share_of_sigmoid(steep, log_odds) / (1 + shift)
+    return jnp.where(active, slope, 0)
+
+
+def _slope_in_shift(x: Array, gamma: Array, shift: Array) -> Array:
+    active, p, complement = _shifted(x, shift)
+    steep = 1 / complement - multiply_no_nan(gamma / p, _log(complement, p))
+    return jnp.where(active, -finite_slope(power(p, gamma) * steep), 0)
+
+
+def _slope_in_exponent(x: Array, gamma: Array, shift: Array) -> Array:
+    active, p, complement = _shifted(x, shift)
+    return jnp.where(active, _slope_in_gamma(complement, p, gamma), 0)
+
+
+@with_slopes(_slope_in_logit, _slope_in_exponent, _slope_in_shift)  # derivatives that overflow or cancel in the tails
+def _shifted_focal(x: Array, gamma: Array, shift: Array) -> Array:
+    """What a negative costs at a logit: p_m^gamma times -log(1 - p_m), where 1 - p_m = sigmoid(-x) + m."""
+    active = ~(sigmoid(x) <= shift)
+    log_complement = jnp.logaddexp(-softplus(x), jnp.log(shift))
+    return jnp.where(active, jnp.where(active, sigmoid(x) - shift, 1) ** gamma * -log_complement, 0)
 
 
 @custom_loss
@@ -158,5 +287,5 @@ def asymmetric(
     >>> print(f"{asymmetric(jnp.array([2.0, 2.0, -3.0]), jnp.array([1.0, 0.0, 0.0])):.4f}")
     0.2872
     """
-    positive = multiply_no_nan(targets, modulated_surprisal(logits, gamma_positive))
-    return reused(positive + multiply_no_nan(1 - targets, shifted_surprisal(logits, gamma_negative, shift)))
+    of_positive, of_negative = _focal(logits, gamma_positive), _shifted_focal(logits, gamma_negative, shift)
+    return multiply_no_nan(targets, of_positive) + multiply_no_nan(1 - targets, of_negative)

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
-from jaxloss.numerics import multiply_no_nan
+from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input
 
 

@@ -3,14 +3,26 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import (
-    adjusted_surprisal,
-    label_margin,
-    margin_surprisal,
-    modulated_label_surprisal,
-    polynomial_surprisal,
-)
+from jaxloss.numerics.classes import is_at, pick
+from jaxloss.numerics.safe import multiply_no_nan, power
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softmax import label_row, target_row
+from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, Number, Positive
+
+
+def _slope_in_odds(odds: Array, gamma: Array) -> Array:
+    return power(sigmoid(odds), gamma) * (sigmoid(odds) + gamma * multiply_no_nan(sigmoid(-odds), softplus(odds)))
+
+
+def _slope_in_gamma(odds: Array, gamma: Array) -> Array:
+    return -multiply_no_nan(softplus(-odds), power(sigmoid(odds), gamma) * softplus(odds))
+
+
+@with_slopes(_slope_in_odds, _slope_in_gamma)  # an infinite slope times 0
+def _focal(odds: Array, gamma: Array) -> Array:
+    """(1 - p)^gamma (-log p), by the log-odds against the label."""
+    return power(sigmoid(odds), gamma) * softplus(odds)
 
 
 @custom_loss(signature="(k),()->()")
@@ -36,7 +48,7 @@ def softmax_focal(logits: Input, labels: Input, *, gamma: NonNegative = 2.0) -> 
     >>> print(f"{softmax_focal(jnp.array([2.0, 0.0, 0.0]), 0, gamma=2.0):.5f}")
     0.01087
     """
-    return modulated_label_surprisal(logits, labels, gamma)
+    return _focal(label_row(logits, labels).odds, jnp.asarray(gamma, logits.dtype))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -63,7 +75,8 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
     >>> print(f"{poly_cross_entropy(jnp.array([2.0, 0.0, 0.0]), jnp.array([1, 0, 0]), epsilon=2.0):.4f}")
     0.6656
     """
-    return polynomial_surprisal(targets, logits, jnp.asarray(epsilon, logits.dtype))
+    row = target_row(logits, targets, shared=True)
+    return row.surprisal + epsilon * row.complement
 
 
 @custom_loss(signature="(k),()->()")
@@ -95,7 +108,7 @@ def logit_adjusted_cross_entropy(
     >>> print(f"{logit_adjusted_cross_entropy(jnp.array([0.0, 0.0]), 1, log_prior=log_prior):.4f}")
     1.3863
     """
-    return adjusted_surprisal(logits, labels, temperature, jnp.asarray(log_prior, logits.dtype))
+    return label_row(logits + multiply_no_nan(temperature, jnp.asarray(log_prior, logits.dtype)), labels).surprisal
 
 
 @custom_loss(signature="(k),()->()")
@@ -126,5 +139,7 @@ def ldam(
     >>> print(f"{ldam(jnp.array([0.5, 0.4]), 1, class_counts=jnp.array([1000, 10]), scale=10.0):.4f}")
     6.0025
     """
-    margin, lost = label_margin(jnp.asarray(class_counts, logits.dtype), labels, max_margin)
-    return margin_surprisal(logits, labels, margin, lost, scale)
+    class_counts = jnp.asarray(class_counts, logits.dtype)
+    margin = max_margin * (jnp.min(class_counts) / pick(class_counts, labels)) ** 0.25
+    paid = jnp.where(is_at(logits, labels), logits - margin, logits)
+    return label_row(multiply_no_nan(scale, paid), labels).surprisal

@@ -1,10 +1,30 @@
 """Classification by a margin: a score should be on the right side, and clearly so."""
 
+import functools
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import shortfall, signed_shortfall, squared_signed_shortfall
+from jaxloss.numerics.classes import is_at, pick
+from jaxloss.numerics.platform import apart_on_cpu, may_be_split
+from jaxloss.numerics.safe import finite_slope, safe_square
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
+
+
+@with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
+def _signed(sign: Array, score: Array) -> Array:
+    """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
+    zero_or_nan = jnp.sqrt(-jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
+    return sign * score + zero_or_nan
+
+
+def _positive_part(x: Array) -> Array:
+    """max(x, 0), at 0 with the middle of the two slopes."""
+    (zero,) = apart_on_cpu(jnp.zeros((), x.dtype))  # a sum on a CPU drops a NaN from a maximum with a constant
+    return jnp.maximum(zero, x)
 
 
 @custom_loss
@@ -26,7 +46,7 @@ def hinge(prediction: Input, target: Input) -> Array:
     >>> print(hinge(jnp.array([0.5, 2.0, -1.0]), jnp.array([1, 1, 1])))
     0.8333333
     """
-    return signed_shortfall(prediction, target, 1.0)
+    return _positive_part(1 - _signed(target, prediction))
 
 
 @custom_loss
@@ -48,7 +68,7 @@ def squared_hinge(prediction: Input, target: Input) -> Array:
     >>> print(squared_hinge(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     4.625
     """
-    return squared_signed_shortfall(prediction, target, 1.0)
+    return safe_square(_positive_part(1 - _signed(target, prediction)))
 
 
 @custom_loss
@@ -71,7 +91,51 @@ def perceptron(prediction: Input, target: Input) -> Array:
     >>> print(perceptron(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     1.0
     """
-    return signed_shortfall(prediction, target, 0.0)
+    return _positive_part(-_signed(target, prediction))
+
+
+@jax.custom_jvp
+def _lead_of_rival(scores: Array, label: Array) -> Array:
+    """The largest score of another class less that of the label; NaN if a score is or the label is no class."""
+    return _largest(_others(scores, label)) - pick(scores, label)
+
+
+@_lead_of_rival.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # Ties of a maximum: the slope of one of the rivals, whose place it keeps and not the row.
+    (scores, label), (dscores, _) = primals, tangents
+    rival = _place_of_largest(_others(scores, label))
+    change = jnp.where(is_at(scores, rival), dscores, 0) - jnp.where(is_at(scores, label), dscores, 0)
+    return _lead_of_rival(scores, label), jnp.sum(change, axis=-1)
+
+
+def _others(scores: Array, label: Array) -> Array:
+    # Not -inf, so that a label of that score costs inf also where all classes have it.
+    return jnp.where(is_at(scores, label), jnp.finfo(scores.dtype).min, scores)
+
+
+def _largest(scores: Array) -> Array:
+    """The largest entry of the last axis, NaN if one is."""
+
+    def on_cpu(scores: Array) -> Array:  # where a maximum loses a NaN
+        return jnp.where(jnp.any(jnp.isnan(scores), axis=-1), jnp.nan, jnp.max(scores, axis=-1))
+
+    return jax.lax.platform_dependent(scores, cpu=on_cpu, default=functools.partial(jnp.max, axis=-1))
+
+
+def _place_of_largest(scores: Array) -> Array:
+    """The place of a largest entry of the last axis. On a CPU an argmax is slow, and on a split axis it gathers."""
+
+    def by_comparison(scores: Array) -> Array:
+        places = jax.lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
+        return jnp.max(jnp.where(scores >= jnp.max(scores, axis=-1, keepdims=True), places, -1), axis=-1)
+
+    def by_argmax(scores: Array) -> Array:
+        return jax.lax.argmax(scores, scores.ndim - 1, jnp.int32)
+
+    if may_be_split(scores):
+        return by_comparison(scores)
+    return jax.lax.platform_dependent(scores, cpu=by_comparison, default=by_argmax)
 
 
 @custom_loss(signature="(k),()->()")
@@ -97,7 +161,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
     >>> print(multiclass_hinge(jnp.array([[1.0, 4.0, 2.5], [1.0, 0.0, 1.5]]), jnp.array([1, 0])))
     0.75
     """
-    return jnp.maximum(shortfall(logits, labels, 1.0), 0)
+    return _positive_part(1 + _lead_of_rival(logits, labels))
 
 
 @custom_loss(signature="(k),()->()")
@@ -124,4 +188,4 @@ def multiclass_perceptron(logits: Input, labels: Input) -> Array:
     >>> print(multiclass_perceptron(jnp.array([[1.0, 4.0, 2.5], [1.0, 0.0, 1.5]]), jnp.array([1, 0])))
     0.25
     """
-    return jnp.maximum(shortfall(logits, labels, 0.0), 0)
+    return _positive_part(_lead_of_rival(logits, labels))

@@ -1,14 +1,34 @@
 """Many classes, and labels of which some are wrong: softmax losses that a confident wrong label cannot dominate."""
 
+import math
+
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import (
-    generalized_surprisal,
-    label_complement,
-    label_surprisal,
-    multiply_no_nan,
-    tempered_divergence,
-)
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softmax import label_row
+from jaxloss.numerics.tempered import tempered_bracket, tempered_surprisal
 from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
+
+
+def _slope_in_q(surprisal: Array, q: Array) -> Array:
+    """-(1 - (1 + u) exp(-u)) / q^2 with u = q s, by its series for a small u."""
+    u = multiply_no_nan(q, surprisal)
+    small = u < 0.5
+    near, far_u, far_q = jnp.where(small, u, 0), jnp.where(small, 1, u), jnp.where(small, 1, q)
+    series = sum(near**n / float(math.factorial(n + 2)) for n in range(13))
+    by_series = jnp.square(jnp.where(small, surprisal, 0)) * jnp.exp(-near) * series
+    by_formula = (1 - jnp.exp(-far_u) - multiply_no_nan(jnp.exp(-far_u), far_u)) / far_q / far_q
+    return -finite_slope(jnp.where(small, by_series, by_formula))
+
+
+@with_slopes(lambda s, q: jnp.exp(-multiply_no_nan(q, s)), _slope_in_q)  # a derivative that cancels: expm1 + 1
+def _box_cox(surprisal: Array, q: Array) -> Array:
+    """(1 - p^q) / q by s = -log p, of which the limit at q = 0 is s."""
+    u = multiply_no_nan(q, surprisal)
+    tiny = u < jnp.finfo(u.dtype).tiny
+    return jnp.where(tiny, surprisal, -jnp.expm1(-u) / jnp.where(tiny, 1, q))
 
 
 @custom_loss(signature="(k),()->()")
@@ -36,7 +56,7 @@ def generalized_cross_entropy(logits: Input, labels: Input, *, q: UnitInterval =
     >>> print(f"{generalized_cross_entropy(jnp.array([0.0, 0.0]), 0, q=1.0):.4f}")
     0.5000
     """
-    return generalized_surprisal(logits, labels, q)
+    return _box_cox(label_row(logits, labels).surprisal, jnp.asarray(q, logits.dtype))
 
 
 @custom_loss(signature="(k),()->()")
@@ -69,8 +89,8 @@ def symmetric_cross_entropy(
     >>> print(f"{symmetric_cross_entropy(jnp.array([0.0, 0.0]), 0, alpha=0.1, beta=1.0):.4f}")
     2.0693
     """
-    cross_entropy, exchanged = label_surprisal(logits, labels), -log_zero * label_complement(logits, labels)
-    return multiply_no_nan(alpha, cross_entropy) + beta * exchanged
+    row = label_row(logits, labels)
+    return multiply_no_nan(alpha, row.surprisal) - beta * log_zero * row.complement
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -106,4 +126,5 @@ def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval
     >>> print(f"{bi_tempered_cross_entropy(jnp.array([2.0, 0.0]), jnp.array([1, 0]), t1=0.5, t2=2.0):.4f}")
     0.1536
     """
-    return tempered_divergence(targets, logits, t1, t2)
+    surprisals = tempered_surprisal(logits, jnp.asarray(t2, logits.dtype))
+    return jnp.sum(tempered_bracket(targets, surprisals, 1 - jnp.asarray(t1, logits.dtype)))

@@ -1,8 +1,45 @@
 """Classes that have an order: one real prediction, and thresholds that cut the line into the classes."""
 
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import interval_of, interval_surprisal
+from jaxloss.numerics.classes import is_class
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softplus import log1mexp, sigmoid, softplus
 from jaxloss.types import Array, Input
+
+
+def _ends(thresholds: Array, label: Array) -> tuple[Array, Array]:
+    """The thresholds below and above a class; in the wrong order, which costs NaN, if the label is no class."""
+    infinite = jnp.full(1, jnp.inf, thresholds.dtype)
+    ends = jnp.concatenate([-infinite, thresholds, infinite])
+    known = is_class(label, thresholds.shape[0] + 1)
+    lower, upper = (jnp.take(ends, label + above, mode="clip") for above in (0, 1))
+    return jnp.where(known, lower, jnp.inf), jnp.where(known, upper, -jnp.inf)
+
+
+def _distances(f: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
+    """How far a prediction is above its class and below it; an infinite threshold is infinitely far from any."""
+    above, below = f - jnp.where(upper == jnp.inf, 0, upper), jnp.where(lower == -jnp.inf, 0, lower) - f
+    return jnp.where(upper == jnp.inf, -jnp.inf, above), jnp.where(lower == -jnp.inf, -jnp.inf, below)
+
+
+def _slope_in_prediction(f: Array, lower: Array, upper: Array) -> Array:
+    """sigmoid(a) - sigmoid(b) as sigmoid(a) sigmoid(-b) (1 - exp(b - a)), with the larger one first."""
+    above, below = _distances(f, lower, upper)
+    side = jnp.where(above < below, -1, 1).astype(f.dtype)
+    larger, smaller = jnp.maximum(above, below), jnp.minimum(above, below)
+    return -side * sigmoid(larger) * sigmoid(-smaller) * jnp.expm1(side * (below - above))
+
+
+@with_slopes(
+    _slope_in_prediction,
+    lambda f, lower, upper: sigmoid(_distances(f, lower, upper)[1]),
+    lambda f, lower, upper: -sigmoid(_distances(f, lower, upper)[0]),
+)  # a derivative that cancels: the difference of two sigmoids
+def _outside(f: Array, lower: Array, upper: Array) -> Array:
+    above, below = _distances(f, lower, upper)
+    return softplus(above) + softplus(below)
 
 
 @custom_loss(signature="(),(),(c)->()")
@@ -31,5 +68,7 @@ def ordinal_cross_entropy(prediction: Input, labels: Input, thresholds: Input) -
     >>> print(f"{ordinal_cross_entropy(jnp.array([0.0, 3.0]), jnp.array([1, 2]), jnp.array([-1.0, 1.0])):.4f}")
     0.4494
     """
-    lower, upper = interval_of(thresholds, labels)
-    return interval_surprisal(prediction, lower, upper)
+    lower, upper = _ends(thresholds, labels)
+    width = jnp.where(lower == upper, 0, upper - lower)
+    # The difference of the two sigmoids is sigmoid(u - f) sigmoid(f - l) (1 - exp(l - u)).
+    return _outside(prediction, lower, upper) - log1mexp(width)

@@ -5,18 +5,10 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import (
-    expected_surprisal,
-    label_surprisal,
-    logsumexp,
-    multiply_no_nan,
-    pick,
-    safe_log,
-    safe_square,
-    split_cross_entropy,
-    uniform_surprisal,
-    xlogy,
-)
+from jaxloss.numerics.classes import pick
+from jaxloss.numerics.head.link import split_cross_entropy
+from jaxloss.numerics.safe import multiply_no_nan, safe_log, safe_square, xlogy
+from jaxloss.numerics.softmax import Row, label_row, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
@@ -102,8 +94,8 @@ def softmax_cross_entropy(
     >>> print(f"{softmax_cross_entropy(jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0])):.4f}")
     0.6931
     """
-    possible = _possible(logits, class_mask)
-    return _smoothed(expected_surprisal(targets, possible), possible, label_smoothing, z_loss)
+    row = target_row(*_possible(class_mask, logits, targets), spread=not _is_zero(label_smoothing))
+    return _smoothed(row.surprisal, row.row, class_mask, label_smoothing, z_loss)
 
 
 @custom_loss(signature="(k),(),(k)->()")
@@ -144,27 +136,29 @@ def softmax_cross_entropy_with_integer_labels(
     >>> print(f"{softmax_cross_entropy_with_integer_labels(logits, labels, where=labels != -100):.4f}")
     1.3133
     """
+    (logits,) = _possible(class_mask, logits)
     if class_axis_name is not None:
-        return split_cross_entropy(_possible(logits, class_mask), labels, class_axis_name, label_smoothing, z_loss)
-    possible = _possible(logits, class_mask)
-    return _smoothed(label_surprisal(possible, labels), possible, label_smoothing, z_loss)
+        return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
+    row = label_row(logits, labels, spread=not _is_zero(label_smoothing))
+    return _smoothed(row.surprisal, row, class_mask, label_smoothing, z_loss)
 
 
-def _possible(logits: Array, class_mask: Array | None) -> Array:
-    return logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
+def _possible(class_mask: Array | None, logits: Array, targets: Array | None = None) -> tuple[Array, ...]:
+    if class_mask is not None:
+        logits = jnp.where(class_mask, logits, -jnp.inf)
+        targets = None if targets is None else jnp.where(class_mask, targets, 0)
+    return (logits,) if targets is None else (logits, targets)
 
 
-def _smoothed(cost: Array, logits: Array, label_smoothing: NonNegative, z_loss: NonNegative) -> Array:
+def _smoothed(
+    cost: Array, row: Row, class_mask: Array | None, label_smoothing: UnitInterval, z_loss: NonNegative
+) -> Array:
+    """(1 - s) cost + s mean_j -log p_j + z (log Z)^2, and 0 where the mask leaves no class."""
     if not _is_zero(label_smoothing):
-        uniform = multiply_no_nan(label_smoothing, uniform_surprisal(logits))
-        cost = multiply_no_nan(1 - label_smoothing, cost) + uniform
-    return cost + _z_loss(logits, z_loss)
-
-
-def _z_loss(logits: Array, z_loss: NonNegative) -> Array:
-    if _is_zero(z_loss):
-        return jnp.zeros((), logits.dtype)
-    return multiply_no_nan(z_loss, safe_square(logsumexp(logits)))
+        cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
+    if not _is_zero(z_loss):
+        cost += multiply_no_nan(z_loss, safe_square(row.log_partition))
+    return cost if class_mask is None else jnp.where(row.possible, cost, 0)
 
 
 def _is_zero(option: Any) -> bool:

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import entmax15_surprisal, sparse_plus, sparsemax_surprisal
+from jaxloss.numerics.safe import positive_part
+from jaxloss.numerics.simplex import sparse_surprisal
 from jaxloss.types import Array, Input
 
 
@@ -31,7 +32,10 @@ def sparsemax(logits: Input, labels: Input) -> Array:
     0.6875
     """
     known = (labels == 0) | (labels == 1)
-    return sparse_plus(jnp.where(known, jnp.where(labels == 1, -logits, logits), jnp.nan))
+    s = jnp.where(labels == 1, -logits, logits)
+    inside = (s > -1) & (s < 1)
+    cost = jnp.where(inside, jnp.square(jnp.where(inside, s, 0) + 1) / 4, positive_part(s))
+    return jnp.where(known, cost, jnp.nan)
 
 
 @custom_loss(signature="(k),()->()")
@@ -60,7 +64,7 @@ def multiclass_sparsemax(logits: Input, labels: Input) -> Array:
     >>> print(multiclass_sparsemax(jnp.array([[1.0, 0.5, 0.0], [3.0, 0.0, 1.5]]), jnp.array([0, 0])))
     0.03125
     """
-    return sparsemax_surprisal(logits, labels)
+    return sparse_surprisal(logits, labels, 1)
 
 
 @custom_loss(signature="(k),()->()")
@@ -89,4 +93,4 @@ def entmax15(logits: Input, labels: Input) -> Array:
     >>> print(f"{entmax15(jnp.array([[1.0, 0.5, 0.0], [3.0, 0.0, 0.5]]), jnp.array([0, 0])):.5f}")
     0.10163
     """
-    return entmax15_surprisal(logits, labels)
+    return sparse_surprisal(logits, labels, 2)

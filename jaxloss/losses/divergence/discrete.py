@@ -1,11 +1,16 @@
 """Distributions over k classes, as probabilities."""
 
-from typing import Annotated
+import math
+from typing import Annotated, Any
 
+import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import absolute, hellinger, jensen_shannon, kl_div, relative_entropy, renyi
+from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
+from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
+from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Interval, Number
 
 
@@ -29,7 +34,7 @@ def kl_divergence(p: Input, q: Input) -> Array:
     >>> print(f"{kl_divergence(p, q):.4f}")  # often printed as 0.018, which is off
     0.0201
     """
-    return relative_entropy(p, q)
+    return jnp.sum(rel_entr(p, q))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -56,6 +61,30 @@ def generalized_kl_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(kl_div(p, q))
 
 
+def _jensen_shannon_slope(p: Array, q: Array) -> Array:
+    at_zero = jnp.where(q == 0, 0.5 * math.log(2), 0).astype(p.dtype)
+    return jnp.where(p == 0, at_zero, 0.5 * log_ratio(jnp.where(p == 0, 1, p), 0.5 * (p + q)))
+
+
+@with_slopes(_jensen_shannon_slope, lambda p, q: _jensen_shannon_slope(q, p))  # an infinite slope times 0
+def _jensen_shannon(p: Array, q: Array) -> Array:
+    """The two relative entropies from the mean m, with p = m (1 + h) and q = m (1 - h).
+
+    They are m [(1 + h) log(1 + h) + (1 - h) log(1 - h)] / 2, for |h| < 1/2 by its series, whose terms are positive.
+    """
+    p, q = nonnegative(p), nonnegative(q)
+    total = p + q
+    h = (p - q) / jnp.maximum(total, jnp.finfo(p.dtype).tiny)
+    square = jnp.square(jnp.minimum(jnp.abs(h), 0.5))
+    series = jnp.zeros_like(p)
+    for order in range(18 if p.dtype == jnp.float32 else 44, 0, -2):
+        series = series * square + 1 / (order * (order - 1))
+    near = 0.5 * total * square * series
+    most = 1 - jnp.finfo(p.dtype).epsneg  # so that 0 log 0 = 0
+    far = 0.5 * (p * jnp.log1p(jnp.maximum(h, -most)) + q * jnp.log1p(-jnp.minimum(h, most)))
+    return jnp.where(jnp.abs(h) < 0.5, near, far)
+
+
 @custom_loss(signature="(k),(k)->()")
 def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     r"""The mean divergence of two distributions from their mixture, in nats.
@@ -78,7 +107,53 @@ def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     >>> print(f"{jensen_shannon_divergence(p, q):.4f}")
     0.2158
     """
-    return jnp.sum(jensen_shannon(p, q))
+    return jnp.sum(_jensen_shannon(p, q))
+
+
+@jax.custom_jvp
+def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+    """By log S where S = sum p^alpha q^(1 - alpha) is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
+    excess = alpha - 1
+    divisor = jnp.where(excess == 0, 1, excess)
+    log, terms, reference = _terms_of_renyi(p, q, alpha)
+    # N has a limit at alpha = 1, where it is the relative entropy.
+    near = jnp.abs(excess * log) < 1
+    inside = jnp.where(near, log, 0)
+    growth = jnp.where(near & (p != 0), p * inside * expm1_ratio(excess * inside), (terms - p) / divisor)
+    growth = jnp.where(excess == 0, p * log, growth)
+    surplus = jnp.sum(growth) + jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / divisor)
+    close = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
+    surplus = jnp.where(close, surplus, 0)
+    far = (safe_log(jnp.where(close, 1, jnp.sum(terms))) + reference) / divisor
+    value = jnp.where(close, surplus * log1p_ratio(excess * surplus), far)
+    return jnp.where(jnp.any((p != 0) & (q == 0)) & (alpha >= 1), jnp.inf, value)
+
+
+@_renyi.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # A derivative that cancels, and an infinite slope times 0.
+    (p, q, alpha), (dp, dq, dalpha) = primals, tangents
+    excess = alpha - 1
+    log, terms, _ = _terms_of_renyi(p, q, alpha)
+    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.broadcast_to(jnp.sum(terms), p.shape)))
+    of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
+    of_q = -jnp.where(
+        (q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q)
+    )
+    of_p, of_q = (jnp.where(p == 0, 0, finite_slope(slope)) for slope in (of_p, of_q))
+    _, by_alpha = jax.jvp(lambda alpha: _renyi.fun(p, q, alpha), (alpha,), (dalpha,))
+    return _renyi(p, q, alpha), jnp.sum(of_p * dp + of_q * dq) + finite_slope(by_alpha)
+
+
+def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Array]:
+    """The log ratios, p^alpha q^(1 - alpha), and the logarithm of a number that is divided out of the latter."""
+    infinite = (p != 0) & (q == 0)
+    log = jnp.where(infinite, 0, log_ratio(p, jnp.where(infinite, 1, q)))
+    by_p, by_q = (alpha - 1) * log, alpha * log
+    reference = jax.lax.stop_gradient(jnp.max(jnp.where(p == 0, 0, by_p)))
+    reference = jnp.where((reference > 40) & (alpha >= 0.5), reference, 0)
+    terms = jnp.where(alpha < 0.5, q * jnp.exp(by_q), p * jnp.exp(by_p - reference))
+    return jnp.where(infinite, jnp.inf, log), jnp.where(p == 0, 0 * terms, jnp.where(infinite, 0, terms)), reference
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -109,7 +184,18 @@ def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge
     >>> print(f"{renyi_divergence(p, q, alpha=2.0):.4f} {renyi_divergence(p, q, alpha=1.0):.4f}")
     0.2877 0.1438
     """
-    return renyi(p, q, alpha)
+    return _renyi(p, q, jnp.asarray(alpha, p.dtype))
+
+
+def _slope_of_roots(p: Array, q: Array) -> Array:
+    difference = ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q))
+    return jnp.where(p == 0, jnp.where(q == 0, 1, 0), finite_slope(ratio(difference, jnp.sqrt(p))))
+
+
+@with_slopes(_slope_of_roots, lambda p, q: _slope_of_roots(q, p))  # an infinite slope times 0
+def _squared_difference_of_roots(p: Array, q: Array) -> Array:
+    """(sqrt p - sqrt q)^2, by a quotient that does not cancel."""
+    return jnp.square(ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q)))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -133,7 +219,7 @@ def hellinger_distance(p: Input, q: Input) -> Array:
     >>> print(f"{hellinger_distance(p, q):.4f}")
     0.5412
     """
-    return hellinger(p, q)
+    return safe_sqrt(0.5 * jnp.sum(_squared_difference_of_roots(p, q)))
 
 
 @custom_loss(signature="(k),(k)->()")
@@ -155,4 +241,4 @@ def total_variation_distance(p: Input, q: Input) -> Array:
     >>> print(f"{total_variation_distance(p, q):.2f}")
     0.10
     """
-    return 0.5 * jnp.sum(absolute(p - q))
+    return 0.5 * jnp.sum(jnp.abs(nonnegative(p) - nonnegative(q)))

@@ -1,8 +1,31 @@
 """Negative log-likelihoods of real outcomes, constants included, scales in the log domain."""
 
+import math
+
+import jax
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import gamma_surprisal, gaussian_surprisal, laplace_surprisal, of_error, student_t_surprisal
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.special import (
+    HALF_LOG_2PI,
+    exp_remainder,
+    log_factorial_ratio,
+    scaled_stirling_slope,
+    stirling_remainder,
+    times_exp,
+)
 from jaxloss.types import Array, Input, Positive
+
+
+@with_slopes(
+    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)),
+    lambda error, log_variance: -finite_slope(_half_scaled_square(error, log_variance)),
+)  # an infinite slope times 0
+def _half_scaled_square(error: Array, log_variance: Array) -> Array:
+    standard = times_exp(error, -0.5 * log_variance)
+    return (0.5 * standard) * standard
 
 
 @custom_loss
@@ -24,7 +47,15 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     >>> print(f"{gaussian_nll(6.1, 6.3, 0.0):.4f}")
     0.9389
     """
-    return of_error(gaussian_surprisal)(mean, target, log_variance)
+    return HALF_LOG_2PI + 0.5 * log_variance + _half_scaled_square(mean - target, log_variance)
+
+
+@with_slopes(
+    lambda error, log_scale: finite_slope(times_exp(jnp.sign(error), -log_scale)),
+    lambda error, log_scale: -finite_slope(_scaled_size(error, log_scale)),
+)  # an infinite slope times 0, and a slope that JAX gets wrong: that of |e| at 0 is 1 to it
+def _scaled_size(error: Array, log_scale: Array) -> Array:
+    return times_exp(jnp.abs(error), -log_scale)
 
 
 @custom_loss
@@ -45,7 +76,72 @@ def laplace_nll(location: Input, target: Input, log_scale: Input) -> Array:
     >>> print(f"{laplace_nll(6.1, 6.3, 0.0):.4f}")
     0.8931
     """
-    return of_error(laplace_surprisal)(location, target, log_scale)
+    return math.log(2) + log_scale + _scaled_size(location - target, log_scale)
+
+
+def _slope_of_normalizer(freedom: Array) -> Array:
+    half = 0.5 * freedom
+    of_remainders = scaled_stirling_slope(half) / half - scaled_stirling_slope(half + 0.5) / (half + 0.5)
+    return finite_slope(0.5 * (of_remainders - exp_remainder(-jnp.log1p(1 / freedom))))
+
+
+@with_slopes(_slope_of_normalizer)  # a derivative that cancels
+def _log_normalizer(freedom: Array) -> Array:
+    """The logarithm of Gamma(n / 2) sqrt(n pi) / Gamma((n + 1) / 2), about log(2 pi) / 2 + 1 / (4 n)."""
+    half, inverse = 0.5 * freedom, 1 / freedom
+    remainders = stirling_remainder(half) - stirling_remainder(half + 0.5)
+    return HALF_LOG_2PI + remainders + 0.5 * ratio(exp_remainder(jnp.log1p(inverse)), inverse)
+
+
+def _standard_error(error: Array, log_scale: Array, freedom: Array) -> tuple[Array, Array, Array, Array]:
+    """The error in scales where it is within sqrt(n) of them, the same over sqrt(n), whether it is beyond, and then
+    one over that quotient: neither square leaves the format.
+    """
+    standard = times_exp(jnp.abs(error), -log_scale)
+    quotient = multiply_no_nan(jax.lax.rsqrt(freedom), standard)
+    far = quotient > 1
+    size, exponent, n = jnp.where(far, jnp.abs(error), 1), jnp.where(far, log_scale, 0), jnp.where(far, freedom, 1)
+    return jnp.where(far, 0, standard), jnp.where(far, 0, quotient), far, times_exp(jnp.sqrt(n) / size, exponent)
+
+
+def _log1p_square(error: Array, log_scale: Array, freedom: Array) -> Array:
+    """The logarithm of 1 + z^2 / n."""
+    _, near, far, inverse = _standard_error(error, log_scale, freedom)
+    size, n = jnp.where(far, jnp.abs(error), 1), jnp.where(far, freedom, 1)
+    log_square = 2 * (jnp.log(size) - log_scale) - jnp.log(n)
+    return jnp.where(far, log_square + jnp.log1p(jnp.square(inverse)), jnp.log1p(jnp.square(near)))
+
+
+def _tail_in_error(error: Array, log_scale: Array, freedom: Array) -> Array:
+    standard, near, far, inverse = _standard_error(error, log_scale, freedom)
+    close = (1 + 1 / freedom) * times_exp(standard, -log_scale) / (1 + jnp.square(near))
+    beyond = (freedom + 1) / jnp.where(far, jnp.abs(error), 1) / (1 + jnp.square(inverse))
+    return jnp.sign(error) * finite_slope(jnp.where(far, beyond, close))
+
+
+def _tail_in_log_scale(error: Array, log_scale: Array, freedom: Array) -> Array:
+    """The slope (1 - z^2) / (1 + z^2 / n), beyond sqrt(n) scales in n / z^2."""
+    standard, near, far, inverse = _standard_error(error, log_scale, freedom)
+    close = finite_slope(1 - jnp.square(standard)) / (1 + jnp.square(near))
+    n = jnp.where(far, freedom, 1)
+    beyond = jnp.square(jnp.sqrt(n + 1) * inverse) / (1 + jnp.square(inverse)) - n
+    return jnp.where(far, beyond, close)
+
+
+def _tail_in_freedom(error: Array, log_scale: Array, freedom: Array) -> Array:
+    log = _log1p_square(error, log_scale, freedom)
+    return 0.5 * (exp_remainder(-log) + jnp.expm1(-log) / freedom)
+
+
+@with_slopes(_tail_in_error, _tail_in_log_scale, _tail_in_freedom)  # derivatives that overflow and cancel
+def _scale_and_tail(error: Array, log_scale: Array, freedom: Array) -> Array:
+    """The sum s + (n + 1) / 2 log(1 + z^2 / n), which at n = inf is s + z^2 / 2."""
+    standard, near, far, _ = _standard_error(error, log_scale, freedom)
+    log = _log1p_square(error, log_scale, freedom)
+    square = jnp.square(near)
+    parabola = 0.5 * (1 + 1 / freedom) * jnp.square(standard)
+    curbed = jnp.where(square == 0, 1, log / jnp.where(square == 0, 1, square))
+    return log_scale + jnp.where(far, 0.5 * (freedom + 1) * log, parabola * curbed)
 
 
 @custom_loss
@@ -73,7 +169,66 @@ def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_o
     >>> print(f"{student_t_nll(6.1, 6.3, 0.0, degrees_of_freedom=3.0):.4f}")
     1.0274
     """
-    return of_error(student_t_surprisal)(location, target, log_scale, degrees_of_freedom)
+    return _log_normalizer(degrees_of_freedom) + _scale_and_tail(location - target, log_scale, degrees_of_freedom)
+
+
+def _log_quotient(log_mean: Array, outcome: Array) -> Array:
+    return jnp.log(jnp.where(outcome == 0, 1, outcome)) - log_mean
+
+
+def _gamma_in_log_mean(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
+    """The slope a (1 - y / m)."""
+    shape, t = finite_slope(jnp.exp(log_shape)), _log_quotient(log_mean, outcome)
+    slope = jnp.where(t < 1, -shape * jnp.expm1(t), shape - jnp.exp(log_shape + t))
+    return finite_slope(jnp.where(outcome == 0, shape, slope))
+
+
+def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
+    """The slope a / m - (a - 1) / y."""
+    zero, t = outcome == 0, _log_quotient(log_mean, outcome)
+    y, excess = jnp.where(zero, 1, outcome), jnp.expm1(log_shape)  # a - 1
+    near = (jnp.exp(log_shape) * jnp.expm1(t) + 1) / y
+    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.sign(excess) * jnp.inf, excess / y)
+    far = jnp.where(zero & (excess == 0), jnp.exp(-log_mean), far)
+    return finite_slope(jnp.where((jnp.abs(t) < 1) & ~zero, near, far))
+
+
+def _gamma_in_log_shape(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
+    """The slope a (y / m - 1 - log(y / m)) + a delta'(a) - 1 / 2."""
+    t = _log_quotient(log_mean, outcome)
+    slope = _times_remainder(log_shape, t) + (scaled_stirling_slope(finite_slope(jnp.exp(log_shape))) - 0.5)
+    return finite_slope(jnp.where(outcome == 0, 0, slope))
+
+
+def _times_remainder(log_shape: Array, t: Array) -> Array:
+    """The product a (e^t - 1 - t), where e^t may leave the format and a e^t may not."""
+    shape, far = finite_slope(jnp.exp(log_shape)), t > 1
+    return jnp.where(far, jnp.exp(log_shape + t) - shape * (1 + t), shape * exp_remainder(jnp.where(far, 0, t)))
+
+
+@with_slopes(_gamma_in_log_mean, _gamma_in_outcome, _gamma_in_log_shape)  # derivatives that cancel and overflow
+def _gamma(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
+    r"""With t = log(y / m) and the Stirling remainder delta it is
+
+    $$ a (e^t - 1 - t) + \log y + \tfrac12 \log \frac{2 \pi} a + \delta(a) $$
+
+    of which no term is large where they cancel. For a shape below 2 and a small outcome the terms of the definition do
+    not cancel, and these would.
+    """
+    shape, excess, t = finite_slope(jnp.exp(log_shape)), jnp.expm1(log_shape), _log_quotient(log_mean, outcome)
+    log_outcome = jnp.log(jnp.where(outcome == 0, 1, outcome))
+
+    few = log_shape < math.log(2)
+    a, b = jnp.where(shape < 1, shape, 0), jnp.where(few & (shape >= 1), excess, 0)  # log a! - log a, or log (a - 1)!
+    log_gamma = a * log_factorial_ratio(a) + b * log_factorial_ratio(b) - jnp.minimum(log_shape, 0)
+    of_few = log_gamma - shape * log_shape  # log Gamma(a) - a log a
+    constant = HALF_LOG_2PI - 0.5 * log_shape + stirling_remainder(jnp.where(few, 2, shape))
+
+    near = _times_remainder(log_shape, t) + log_outcome + jnp.where(few, of_few + shape, constant)
+    low = jnp.exp(log_shape + t) + shape * log_mean - excess * log_outcome + of_few
+    value = jnp.where(few & (t < -1), low, near)
+    at_zero = jnp.where(excess == 0, log_mean, jnp.sign(excess) * jnp.inf)
+    return jnp.where(outcome == 0, at_zero, value)
 
 
 @custom_loss
@@ -95,4 +250,4 @@ def gamma_nll(log_mean: Input, target: Input, log_shape: Input) -> Array:
     >>> print(f"{gamma_nll(0.0, 2.0, 0.0):.4f}")  # of shape 1, the exponential distribution
     2.0000
     """
-    return gamma_surprisal(log_mean, target, log_shape)
+    return _gamma(log_mean, target, log_shape)

@@ -1,9 +1,17 @@
 """Proper scores: of class probabilities, of a predicted Gaussian, of an ensemble."""
 
+import math
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics import energy, ensemble_score, gaussian_score, of_error, one_hot
+from jaxloss.numerics.classes import one_hot
+from jaxloss.numerics.norms import euclidean_distance
+from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input
 
 
@@ -32,6 +40,23 @@ def brier(probabilities: Input, labels: Input) -> Array:
     return jnp.sum(jnp.square(probabilities - one_hot(labels, probabilities.shape[-1], probabilities.dtype)))
 
 
+def _share_below(error: Array, log_scale: Array) -> Array:
+    """The slope in the error, sign(z) (2 Phi(|z|) - 1)."""
+    return jax.lax.erf(times_exp(error, -log_scale) * math.sqrt(0.5))
+
+
+def _rise_with_scale(error: Array, log_scale: Array) -> Array:
+    """The slope in the log-scale, sigma (2 phi(z) - 1 / sqrt(pi))."""
+    square = jnp.square(times_exp(error, -log_scale))
+    return times_exp(jnp.expm1(0.5 * (math.log(2) - square)) / math.sqrt(math.pi), log_scale)
+
+
+@with_slopes(_share_below, _rise_with_scale)  # derivatives that overflow
+def _gaussian_score(error: Array, log_scale: Array) -> Array:
+    """The score is homogeneous in the error and sigma, so it is made of its slopes (Euler)."""
+    return error * _share_below(error, log_scale) + _rise_with_scale(error, log_scale)
+
+
 @custom_loss
 def crps_gaussian(mean: Input, target: Input, log_scale: Input) -> Array:
     r"""The continuous ranked probability score of a Gaussian.
@@ -54,7 +79,58 @@ def crps_gaussian(mean: Input, target: Input, log_scale: Input) -> Array:
     >>> print(f"{crps_gaussian(6.1, 6.3, 0.0):.4f}")
     0.2496
     """
-    return of_error(gaussian_score)(mean, target, log_scale)
+    return _gaussian_score(mean - target, log_scale)
+
+
+@jax.custom_jvp
+def _ensemble_score(samples: Array, outcome: Array) -> Array:
+    r"""The integral of the squared difference between the distribution of the samples and the step at the outcome.
+
+    The samples are sorted, and the gaps between neighbours added up, each times its share of F or 1 - F squared: no sum
+    over pairs, and nothing to cancel.
+    """
+    return _score(jnp.sort(samples, axis=-1), outcome)
+
+
+@_ensemble_score.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # Ties of a sort: of members that are equal, and at the outcome, it is the middle of the subgradients.
+    (samples, outcome), (dx, dy) = primals, tangents
+    members = samples.shape[-1]
+    places = jax.lax.broadcasted_iota(jnp.int32, samples.shape, samples.ndim - 1)
+    ordered, places = jax.lax.sort((samples, places), dimension=-1, num_keys=1)
+    side = jnp.sign(samples - outcome[..., None])
+    slope = (members * side - _put_back(_lead(ordered), places)) / members**2
+    return _score(ordered, outcome), jnp.sum(slope * dx, axis=-1) - dy * (jnp.sum(side, axis=-1) / members)
+
+
+def _score(ordered: Array, outcome: Array) -> Array:
+    members = ordered.shape[-1]
+    share = (1 + jax.lax.broadcasted_iota(ordered.dtype, ordered.shape, ordered.ndim - 1)) / members
+    outcome = outcome[..., None]
+    gaps_below = jnp.diff(jnp.minimum(ordered, outcome), axis=-1, append=outcome)
+    gaps_above = jnp.diff(jnp.maximum(ordered, outcome), axis=-1, prepend=outcome)
+    below = jnp.sum(gaps_below * jnp.square(share), axis=-1)
+    return below + jnp.sum(gaps_above * jnp.square(jnp.flip(share, axis=-1)), axis=-1)
+
+
+def _put_back(ordered: Array, places: Array) -> Array:
+    """To the places from which they were sorted."""
+    if may_be_split(ordered):
+        return jax.lax.sort((places, ordered), dimension=-1, num_keys=1)[1]
+    return jnp.put_along_axis(jnp.zeros_like(ordered), places, ordered, axis=-1, inplace=False)
+
+
+def _lead(ordered: Array) -> Array:
+    """How many of the sorted samples are smaller, less how many are larger."""
+    place = jax.lax.broadcasted_iota(jnp.int32, ordered.shape, ordered.ndim - 1)
+    rises = ordered[..., 1:] > ordered[..., :-1]
+    edge = jnp.ones_like(rises, shape=(*ordered.shape[:-1], 1))
+    first = jnp.where(jnp.concatenate([edge, rises], -1), place, 0)
+    last = jnp.where(jnp.concatenate([rises, edge], -1), place, ordered.shape[-1])
+    smaller = jax.lax.cummax(first, axis=ordered.ndim - 1)
+    not_larger = jax.lax.cummin(last, axis=ordered.ndim - 1, reverse=True) + 1
+    return (smaller + not_larger - ordered.shape[-1]).astype(ordered.dtype)
 
 
 @custom_loss(signature="(m),()->()")
@@ -78,7 +154,7 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
     >>> print(f"{crps_ensemble(jnp.array([1.0, -1.0, 4.0]), 0.0):.4f}")
     0.8889
     """
-    return ensemble_score(samples, target)
+    return _ensemble_score(samples, target)
 
 
 @custom_loss(signature="(m,d),(d)->()")
@@ -100,4 +176,8 @@ def energy_score(samples: Input, target: Input) -> Array:
     >>> print(f"{energy_score(jnp.array([[3.0, 0.0], [0.0, 4.0]]), jnp.zeros(2)):.2f}")
     2.25
     """
-    return energy(samples, target)
+    members = samples.shape[0]
+    # A member at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
+    to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x, samples)))
+    pairs = jnp.sum(jax.lax.map(lambda x: to_members(x[None]), samples))
+    return jnp.mean(euclidean_distance(samples, target[None])) - pairs / (2 * members**2)

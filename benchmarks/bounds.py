@@ -1,0 +1,72 @@
+"""What a loss may move and keep on a chip: law 17 in numbers, one place for the table and for the tests."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from compiled import Program
+from works import DENSE, INTEGER, Work, size
+
+MIB = 2**20
+
+
+class Bound(NamedTuple):
+    """One thing that was found, and how much of it is allowed."""
+
+    what: str
+    found: float
+    allowed: float
+
+    @property
+    def held(self) -> bool:
+        return self.found <= self.allowed
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.found / MIB:.1f} MiB, allowed {self.allowed / MIB:.1f}"
+
+
+# Of the limit, for the value and for value and gradient: those that read their rows once, and once more for the slope.
+ONE_READING = {INTEGER: (1.06, 1.6), DENSE: (1.06, 1.75)}
+# Of the plain formula: distances read their rows once more for their scale, so that 1e-30 and 1e20 have a distance.
+SCALED = {("cosine_distance", "tpu"): (1.15, 1.15), ("cosine_distance", "h100"): (2.0, 1.4)}
+SCALED |= {("triplet", chip): (2.0, 1.45) for chip in ("tpu", "h100")}
+SLACK = 1.02
+FEW_CLASSES = 100  # below these a row is not read by the sweep
+
+
+def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program) -> list[Bound]:
+    """What is allowed to a call without mask and weights."""
+    limit = work.limit(gradient)
+    counted = SLACK * (plain.counted if work.rows else limit)
+    moved = SLACK * (plain.moved if work.rows else limit)
+    one_reading = ONE_READING.get(work.loss) if not work.options and work.first.shape[-1] >= FEW_CLASSES else None
+    if one_reading:
+        counted = moved = one_reading[gradient] * limit
+    elif (work.loss, chip) in SCALED:
+        share = SCALED[work.loss, chip][gradient]
+        counted, moved = share * plain.counted, share * plain.moved
+    elif work.loss == "energy_score":
+        counted, moved = counted + work.limit(False), moved + work.limit(False)
+    # XLA's count for a TPU has an array three times that is fetched ahead into the vector memory: no measure for a
+    # limit, but the plain formula is counted so, too. What really moves there depends on what happens to fit.
+    by_count = Bound("bytes", ours.counted, counted)
+    by_what_moves = Bound("bytes that really move", ours.moved, moved)
+    if chip == "h100":
+        return [by_count, by_what_moves, kept(work, ours)]
+    return [by_what_moves if one_reading or not work.rows else by_count, kept(work, ours)]
+
+
+def kept(work: Work, ours: Program) -> Bound:
+    """No temporary as large as an eighth of an input."""
+    half = work.loss == "kl_divergence_with_logits" and work.first.dtype == jnp.bfloat16
+    return Bound("temporaries", ours.kept, max(map(size, work.arrays.values())) / (2 if half else 8))
+
+
+def bounds_of_extra(work: Work, gradient: bool, ours: Program, without: Program) -> list[Bound]:
+    """What is allowed with a mask or weights: their own bytes more.
+
+    They are read once for the value and twice for a gradient, since their sum divides it. XLA's count for a TPU has
+    an array twice that a kernel reads once but uses in two sums.
+    """
+    own = size(work.arrays[work.extra])
+    allowed = without.counted + 2 * own + (SLACK - 1) * work.limit(gradient)
+    return [Bound(f"bytes with {work.extra}", ours.counted, allowed), kept(work, ours)]

@@ -1,0 +1,301 @@
+"""The plainest formula of every loss: optax's where optax has the loss, else as the paper writes it.
+
+This is the yardstick of `chips.py`: what a reader would type, with no care for corners. A formula takes the arrays of
+the loss of that name in the catalogue, with their leading axes, and its options by name, and returns the value of each
+item. `tests/test_formulas.py` holds them to the values of the losses.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax.losses as optax
+from jax import Array
+from jax.nn import log_sigmoid, log_softmax, logsumexp, one_hot, relu, sigmoid, softmax, softplus
+from jax.scipy.special import gammaln
+from jax.scipy.stats import norm
+
+
+def _of_error(term: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda prediction, target, **options: term(prediction - target, **options)
+
+
+def _at(rows: Array, labels: Array) -> Array:
+    return jnp.take_along_axis(rows, labels[..., None], -1)[..., 0]
+
+
+# ----------------------------------------------------------------------------------------------- regression, robust
+
+
+def _scale_invariant(prediction: Array, target: Array, *, variance_focus: float = 0.5) -> Array:
+    d = jnp.log(prediction) - jnp.log(target)
+    return jnp.mean(d**2, -1) - variance_focus * jnp.mean(d, -1) ** 2
+
+
+REGRESSION = {
+    "squared_error": optax.squared_error,
+    "absolute_error": _of_error(jnp.abs),
+    "huber": optax.huber_loss,
+    "smooth_l1": _of_error(lambda e, beta=1.0: jnp.where(abs(e) < beta, 0.5 * e**2 / beta, abs(e) - 0.5 * beta)),
+    "log_cosh": optax.log_cosh,
+    "pseudo_huber": _of_error(lambda e, delta=1.0: delta**2 * (jnp.sqrt(1 + (e / delta) ** 2) - 1)),
+    "pinball": _of_error(lambda e, quantile=0.5: jnp.maximum(-quantile * e, (1 - quantile) * e)),
+    "expectile": _of_error(lambda e, level=0.5: jnp.where(e > 0, 1 - level, level) * e**2),
+    "quantile_huber": _of_error(
+        lambda e, quantile=0.5, delta=1.0: (
+            jnp.where(e > 0, 1 - quantile, quantile) * optax.huber_loss(e, delta=delta) / delta
+        )
+    ),
+    "squared_log_error": lambda prediction, target: (jnp.log1p(prediction) - jnp.log1p(target)) ** 2,
+    "absolute_percentage_error": lambda prediction, target: abs((prediction - target) / target),
+    "symmetric_absolute_percentage_error": lambda prediction, target: (
+        2 * abs(prediction - target) / (abs(prediction) + abs(target))
+    ),
+    "epsilon_insensitive": _of_error(lambda e, epsilon=0.1: relu(abs(e) - epsilon)),
+    "squared_epsilon_insensitive": _of_error(lambda e, epsilon=0.1: relu(abs(e) - epsilon) ** 2),
+    "cosine_distance": optax.cosine_distance,
+    "scale_invariant_log_error": _scale_invariant,
+    "general_robust": _of_error(
+        lambda e, alpha=1.0, scale=1.0: (
+            abs(alpha - 2) / alpha * (((e / scale) ** 2 / abs(alpha - 2) + 1) ** (alpha / 2) - 1)
+        )
+    ),
+    "charbonnier": _of_error(lambda e, scale=1.0: jnp.sqrt((e / scale) ** 2 + 1) - 1),
+    "cauchy": _of_error(lambda e, scale=1.0: jnp.log1p(0.5 * (e / scale) ** 2)),
+    "geman_mcclure": _of_error(lambda e, scale=1.0: 2 * (e / scale) ** 2 / ((e / scale) ** 2 + 4)),
+    "welsch": _of_error(lambda e, scale=1.0: 1 - jnp.exp(-0.5 * (e / scale) ** 2)),
+    "tukey_biweight": _of_error(
+        lambda e, scale=4.685: scale**2 / 6 * jnp.where(abs(e) <= scale, 1 - (1 - (e / scale) ** 2) ** 3, 1.0)
+    ),
+    "wing": _of_error(
+        lambda e, width=10.0, curvature=2.0: jnp.where(
+            abs(e) < width,
+            width * jnp.log1p(abs(e) / curvature),
+            abs(e) - width + width * math.log1p(width / curvature),
+        )
+    ),
+}
+
+
+# ------------------------------------------------------------------------------------------------------- likelihood
+
+
+def _student_t(location: Array, target: Array, log_scale: Array, *, degrees_of_freedom: float) -> Array:
+    n = degrees_of_freedom
+    constant = math.lgamma(n / 2) - math.lgamma((n + 1) / 2) + 0.5 * math.log(n * math.pi)
+    return constant + log_scale + (n + 1) / 2 * jnp.log1p(((location - target) * jnp.exp(-log_scale)) ** 2 / n)
+
+
+def _gamma(log_mean: Array, target: Array, log_shape: Array) -> Array:
+    a = jnp.exp(log_shape)
+    return gammaln(a) + a * (log_mean - log_shape) - (a - 1) * jnp.log(target) + a * target * jnp.exp(-log_mean)
+
+
+def _negative_binomial(log_mean: Array, target: Array, log_dispersion: Array) -> Array:
+    r, mu = jnp.exp(-log_dispersion), jnp.exp(log_mean)
+    ways = gammaln(target + 1) + gammaln(r) - gammaln(target + r)
+    return ways + target * jnp.log((r + mu) / mu) + r * jnp.log((r + mu) / r)
+
+
+def _tweedie(log_mean: Array, target: Array, *, power: float = 1.5) -> Array:
+    p, mu = power, jnp.exp(log_mean)
+    own = target ** (2 - p) / ((1 - p) * (2 - p))
+    return 2 * (own - target * mu ** (1 - p) / (1 - p) + mu ** (2 - p) / (2 - p))
+
+
+def _crps_gaussian(mean: Array, target: Array, log_scale: Array) -> Array:
+    sigma = jnp.exp(log_scale)
+    z = (target - mean) / sigma
+    return sigma * (z * (2 * norm.cdf(z) - 1) + 2 * norm.pdf(z) - 1 / math.sqrt(math.pi))
+
+
+def _crps_ensemble(samples: Array, target: Array) -> Array:
+    m = samples.shape[-1]
+    rank = 2 * jnp.arange(m, dtype=samples.dtype) - (m - 1)
+    return jnp.mean(abs(samples - target[..., None]), -1) - jnp.sum(rank * jnp.sort(samples, -1), -1) / m**2
+
+
+def _energy_score(samples: Array, target: Array) -> Array:
+    near = jnp.linalg.norm(samples - target[..., None, :], axis=-1)
+    apart = jnp.linalg.norm(samples[..., :, None, :] - samples[..., None, :, :], axis=-1)
+    return jnp.mean(near, -1) - 0.5 * jnp.mean(apart, (-2, -1))
+
+
+LIKELIHOOD = {
+    "gaussian_nll": lambda mean, target, log_variance: (
+        0.5 * (math.log(2 * math.pi) + log_variance + (mean - target) ** 2 * jnp.exp(-log_variance))
+    ),
+    "laplace_nll": lambda location, target, log_scale: (
+        math.log(2) + log_scale + abs(location - target) * jnp.exp(-log_scale)
+    ),
+    "student_t_nll": _student_t,
+    "gamma_nll": _gamma,
+    "poisson_nll": lambda log_rate, target: jnp.exp(log_rate) - target * log_rate + gammaln(target + 1),
+    "negative_binomial_nll": _negative_binomial,
+    "tweedie_deviance": _tweedie,
+    "brier": lambda probabilities, labels: jnp.sum((probabilities - one_hot(labels, probabilities.shape[-1])) ** 2, -1),
+    "crps_gaussian": _crps_gaussian,
+    "crps_ensemble": _crps_ensemble,
+    "energy_score": _energy_score,
+}
+
+# --------------------------------------------------------------------------------------------------- classification
+
+
+def _binary_focal(probabilities: Array, targets: Array, *, alpha: float = 0.25, gamma: float = 2.0) -> Array:
+    p = jnp.where(targets == 1, probabilities, 1 - probabilities)
+    return -jnp.where(targets == 1, alpha, 1 - alpha) * (1 - p) ** gamma * jnp.log(p)
+
+
+def _asymmetric(
+    logits: Array, targets: Array, *, gamma_negative: float = 4.0, gamma_positive: float = 1.0, shift: float = 0.05
+) -> Array:
+    p = sigmoid(logits)
+    shifted = relu(p - shift)
+    positive = targets * (1 - p) ** gamma_positive * jnp.log(p)
+    return -positive - (1 - targets) * shifted**gamma_negative * jnp.log1p(-shifted)
+
+
+def _sigmoid(x: Array, targets: Array, *, positive_weight: float = 1.0, label_smoothing: float = 0.0) -> Array:
+    if positive_weight == 1 and not label_smoothing:
+        return optax.sigmoid_binary_cross_entropy(x, targets)
+    y = (1 - label_smoothing) * targets + label_smoothing / 2
+    return -(positive_weight * y * log_sigmoid(x) + (1 - y) * log_sigmoid(-x))
+
+
+def _dense(logits: Array, targets: Array, *, label_smoothing: float = 0.0, z_loss: float = 0.0) -> Array:
+    value = optax.softmax_cross_entropy(logits, optax.smooth_labels(targets, label_smoothing))
+    return value + z_loss * logsumexp(logits, -1) ** 2 if z_loss else value
+
+
+def _sparse(logits: Array, labels: Array, *, label_smoothing: float = 0.0, z_loss: float = 0.0) -> Array:
+    if label_smoothing or z_loss:
+        return _dense(logits, one_hot(labels, logits.shape[-1]), label_smoothing=label_smoothing, z_loss=z_loss)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+def _symmetric(x: Array, labels: Array, *, alpha: float = 0.1, beta: float = 1.0, log_zero: float = -4.0) -> Array:
+    log_p = _at(log_softmax(x), labels)
+    return -alpha * log_p - beta * log_zero * (1 - jnp.exp(log_p))
+
+
+def _softmax_focal(logits: Array, labels: Array, *, gamma: float = 2.0) -> Array:
+    log_p = _at(log_softmax(logits), labels)
+    return -((1 - jnp.exp(log_p)) ** gamma) * log_p
+
+
+def _bi_tempered(logits: Array, targets: Array, *, t1: float = 0.8, t2: float = 1.2, rounds: int = 5) -> Array:
+    def log_t(u: Array, t: float) -> Array:
+        return (u ** (1 - t) - 1) / (1 - t)
+
+    def exp_t(u: Array, t: float) -> Array:
+        return relu(1 + (1 - t) * u) ** (1 / (1 - t))
+
+    # The fixed point of the authors' code (Amid et al. 2019, algorithm 1).
+    top = jnp.max(logits, -1, keepdims=True)
+    below = scaled = logits - top
+    for _ in range(rounds):
+        scaled = below * jnp.sum(exp_t(scaled, t2), -1, keepdims=True) ** (1 - t2)
+    p = exp_t(below + log_t(1 / jnp.sum(exp_t(scaled, t2), -1, keepdims=True), t2), t2)
+    gain = targets * (log_t(targets, t1) - log_t(p, t1))
+    return jnp.sum(gain - (targets ** (2 - t1) - p ** (2 - t1)) / (2 - t1), -1)
+
+
+def _ldam(logits: Array, labels: Array, class_counts: Array, *, max_margin: float = 0.5, scale: float = 30.0) -> Array:
+    margins = max_margin * (jnp.min(class_counts) / class_counts) ** 0.25
+    paid = logits - margins * one_hot(labels, logits.shape[-1])
+    return optax.softmax_cross_entropy_with_integer_labels(scale * paid, labels)
+
+
+def _ordinal(prediction: Array, labels: Array, thresholds: Array) -> Array:
+    ends = jnp.pad(thresholds, 1, constant_values=(-jnp.inf, jnp.inf))
+    return -jnp.log(sigmoid(ends[labels + 1] - prediction) - sigmoid(ends[labels] - prediction))
+
+
+def _entmax15(logits: Array, labels: Array) -> Array:
+    # The exact threshold by sorting (Peters et al. 2019, algorithm 2).
+    x = (logits - jnp.max(logits, -1, keepdims=True)) / 2
+    ordered = jnp.sort(x, -1, descending=True)
+    k = jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    mean, mean_square = jnp.cumsum(ordered, -1) / k, jnp.cumsum(ordered**2, -1) / k
+    tau = mean - jnp.sqrt(relu(1 / k - (mean_square - mean**2)))
+    support = jnp.sum(tau <= ordered, -1)
+    p = jax.lax.stop_gradient(relu(x - _at(tau, support - 1)[..., None]) ** 2)
+    return jnp.sum(p * logits, -1) - _at(logits, labels) + 4 / 3 * (1 - jnp.sum(p**1.5, -1))
+
+
+CLASSIFICATION = {
+    "binary_cross_entropy": lambda p, targets: -(targets * jnp.log(p) + (1 - targets) * jnp.log1p(-p)),
+    "sigmoid_binary_cross_entropy": _sigmoid,
+    "binary_focal": _binary_focal,
+    "sigmoid_focal": optax.sigmoid_focal_loss,
+    "asymmetric": _asymmetric,
+    "categorical_cross_entropy": lambda p, targets: -jnp.sum(targets * jnp.log(p), -1),
+    "sparse_categorical_cross_entropy": lambda p, labels: -jnp.log(_at(p, labels)),
+    "softmax_cross_entropy": _dense,
+    "softmax_cross_entropy_with_integer_labels": _sparse,
+    "generalized_cross_entropy": lambda x, labels, q=0.7: (1 - _at(softmax(x), labels) ** q) / q,
+    "symmetric_cross_entropy": _symmetric,
+    "bi_tempered_cross_entropy": _bi_tempered,
+    "softmax_focal": _softmax_focal,
+    "poly_cross_entropy": optax.poly_loss_cross_entropy,
+    "logit_adjusted_cross_entropy": lambda x, labels, log_prior, temperature=1.0: (
+        optax.softmax_cross_entropy_with_integer_labels(x + temperature * log_prior, labels)
+    ),
+    "ldam": _ldam,
+    "ordinal_cross_entropy": _ordinal,
+    "hinge": optax.hinge_loss,
+    "squared_hinge": lambda prediction, target: relu(1 - prediction * target) ** 2,
+    "perceptron": optax.perceptron_loss,
+    "multiclass_hinge": optax.multiclass_hinge_loss,
+    "multiclass_perceptron": optax.multiclass_perceptron_loss,
+    "sparsemax": optax.sparsemax_loss,
+    "multiclass_sparsemax": optax.multiclass_sparsemax_loss,
+    "entmax15": _entmax15,
+}
+
+# -------------------------------------------------------------------- divergences, adversarial, embeddings, language
+
+
+def _jensen_shannon(p: Array, q: Array) -> Array:
+    m = (p + q) / 2
+    return 0.5 * optax.kl_divergence(jnp.log(m), p) + 0.5 * optax.kl_divergence(jnp.log(m), q)
+
+
+def _head(hidden: Array, labels: Array, kernel: Array) -> Array:
+    logits = jnp.matmul(hidden, kernel, preferred_element_type=jnp.float32)
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+
+
+OTHERS = {
+    "kl_divergence": lambda p, q: optax.kl_divergence(jnp.log(q), p),
+    "generalized_kl_divergence": lambda p, q: optax.generalized_kl_divergence(jnp.log(q), p),
+    "jensen_shannon_divergence": _jensen_shannon,
+    "renyi_divergence": lambda p, q, alpha: jnp.log(jnp.sum(p**alpha * q ** (1 - alpha), -1)) / (alpha - 1),
+    "hellinger_distance": lambda p, q: jnp.sqrt(0.5 * jnp.sum((jnp.sqrt(p) - jnp.sqrt(q)) ** 2, -1)),
+    "total_variation_distance": lambda p, q: 0.5 * jnp.sum(abs(p - q), -1),
+    "kl_divergence_with_logits": lambda x, z, temperature=1.0: optax.kl_divergence(
+        log_softmax(z / temperature), softmax(x / temperature)
+    ),
+    "jensen_shannon_divergence_with_logits": lambda x, z: _jensen_shannon(softmax(x), softmax(z)),
+    "gaussian_kl_divergence": lambda m, s, n, t: 0.5 * (t - s + (jnp.exp(s) + (m - n) ** 2) * jnp.exp(-t) - 1),
+    "standard_normal_kl_divergence": lambda m, s: 0.5 * (m**2 + jnp.exp(s) - 1 - s),
+    "gan_discriminator": lambda real, fake: -0.5 * (jnp.log(real) + jnp.log1p(-fake)),
+    "gan_discriminator_with_logits": lambda real, fake: 0.5 * (softplus(-real) + softplus(fake)),
+    "gan_generator_with_logits": lambda fake: -softplus(fake),
+    "gan_nonsaturating_generator": lambda fake: softplus(-fake),
+    "lsgan_discriminator": lambda real, fake: 0.5 * (real - 1) ** 2 + 0.5 * fake**2,
+    "lsgan_generator": lambda fake: 0.5 * (fake - 1) ** 2,
+    "hinge_gan_discriminator": lambda real, fake: relu(1 - real) + relu(1 + fake),
+    "hinge_gan_generator": lambda fake: -fake,
+    "wgan_critic": lambda real, fake: fake - real,
+    "wgan_generator": lambda fake: -fake,
+    "relativistic_gan_discriminator": lambda real, fake: softplus(fake - real),
+    "relativistic_gan_generator": lambda real, fake: softplus(real - fake),
+    "triplet": lambda a, p, n, margin=0.2: optax.triplet_margin_loss(a, p, n, margin=margin),
+    "triplet_from_distances": lambda positive, negative, margin=0.2: relu(positive - negative + margin),
+    "linear_softmax_cross_entropy": _head,
+}
+
+FORMULAS: Mapping[str, Callable[..., Array]] = {**REGRESSION, **LIKELIHOOD, **CLASSIFICATION, **OTHERS}
