@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.devices import alone, explicit
+from jaxloss.numerics.platform import cut_on_cpu
 from jaxloss.types import Array
 
 STRATEGIES = ("auto", "fast", "slope", "small")
@@ -81,18 +82,29 @@ class Walk:
     Attributes:
         rows: How many rows are taken at a time.
         columns: How many classes are taken at a time.
-        keep: Whether the logits are kept between the statistics and the gradient; all classes are then taken at once.
+        keep: Whether the logits of these rows, of all classes, are kept between the statistics and the gradient.
         strided: Whether the rows are taken in strides, as those split over a mesh are.
-        swept: Whether the statistics are one reduction, and not sums.
-        remembers: Whether what a loop forms may be kept for its derivative.
+        on_cpu: Whether XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers.
+        smooth: Whether JAX differentiates it; what a loop forms, it then forms again.
     """
 
     rows: int
     columns: int
     keep: bool
     strided: bool = False
-    swept: bool = True
-    remembers: bool = True
+    on_cpu: bool = False
+    smooth: bool = False
+
+    def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
+        """Some places of an axis, from a start that may be known only in a loop."""
+        if width == array.shape[axis]:
+            return array
+        slice_in = cut_on_cpu if self.on_cpu and not self.smooth else jax.lax.dynamic_slice_in_dim
+        return slice_in(array, start, width, axis)
+
+    def repeat(self, body: Any) -> Any:
+        """The body of a loop, as its derivative wants it."""
+        return jax.checkpoint(body) if self.smooth else body
 
 
 def task(
@@ -124,7 +136,7 @@ def walk(platform: str, task: Task, gradient: bool) -> Walk:
     affordable = int(memory // (task.classes * size))
     if task.shards is not None:
         rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
-        return Walk(rows, task.classes, keep=True, strided=True, swept=not on_cpu)
+        return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
     if on_cpu:
         return _on_a_cpu(task, memory, affordable, size)
     return _on_a_chip(TPU if platform == "tpu" else GPU, task, memory, affordable, gradient, size)
@@ -132,7 +144,7 @@ def walk(platform: str, task: Task, gradient: bool) -> Walk:
 
 def differentiable(task: Task) -> Walk:
     """The walk that JAX differentiates, for a derivative of second order: what a part forms, is formed again."""
-    return replace(walk("cpu", task, gradient=True), keep=False, remembers=False)
+    return replace(walk("cpu", task, gradient=True), keep=False, smooth=True)
 
 
 def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
@@ -143,13 +155,14 @@ def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
     few = task.narrow or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
         side = max(2 ** int(math.log2(memory / size) / 2), 128)
-        return Walk(_even(task.rows, min(side, 1024)), min(side, 512), keep=False, swept=False)
-    # The gradient of the logits at hand is as large as they are.
-    return Walk(_even(task.rows, max(min(affordable // 2, 256), 8)), task.classes, keep=True, swept=False)
+        return Walk(_even(task.rows, min(side, 1024)), min(side, 512), keep=False, on_cpu=True)
+    rows = _even(task.rows, max(min(affordable, 256), 8))
+    return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
 
 
 def _on_a_chip(chip: Chip, task: Task, memory: float, affordable: int, gradient: bool, size: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
+
     def tiles(most: float) -> Walk:
         # Fewer than 128 columns are no product for a matrix unit: then the rows are cut too.
         columns = max(int(min(most, 2**62) // (task.rows * size)) // 128 * 128, 128)

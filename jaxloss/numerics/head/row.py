@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import is_at
+from jaxloss.numerics.classes import is_at, is_class
+from jaxloss.numerics.platform import entry_on_cpu, row_sum
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
@@ -189,31 +190,31 @@ def swept(link: Link, logits: Array, column: Array) -> Rows:
     return named(jax.lax.reduce(tuple(given[0]), tuple(given[1]), combine, (logits.ndim - 1,)))
 
 
-def summed(link: Link, logits: Array, column: Array) -> Rows:
+def summed(link: Link, logits: Array, column: Array, *, smooth: bool) -> Rows:
     """The statistics of a tile by plain sums and one maximum, which a CPU forms fast.
 
     All is a function of logit - largest, the largest's own included: so it does not depend on the largest, nor does a
-    derivative, and where one class has nearly all of the probability nothing of its size is left to cancel.
+    derivative, and where one class has nearly all of the probability nothing of its size is left to cancel. `smooth`
+    says that JAX will differentiate it; the mask that a CPU adds up in one loop has half a slope where weights are 1.
     """
-    lowest = jnp.finfo(logits.dtype).min
-    largest = jnp.maximum(jnp.max(logits, axis=-1), lowest)
-    below = logits - largest[..., None]
-    weights, hot = jnp.exp(below), is_at(logits, column)
+    largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
+    below, hot = logits - largest[..., None], is_at(logits, column)
+    if smooth:
+        others = jnp.sum(jnp.where(hot, 0, jnp.exp(below)), axis=-1)
+        label = jnp.sum(jnp.where(hot, logits, 0), axis=-1)
+    else:
+        places, y = jax.lax.iota(logits.dtype, logits.shape[-1]), column.astype(logits.dtype)[..., None]
+        masked = lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), jnp.abs(j - y))  # noqa: E731
+        others = row_sum(masked, logits, largest[..., None], places, y)[..., 0]
+        label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
     total = rest = moment = None
     if "mean_surprisal" in link.reads:
         total = jnp.sum(jnp.where(hot | jnp.isneginf(logits), 0, logits), axis=-1)
     if "entropy" in link.reads:
-        top = below == 0
+        top, weights = below == 0, jnp.exp(below)
         rest = jnp.sum(jnp.where(top, 0, weights), axis=-1) + (jnp.sum(jnp.where(top, weights, 0), axis=-1) - 1)
         moment = -jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
-    return Rows(
-        largest,
-        jnp.sum(jnp.where(hot, 0, weights), axis=-1),
-        jnp.sum(jnp.where(hot, logits, 0), axis=-1),
-        total,
-        rest,
-        moment,
-    )
+    return Rows(largest, others, label, total, rest, moment)
 
 
 # ---------------------------------------------------------------------------- from the statistics to the loss and back

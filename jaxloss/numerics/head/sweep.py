@@ -30,6 +30,7 @@ from jaxloss.numerics.head.row import (
     swept,
 )
 from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_of, multiply
+from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
@@ -57,9 +58,7 @@ class Classes(NamedTuple):
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def total_cost(
-    task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given
-) -> Array:
+def total_cost(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
     """The weighted sum of the costs of all rows: hidden `[n, d]`, labels and weights `[n]`."""
     values, _ = _on_each_platform(task, link, frozenset(), hidden, labels, weights, head, given)
     return jnp.sum(multiply_no_nan(weights, values))
@@ -137,10 +136,18 @@ def _sweep(
     classes = _classes(task, head, (hidden, labels, weights, *given.each.values()))
     rows = {"hidden": hidden, "labels": labels, "weights": weights, "given": given.each}
     some_rows = functools.partial(_some_rows, walk, task, link, wanted, head, classes, given.shared)
-    if walk.rows >= task.rows:
-        sums, values, slopes = some_rows(rows)
+    one_part = walk.rows >= task.rows
+    # Where all rows pass at once a tile of the kernel's slope is final, and is rounded as it is written.
+    narrow = jnp.bfloat16 if one_part and task.narrow and not walk.on_cpu else task.dtype
+    sums = {
+        name: vary(_zeros(x, narrow if name == "kernel" else task.dtype), classes.along)
+        for name, x in head._asdict().items()
+        if name in wanted & BY_TILES
+    }
+    if one_part:
+        sums, (values, slopes) = some_rows(sums, rows)
     else:
-        sums, (values, slopes) = _by_parts(walk, task, some_rows, rows, wanted, head, classes)
+        sums, (values, slopes) = _by_parts(walk, task, some_rows, sums, rows)
     for name in slopes.keys() & (given.each.keys() | given.shared.keys()):
         slopes[name] = multiply_no_nan(weights.reshape(-1, *[1] * (slopes[name].ndim - 1)), slopes[name])
     for name in slopes.keys() & given.shared.keys():
@@ -148,9 +155,7 @@ def _sweep(
     return values, {**sums, **slopes}
 
 
-def _by_parts(
-    walk: Walk, task: Task, some_rows: Any, rows: Any, wanted: frozenset[str], head: Head, classes: Classes
-) -> tuple[Parameters, Any]:
+def _by_parts(walk: Walk, task: Task, some_rows: Any, sums: Parameters, rows: Any) -> tuple[Parameters, Any]:
     """Some rows at a time. A last part that would be shorter overlaps the one before, with weight 0 where it does."""
     size, count = walk.rows, -(-task.rows // walk.rows)
     missing = count * size - task.rows
@@ -164,22 +169,13 @@ def _by_parts(
         done = start + jnp.arange(size, dtype=np.int32) < number * size
         return some | {"weights": jnp.where(done, 0, some["weights"])}
 
-    def one_more(sums: Parameters, number: Array) -> Any:
-        added, values, slopes = some_rows(part(number))
-        return jax.tree.map(lambda a, b: a + b.astype(a.dtype), sums, added), (values, slopes)
-
     def whole(parts: Array) -> Array:
         if walk.strided:
             return jnp.moveaxis(parts, 0, 1).reshape(-1, *parts.shape[2:])
         return jnp.concatenate([parts[:-1].reshape(-1, *parts.shape[2:]), parts[-1, missing:]])
 
-    start = {
-        name: vary(_zeros(x, task.dtype), classes.along)
-        for name, x in head._asdict().items()
-        if name in wanted & BY_TILES
-    }
-    body = one_more if walk.remembers else jax.checkpoint(one_more)
-    sums, each = jax.lax.scan(body, start, jnp.arange(count, dtype=np.int32))
+    body = walk.repeat(lambda sums, number: some_rows(sums, part(number)))
+    sums, each = jax.lax.scan(body, sums, jnp.arange(count, dtype=np.int32))
     return sums, jax.tree.map(whole, each)
 
 
@@ -191,23 +187,23 @@ def _some_rows(
     head: Head,
     classes: Classes,
     shared: Parameters,
+    sums: Parameters,
     part: dict[str, Any],
-) -> tuple[Parameters, Array, Parameters]:
-    """What some rows add to the slopes of the head, their values, and the slopes of what is theirs."""
+) -> tuple[Parameters, tuple[Array, Parameters]]:
+    """The slopes of the head after some more rows, their values, and the slopes of what is theirs."""
     hidden, labels, weights = part["hidden"], part["labels"], part["weights"]
     column = labels - classes.first
     known = (labels >= 0) & (labels < classes.everywhere)
-    statistics = swept if walk.swept else summed
-    kept = None
-    if walk.keep:
-        kept = logits_of(head, task.classes_first, hidden, 0, task.classes, task.dtype)
+    statistics = functools.partial(summed, smooth=walk.smooth) if walk.on_cpu else swept
+    kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
+
+    def look(start: Any, width: int, rows: Rows) -> Rows:
+        tile = logits_of(walk, task, head, hidden, start, width)
+        return join(rows, statistics(link, tile, column - start))
+
+    if kept is not None:
         stats = statistics(link, kept, column)
     else:
-
-        def look(start: Any, width: int, rows: Rows) -> Rows:
-            tile = logits_of(head, task.classes_first, hidden, start, width, task.dtype)
-            return join(rows, statistics(link, tile, column - start))
-
         none = jax.tree.map(lambda x: vary(x, classes.along), nothing(link, labels.shape, task.dtype))
         stats = _over_columns(walk, task, look, none)
     if task.axis_name is not None:
@@ -216,66 +212,63 @@ def _some_rows(
     values, (slopes, in_given) = _linked(link, softmax, part["given"], shared, wanted)
     values = jnp.where(known, values, jnp.nan)
     if not wanted & BY_TILES:
-        return {}, values, in_given
+        return sums, (values, in_given)
     pull = pull_of(shares, slopes, jnp.where(known | (weights == 0), weights, jnp.nan), classes.possible)
-
-    if walk.keep:
-        tile = functools.partial(_of_tile, task, wanted, head, hidden, pull)
-        added, in_hidden = tile(kept, column, 0)
-    else:
+    if kept is None:
         # Behind a barrier, so that the second product of a whole row is not taken for the first, which would be kept.
         hidden, pull = jax.lax.optimization_barrier((hidden, pull))
 
-        def pull_back(start: Any, width: int, carry: Any) -> Any:
-            tile = logits_of(head, task.classes_first, hidden, start, width, task.dtype)
-            return _put(task, carry, _of_tile(task, wanted, head, hidden, pull, tile, column - start, start), start)
+    def pull_back(start: Any, width: int, carry: Any) -> Any:
+        keeps = kept is not None
+        tile = walk.cut(kept, start, width, 1) if keeps else logits_of(walk, task, head, hidden, start, width)
+        return _pull_back(walk, task, wanted, head, hidden, pull, tile, column - start, start, carry)
 
-        names = sorted(wanted & BY_TILES - {"hidden"})
-        start = {name: _zeros(getattr(head, name), _dtype(task, name, walk)) for name in names}
-        in_hidden = _zeros(hidden, task.dtype) if "hidden" in wanted else None
-        start, in_hidden = jax.tree.map(lambda x: vary(x, classes.along), (start, in_hidden))
-        added, in_hidden = _over_columns(walk, task, pull_back, (start, in_hidden))
-    return added, values, in_given if in_hidden is None else in_given | {"hidden": in_hidden}
+    in_hidden = vary(_zeros(hidden, task.dtype), classes.along) if "hidden" in wanted else None
+    sums, in_hidden = _over_columns(walk, task, pull_back, (sums, in_hidden))
+    return sums, (values, in_given if in_hidden is None else in_given | {"hidden": in_hidden})
 
 
-def _of_tile(
-    task: Task, wanted: frozenset[str], head: Head, hidden: Array, pull: Pull, tile: Array, column: Array, start: Any
-) -> tuple[Parameters, Array | None]:
-    """What a tile of logits passes back to the head, and to the hidden states of its rows."""
+def _pull_back(
+    walk: Walk,
+    task: Task,
+    wanted: frozenset[str],
+    head: Head,
+    hidden: Array,
+    pull: Pull,
+    tile: Array,
+    column: Array,
+    start: Any,
+    carry: tuple[Parameters, Any],
+) -> tuple[Parameters, Any]:
+    """Adds what a tile of logits passes back to the head, and to the hidden states of its rows."""
+    (sums, in_hidden), width = carry, tile.shape[1]
     slope, in_cap = before_the_cap(head, tile, gradient_of(pull, tile, column))
     narrow = slope.astype(jnp.bfloat16) if task.narrow else slope
-    added: Parameters = {}
+    sums = dict(sums)
     if "kernel" in wanted:
-        spread = explicit(head.kernel) or None
-        a, b = (narrow, hidden) if task.classes_first else (hidden, narrow)
-        # Transposed by hand: of two matrices whose rows are summed over, a CPU makes a slow product.
-        added["kernel"] = multiply(a.T, b, 1, 0, task.dtype, spread and jax.P(*spread))
+        spread, first = explicit(head.kernel) or None, task.classes_first
+        # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
+        upright = apart_on_cpu((narrow if first else hidden).T)[0]
+        block = multiply(upright, hidden if first else narrow, 1, 0, task.dtype, spread and jax.P(*spread))
+        sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
     if "bias" in wanted:
-        added["bias"] = jnp.sum(slope, axis=0)
+        sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
     if in_cap is not None and "softcap" in wanted:
-        added["softcap"] = in_cap
-    if "hidden" not in wanted:
-        return added, None
-    kernel, spread = columns(head, task.classes_first, start, tile.shape[1]), explicit(hidden) or None
-    return added, multiply(narrow, kernel, 1, 0 if task.classes_first else 1, task.dtype, spread and jax.P(*spread))
+        sums["softcap"] = sums["softcap"] + in_cap
+    if "hidden" in wanted:
+        kernel, spread = columns(walk, task, head, start, width), explicit(hidden) or None
+        product = multiply(narrow, kernel, 1, 0 if task.classes_first else 1, task.dtype, spread and jax.P(*spread))
+        in_hidden = in_hidden + product
+    return sums, in_hidden
 
 
-def _put(task: Task, carry: Any, new: Any, start: Any) -> Any:
-    """The slopes after one more tile of classes. That of the kernel there is final: all rows have passed."""
-    (sums, in_hidden), (added, more) = carry, new
-    places = {"kernel": 0 if task.classes_first else 1, "bias": 0}
-    sums = {
-        name: jax.lax.dynamic_update_slice_in_dim(x, added[name].astype(x.dtype), start, places[name])
-        if name in places
-        else x + added[name]
-        for name, x in sums.items()
-    }
-    return sums, None if in_hidden is None else in_hidden + more
-
-
-def _dtype(task: Task, name: str, walk: Walk) -> Any:
-    """The dtype of the buffer of a slope: that of the kernel is rounded where it is final."""
-    return jnp.bfloat16 if name == "kernel" and task.narrow and walk.rows >= task.rows else task.dtype
+def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: int) -> Array:
+    """The slope after one more block: added to it, or in its place where all rows pass at once."""
+    block = block.astype(array.dtype)
+    if walk.rows < task.rows:
+        block = block + jax.lax.dynamic_slice_in_dim(array, start, block.shape[axis], axis)
+    whole = block.shape == array.shape
+    return block if whole else jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 
 def _over_columns(walk: Walk, task: Task, body: Any, carry: Any) -> Any:
@@ -288,8 +281,7 @@ def _over_columns(walk: Walk, task: Task, body: Any, carry: Any) -> Any:
         def one_more(carry: Any, number: Array) -> Any:
             return body(number * width, width, carry), None
 
-        step = one_more if walk.remembers else jax.checkpoint(one_more)
-        carry, _ = jax.lax.scan(step, carry, jnp.arange(whole, dtype=np.int32))
+        carry, _ = jax.lax.scan(walk.repeat(one_more), carry, jnp.arange(whole, dtype=np.int32))
     left = task.classes - whole * width
     return body(whole * width, left, carry) if left else carry
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.devices import explicit
+from jaxloss.numerics.head.plan import Task, Walk
 from jaxloss.types import Array
 
 
@@ -21,18 +22,13 @@ class Head(NamedTuple):
     softcap: Array | None
 
 
-def cut(array: Array, start: Any, width: int, axis: int) -> Array:
-    """Some places of an axis, from a start that may be known only in a loop."""
-    return array if width == array.shape[axis] else jax.lax.dynamic_slice_in_dim(array, start, width, axis)
-
-
-def columns(head: Head, classes_first: bool, start: Any, width: int) -> Array:
+def columns(walk: Walk, task: Task, head: Head, start: Any, width: int) -> Array:
     """Some columns of the kernel. Those of impossible classes may hold anything, and are 0."""
-    axis = 0 if classes_first else 1
-    kernel = cut(head.kernel, start, width, axis)
+    axis = 0 if task.classes_first else 1
+    kernel = walk.cut(head.kernel, start, width, axis)
     if head.possible is None:
         return kernel
-    possible = cut(head.possible, start, width, 0)
+    possible = walk.cut(head.possible, start, width, 0)
     return jnp.where(jnp.expand_dims(possible, 1 - axis), kernel, jnp.zeros((), kernel.dtype))
 
 
@@ -45,16 +41,17 @@ def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding:
     )
 
 
-def logits_of(head: Head, classes_first: bool, hidden: Array, start: Any, width: int, dtype: Any) -> Array:
+def logits_of(walk: Walk, task: Task, head: Head, hidden: Array, start: Any, width: int) -> Array:
     """The logits of a tile, -inf where a class is impossible."""
-    kernel = columns(head, classes_first, start, width)
-    logits = multiply(hidden, kernel, 1, 1 if classes_first else 0, dtype, _spread(hidden, kernel, classes_first))
+    kernel = columns(walk, task, head, start, width)
+    spread = _spread(hidden, kernel, task.classes_first)
+    logits = multiply(hidden, kernel, 1, 1 if task.classes_first else 0, task.dtype, spread)
     if head.bias is not None:
-        logits = logits + cut(head.bias, start, width, 0).astype(dtype)[None, :]
+        logits = logits + walk.cut(head.bias, start, width, 0).astype(task.dtype)[None, :]
     if head.softcap is not None:
         logits = head.softcap * jnp.tanh(logits / head.softcap)
     if head.possible is not None:
-        logits = jnp.where(cut(head.possible, start, width, 0)[None, :], logits, -jnp.inf)
+        logits = jnp.where(walk.cut(head.possible, start, width, 0)[None, :], logits, -jnp.inf)
     return logits
 
 
@@ -72,4 +69,3 @@ def _spread(hidden: Array, kernel: Array, classes_first: bool) -> Any:
     """On a mesh of explicit axes: rows as they are split, and columns as they are."""
     rows, classes = explicit(hidden)[:1], explicit(kernel)[:1] if classes_first else explicit(kernel)[1:]
     return jax.P(*rows, *classes) if rows else None
-
