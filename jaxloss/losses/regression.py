@@ -311,9 +311,9 @@ def _log_ratio(x: Array, y: Array, shift: Array) -> Array:
     gap, least = jnp.abs(x - y), shift + jnp.minimum(x, y)
     divisor = jnp.where(gap == 0, 1, least)
     quotient = jnp.where(least < 0, -2, gap / divisor)  # the logarithm of 1 - 2 is NaN
-    # The quotient may overflow; beyond 2^100 its logarithm is that of its share of 2^64, and 64 log 2.
+    # The quotient may overflow; beyond 2^114 its logarithm is that of its share of 2^64, and 64 log 2.
     share = 2.0**-64 * gap / divisor
-    far = share > 2.0**36
+    far = share > 2.0**50
     size = jnp.log1p(jnp.where(far, share, quotient)) + jnp.where(far, 64 * math.log(2), 0)
     return jnp.sign(x - y) * size
 
