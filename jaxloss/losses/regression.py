@@ -295,7 +295,7 @@ def quantile_huber(
     return multiply_no_nan(_tilt(error, quantile), _smooth_absolute(error, delta))
 
 
-def _slope_of_log_ratio(x: Array, y: Array, shift: Array) -> Array:
+def _slope_of_log_ratio(x: Array, y: Array, shift: float) -> Array:
     """The slope in x, 1 / (shift + x). Where it is infinite it is taken as 1, and as 0 if x = y."""
     zero = shift + x == 0
     return jnp.where(zero & (x == y), 0, 1 / jnp.where(zero, 1, shift + x))
@@ -306,7 +306,7 @@ def _slope_of_log_ratio(x: Array, y: Array, shift: Array) -> Array:
     lambda x, y, shift: -_slope_of_log_ratio(y, x, shift),
     None,
 )
-def _log_ratio(x: Array, y: Array, shift: Array) -> Array:
+def _log_ratio(x: Array, y: Array, shift: float) -> Array:
     """The logarithm of (shift + x) / (shift + y), right for x near y. It is 0 where both sums are 0."""
     gap, least = jnp.abs(x - y), shift + jnp.minimum(x, y)
     divisor = jnp.where(gap == 0, 1, least)
