@@ -1200,7 +1200,7 @@ def test_a_loss_looks_like_its_term():
         assert isinstance(loss.__wrapped__, types.FunctionType)
         assert inspect.unwrap(loss) is log_error.__wrapped__
     assert log_error.__wrapped__(jnp.array(2.0), jnp.array(3.0)) == 9  # log(2 - 1) - 3, squared
-    assert jaxloss.huber.__module__ == "jaxloss.losses.regression"
+    assert jaxloss.huber.__module__ == "jaxloss.losses.regression.errors"
     assert (jaxloss.huber.signature, sparse.signature, total(head).signature) == (
         None,
         "(k),(),(k)->()",

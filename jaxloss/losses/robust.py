@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.safe import absolute, finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Number, Positive
@@ -215,7 +215,7 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     error = prediction - target
     x = jnp.clip(ratio(error, scale), -(2.0**30), 2.0**30)
     # Beyond, 2 log |e / c| less that of 2^30: the square may overflow where its logarithm does not.
-    return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * jnp.abs(error), scale)) - jnp.log(scale))
+    return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * absolute(error), scale)) - jnp.log(scale))
 
 
 def _falling(x: Array) -> Array:
@@ -378,6 +378,6 @@ def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature:
     >>> print(f"{wing(2.0, 0.0):.4f} {wing(12.0, 0.0):.4f}")
     6.9315 19.9176
     """
-    size = jnp.abs(prediction - target)
+    size = absolute(prediction - target)
     inside = jnp.minimum(size, width)
     return width * jnp.log1p(ratio(inside, curvature)) + (size - inside)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
 from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
-from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
+from jaxloss.numerics.safe import absolute, finite_slope, ratio, safe_log, safe_sqrt
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Interval, Number
 
@@ -241,4 +241,4 @@ def total_variation_distance(p: Input, q: Input) -> Array:
     >>> print(f"{total_variation_distance(p, q):.2f}")
     0.10
     """
-    return 0.5 * jnp.sum(jnp.abs(nonnegative(p) - nonnegative(q)))
+    return 0.5 * jnp.sum(absolute(nonnegative(p) - nonnegative(q)))
