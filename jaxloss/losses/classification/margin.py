@@ -149,7 +149,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
         labels: `[...]`, integers from 0 to k - 1.
 
     Corners: a label outside 0 to k - 1 gives NaN. At a kink, where the label leads by 1 or rivals tie, the gradient is
-    a subgradient: the tied share it. A label of score -inf costs inf. The class axis may be sharded.
+    a subgradient: of rivals that tie, one has it. A label of score -inf costs inf. The class axis may be sharded.
 
     Raises:
         TypeError: The labels are not integers.
