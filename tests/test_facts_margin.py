@@ -67,6 +67,27 @@ def test_a_sure_logit_has_a_finite_gradient(gamma):  # optax #1267
     assert slopes == (0, 0)
 
 
+def test_curvature_at_a_certain_probability():
+    # Of -(1 - p)^gamma log p at 1, and of -log p at 1 and -log(1 - p) at 0.
+    focal = jax.jit(jax.grad(jax.grad(lambda p, gamma: jaxloss.binary_focal(p, 1.0, alpha=1.0, gamma=gamma))))
+    assert [float(focal(1.0, gamma)) for gamma in (0.0, 1.0, 2.0)] == [1, 2, 0]
+    cross_entropy = jax.jit(jax.grad(jax.grad(jaxloss.binary_cross_entropy)))
+    assert [float(cross_entropy(p, p)) for p in (0.0, 1.0)] == [1, 1]
+
+
+@pytest.mark.parametrize("loss", ["multiclass_hinge", "multiclass_perceptron"])
+def test_of_rivals_that_tie_one_has_the_slope(loss):
+    slopes = jax.grad(jaxloss.catalogue[loss])(jnp.array([2.0, 0.0, 2.0, 1.0]), 1)
+    np.testing.assert_array_equal(np.sort(slopes), [-1, 0, 0, 1])
+
+
+@pytest.mark.parametrize("loss", ["multiclass_hinge", "multiclass_perceptron"])
+def test_no_nan_among_the_rivals_is_swallowed(loss):
+    scores = np.zeros((3, 40), np.float32)
+    for place in range(40):  # a maximum of XLA on a CPU loses some of them
+        assert np.isnan(jaxloss.catalogue[loss](np.where(np.arange(40) == place, np.nan, scores), [0, 1, 2]))
+
+
 # -------------------------------------------------------------------------------------------------------------- margin
 
 

@@ -42,7 +42,7 @@ def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Arr
         real_logits: r, the log odds that a real sample is real, any shape.
         fake_logits: f, the log odds that a fake sample is real, the shape of `real_logits`.
 
-    Corners: exact in both tails; 0 with gradient 0 at r = inf, f = -inf. At r = -inf or f = inf the value is inf and
+    Corners: right in both tails; 0 with gradient 0 at r = inf, f = -inf. At r = -inf or f = inf the value is inf and
     the gradient -1/2 or 1/2.
 
     Source: Goodfellow et al. (2014), Generative adversarial nets, algorithm 1, times -1/2.
@@ -228,8 +228,8 @@ def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Ar
         real_logits: C(x), of a real sample, any shape. Only the difference of a pair has a meaning: log odds.
         fake_logits: C(G(z)), of a fake sample, the shape of `real_logits`.
 
-    Corners: exact in both tails, also where the difference is far smaller or larger than the logits; of inf on one side
-    the value is 0 or inf and the gradient 0 or +-1. Two logits of the same inf are NaN.
+    Corners: right in both tails, to the rounding of the difference of the logits; of inf on one side the value is 0 or
+    inf and the gradient 0 or +-1. Two logits of the same inf are NaN.
 
     Source: Jolicoeur-Martineau (2018), The relativistic discriminator, its RSGAN.
 

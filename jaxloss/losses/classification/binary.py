@@ -76,7 +76,7 @@ def sigmoid_binary_cross_entropy(
             axes (one for each label).
         label_smoothing: s, in [0, 1].
 
-    Corners: exact in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
+    Corners: right in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
     wrong side the cost is inf and the gradient in the logit +-1.
 
     Raises:
@@ -200,7 +200,7 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
         alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha. With None, unlike 1/2, both count 1.
         gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy.
 
-    Corners: exact in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
+    Corners: right in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
     0 too. 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the wrong side the cost is
     inf, and the gradient in the logit that of the cross entropy.
 
@@ -274,7 +274,7 @@ def asymmetric(
         gamma_positive: How strongly easy positives are weighed down, >= 0.
         shift: m, the probability up to which a negative costs nothing, in [0, 1].
 
-    Corners: a negative of probability m or less has value and gradient 0. Exact in both tails. A logit of inf on a
+    Corners: a negative of probability m or less has value and gradient 0. Right in both tails. A logit of inf on a
     negative costs -(1 - m)^gamma_negative log m with gradient 0, and inf with gradient 1 where m is 0; one of -inf on a
     positive costs inf with gradient -1.
 

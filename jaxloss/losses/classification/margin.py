@@ -17,7 +17,7 @@ from jaxloss.types import Array, Input
 @with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
 def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
-    zero_or_nan = jnp.sqrt(-jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
+    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
     return sign * score + zero_or_nan
 
 
@@ -91,7 +91,7 @@ def perceptron(prediction: Input, target: Input) -> Array:
     >>> print(perceptron(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     1.0
     """
-    return _positive_part(-_signed(target, prediction))
+    return _positive_part(0 - _signed(target, prediction))
 
 
 @jax.custom_jvp
@@ -149,7 +149,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
         labels: `[...]`, integers from 0 to k - 1.
 
     Corners: a label outside 0 to k - 1 gives NaN. At a kink, where the label leads by 1 or rivals tie, the gradient is
-    a subgradient: the tied share it. A label of score -inf costs inf. The class axis may be sharded.
+    a subgradient: of rivals that tie, one has it. A label of score -inf costs inf. The class axis may be sharded.
 
     Raises:
         TypeError: The labels are not integers.
