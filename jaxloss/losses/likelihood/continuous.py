@@ -178,9 +178,10 @@ def _log_quotient(log_mean: Array, outcome: Array) -> Array:
 
 def _gamma_in_log_mean(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     """The slope a (1 - y / m)."""
-    shape, t = finite_slope(jnp.exp(log_shape)), _log_quotient(log_mean, outcome)
-    slope = jnp.where(t < 1, -shape * jnp.expm1(t), shape - jnp.exp(log_shape + t))
-    return finite_slope(jnp.where(outcome == 0, shape, slope))
+    shape, quotient = finite_slope(jnp.exp(log_shape)), outcome * jnp.exp(-log_mean)
+    near = quotient < 2
+    slope = shape * (1 - jnp.where(near, quotient, 0))
+    return finite_slope(jnp.where(near, slope, shape - times_exp(outcome, log_shape - log_mean)))
 
 
 def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Array:

@@ -227,10 +227,10 @@ def _deviance(log_mean: Array, outcome: Array, power: Array) -> Array:
 
 def _deviance_in_log_mean(log_mean: Array, outcome: Array, power: Array) -> Array:
     """The slope -2 (y - m) m^(1 - p)."""
-    log_ratio, _, of_mean, cross = _tweedie_parts(log_mean, outcome, power)
-    near = (outcome > 0) & (jnp.abs(log_ratio) < 1)
-    share = jnp.expm1(jnp.where(near, log_ratio, 0))
-    return -2 * finite_slope(jnp.where(near, of_mean * share, cross - of_mean))
+    mean, exponent = finite_slope(jnp.exp(log_mean)), (1 - power) * log_mean
+    near = jnp.abs(outcome - mean) < 0.5 * mean
+    far = times_exp(outcome, exponent) - jnp.exp((2 - power) * log_mean)
+    return -2 * finite_slope(jnp.where(near, times_exp(jnp.where(near, outcome - mean, 0), exponent), far))
 
 
 def _deviance_in_outcome(log_mean: Array, outcome: Array, power: Array) -> Array:

@@ -157,6 +157,9 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
     return _ensemble_score(samples, target)
 
 
+_PAIRS = 2**14  # of members, whose distances are formed at once
+
+
 @custom_loss(signature="(m,d),(d)->()")
 def energy_score(samples: Input, target: Input) -> Array:
     r"""The energy score of an ensemble of vectors; in one dimension it is `crps_ensemble`.
@@ -177,7 +180,11 @@ def energy_score(samples: Input, target: Input) -> Array:
     2.25
     """
     members = samples.shape[0]
-    # A member at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
-    to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x, samples)))
-    pairs = jnp.sum(jax.lax.map(lambda x: to_members(x[None]), samples))
+    # Some members at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
+    to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x[None], samples)))
+    block = max(1, _PAIRS // members)
+    if block < members:
+        pairs = jnp.sum(jax.lax.map(to_members, samples, batch_size=block))
+    else:
+        pairs = jnp.sum(euclidean_distance(samples[:, None], samples[None]))
     return jnp.mean(euclidean_distance(samples, target[None])) - pairs / (2 * members**2)
