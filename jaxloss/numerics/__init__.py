@@ -29,7 +29,6 @@ from jaxloss.numerics.divergences import hellinger as hellinger
 from jaxloss.numerics.divergences import jensen_shannon as jensen_shannon
 from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.elementary import absolute as absolute
-from jaxloss.numerics.elementary import log1mexp as log1mexp
 from jaxloss.numerics.elementary import multiply_no_nan as multiply_no_nan
 from jaxloss.numerics.elementary import of_error as of_error
 from jaxloss.numerics.elementary import ratio as ratio
@@ -38,8 +37,6 @@ from jaxloss.numerics.elementary import safe_log as safe_log
 from jaxloss.numerics.elementary import safe_log1p as safe_log1p
 from jaxloss.numerics.elementary import safe_sqrt as safe_sqrt
 from jaxloss.numerics.elementary import safe_square as safe_square
-from jaxloss.numerics.elementary import sigmoid as sigmoid
-from jaxloss.numerics.elementary import softplus as softplus
 from jaxloss.numerics.elementary import xlog1py as xlog1py
 from jaxloss.numerics.elementary import xlogy as xlogy
 from jaxloss.numerics.ensembles import energy as energy
@@ -96,6 +93,9 @@ from jaxloss.numerics.softmax import logsumexp as logsumexp
 from jaxloss.numerics.softmax import surprisal as surprisal
 from jaxloss.numerics.softmaxes import softmax_jensen_shannon as softmax_jensen_shannon
 from jaxloss.numerics.softmaxes import softmax_relative_entropy as softmax_relative_entropy
+from jaxloss.numerics.softplus import log1mexp as log1mexp
+from jaxloss.numerics.softplus import sigmoid as sigmoid
+from jaxloss.numerics.softplus import softplus as softplus
 from jaxloss.numerics.special import stirling_error as stirling_error
 from jaxloss.numerics.tempered import tempered_divergence as tempered_divergence
 from jaxloss.numerics.tempered import tempered_surprisal as tempered_surprisal
