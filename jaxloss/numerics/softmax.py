@@ -296,7 +296,7 @@ def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[lis
     def of_others(x: Array) -> Array:
         return jnp.where(certain, _sum(jnp.where(small, x, 0)), _sum(x))
 
-    reached = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t)
+    reached = jnp.where(small | ~certain[..., None], jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t), 0)
     cost = row_sum(
         lambda t, x, m, bound: t * (m - jnp.clip(x, -bound, bound)), reached, x, largest[..., None], _bound(x)
     )
