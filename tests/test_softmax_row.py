@@ -63,8 +63,9 @@ def any_order(request, monkeypatch):
     monkeypatch.setattr(jax.lax, "platform_dependent", on_a_chip)
 
 
+@pytest.mark.usefixtures("any_order")
 @pytest.mark.parametrize("name", ROWS)
-def test_the_sweep_of_a_label(name, any_order):
+def test_the_sweep_of_a_label(name):
     logits, expected = jnp.array(ROWS[name]), surprisals(ROWS[name])
     for label in (0, 2, 6):
         row = softmax.label_row(logits, jnp.array(label), spread=True)
@@ -74,8 +75,9 @@ def test_the_sweep_of_a_label(name, any_order):
         np.testing.assert_allclose(row.mean_surprisal, np.mean(expected[finite]), rtol=4e-6, atol=1e-37)
 
 
+@pytest.mark.usefixtures("any_order")
 @pytest.mark.parametrize(("name", "targets"), list(itertools.product(ROWS, TARGETS)))
-def test_the_sweep_of_targets(name, targets, any_order):
+def test_the_sweep_of_targets(name, targets):
     logits, t, expected = jnp.array(ROWS[name]), TARGETS[targets], surprisals(ROWS[name])
     row = softmax.target_row(logits, jnp.array(t), shared=True)
     cost = sum(tj * s for tj, s in zip(t, expected, strict=True) if tj)
@@ -163,6 +165,6 @@ def test_the_sweep_is_never_lowered_for_a_cpu(platform):
     for loss, target in ((jaxloss.softmax_cross_entropy_with_integer_labels, y), (jaxloss.softmax_cross_entropy, x)):
         lowered = jax.jit(jax.value_and_grad(loss)).trace(x, target).lower(lowering_platforms=(platform,))
         text = lowered.as_text()
-        variadic = any("stablehlo.reduce" in line and ", init:" not in line and "%" in line and line.count("init:") > 1 for line in text.splitlines())  # fmt: skip
+        variadic = any(line.count("init:") > 1 for line in text.splitlines())
         assert variadic == (platform != "cpu")
         assert ("gather" in text) == (platform == "cpu" and target is y)

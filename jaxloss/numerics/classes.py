@@ -34,7 +34,6 @@ def pick(values: Array, label: Array) -> Array:
     >>> print(pick(jnp.array([5.0, 7.0]), jnp.array(1)))
     7.0
     """
-
     entry = jax.lax.platform_dependent(values, label, cpu=entry_on_cpu, default=entry_by_comparison)
     return entry + nan_unless(is_class(label, values.shape[-1]), entry.dtype)
 
@@ -42,7 +41,9 @@ def pick(values: Array, label: Array) -> Array:
 def is_at(values: Array, label: Array) -> Array:
     """Whether each entry of the last axis is the one that the label names."""
     at = jax.lax.broadcasted_iota(label.dtype, values.shape, values.ndim - 1) == label[..., None]
-    return at & ~jnp.isnan(values) if may_be_split(values) else at  # split as the values are, which a condition has to be
+    return (
+        at & ~jnp.isnan(values) if may_be_split(values) else at
+    )  # split as the values are, which a condition has to be
 
 
 def is_class(label: Array, classes: int) -> Array:

@@ -58,7 +58,7 @@ class Row(NamedTuple):
 
     @property
     def log_partition(self) -> Array:
-        """log Z."""
+        """Log Z."""
         return self.largest + _log_total(self.gap, self.others)
 
     @property
@@ -98,7 +98,7 @@ class TargetRow(NamedTuple):
         return (self.total - self.elsewhere) * self.row.complement + of_others
 
 
-# ------------------------------------------------------------------------------------------- from gap and others, by row
+# ------------------------------------------------------------------------------------------- from gap and others alone
 
 
 def _total(gap: Array, others: Array) -> Array:
@@ -141,14 +141,15 @@ def _log_total(gap: Array, others: Array) -> Array:
 
 
 @with_slopes(
-    lambda gap, others, total, elsewhere, _: (total - elsewhere) * _complement(gap, others)
-    - elsewhere * _probability(gap, others),
+    lambda gap, others, total, elsewhere, _: (
+        (total - elsewhere) * _complement(gap, others) - elsewhere * _probability(gap, others)
+    ),
     lambda gap, others, total, *_: total / _total(gap, others),
     lambda gap, others, *_: _log_total(gap, others),
     None,
     lambda gap, *_: jnp.ones_like(gap),
 )  # a derivative that cancels: p sum t - t
-def _expected(gap: Array, others: Array, total: Array, elsewhere: Array, cost: Array) -> Array:
+def _expected(gap: Array, others: Array, total: Array, _elsewhere: Array, cost: Array) -> Array:
     return cost + total * _log_total(gap, others)
 
 
@@ -247,9 +248,7 @@ def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: An
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
         gap = finite_slope(_gap(logits, row.row.largest[..., None]))
         dt = jnp.where(jnp.isneginf(logits) & (targets == 0), 0, dt)
-        change = change._replace(
-            total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt)
-        )
+        change = change._replace(total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt))
         change = change._replace(shared=change.shared + _sum(away * weights * dt)) if shared else change
     return (row, weights), (change, of_weights)
 
@@ -314,7 +313,7 @@ def _weights(logits: Array, largest: Array) -> Array:
 
 
 def _gap(logits: Array, largest: Array) -> Array:
-    """m - x, infinite if m stands for a logit of inf and x is not."""
+    """M - x, infinite if m stands for a logit of inf and x is not."""
     bound = _bound(logits)
     beside_inf = (largest >= bound) & (logits < bound)
     return (largest - jnp.minimum(logits, bound)) + jnp.where(beside_inf, jnp.inf, 0)
