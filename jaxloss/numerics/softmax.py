@@ -21,7 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at
 from jaxloss.numerics.platform import entry_on_cpu, row_sum
-from jaxloss.numerics.safe import safe_log
+from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
@@ -98,7 +98,7 @@ class TargetRow(NamedTuple):
         return (self.total - self.elsewhere) * self.row.complement + of_others
 
 
-# ------------------------------------------------------------------------------------------- from gap and others, by row
+# ------------------------------------------------------------------------------------------- from gap and others alone
 
 
 def _total(gap: Array, others: Array) -> Array:
@@ -107,18 +107,22 @@ def _total(gap: Array, others: Array) -> Array:
     return jnp.where(total == 0, 1, total)
 
 
-def _probability(gap: Array, others: Array) -> Array:
-    return jnp.exp(-gap) / _total(gap, others)
-
-
 def _reciprocal(gap: Array, others: Array, *_: Array) -> Array:
     return 1 / _total(gap, others)
 
 
 @with_slopes(
+    lambda gap, others: -_probability(gap, others) * _complement(gap, others),
+    lambda gap, others: -_probability(gap, others) / _total(gap, others),
+)  # a derivative that cancels: p less its square
+def _probability(gap: Array, others: Array) -> Array:
+    return jnp.exp(-gap) / _total(gap, others)
+
+
+@with_slopes(
     lambda gap, others: _probability(gap, others) * _complement(gap, others),
     lambda gap, others: _probability(gap, others) / _total(gap, others),
-)  # a derivative that cancels: 1 - p less its square
+)  # a derivative that cancels, as above
 def _complement(gap: Array, others: Array) -> Array:
     return others / _total(gap, others)
 
@@ -145,7 +149,7 @@ def _log_total(gap: Array, others: Array) -> Array:
     None,
     lambda gap, *_: jnp.ones_like(gap),
 )  # a derivative that cancels: p sum t - t
-def _expected(gap: Array, others: Array, total: Array, elsewhere: Array, cost: Array) -> Array:
+def _expected(gap: Array, others: Array, total: Array, _elsewhere: Array, cost: Array) -> Array:
     return cost + total * _log_total(gap, others)
 
 
@@ -163,10 +167,9 @@ def _against_label(logits: Array, label: Array, spread: bool, sloped: bool) -> t
     by_sums = functools.partial(_label_sums, spread=spread, sloped=sloped)
     by_sweep = functools.partial(_label_sweep, spread=spread)
     (logit, others, largest, *rest), weights = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
-    bound, y = _bound(logits), label.astype(logits.dtype)
-    gap = jnp.where((largest >= bound) & (logit < bound), jnp.inf, largest - jnp.minimum(logit, bound))
+    y = label.astype(logits.dtype)
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
-    return Row(gap + no_class, others, largest, *rest), weights
+    return Row(_gap(logit, largest) + no_class, others, largest, *rest), weights
 
 
 @_against_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
@@ -243,9 +246,8 @@ def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: An
         change = change._replace(shared=_sum(away * targets * of_weights)) if shared else change
     if not isinstance(dt, SymbolicZero):
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
-        infinite = jnp.isneginf(logits)
-        gap = jnp.where(infinite, jnp.finfo(logits.dtype).max, row.row.largest[..., None] - logits)
-        dt = jnp.where(infinite & (targets == 0), 0, dt)
+        gap = finite_slope(_gap(logits, row.row.largest[..., None]))
+        dt = jnp.where(jnp.isneginf(logits) & (targets == 0), 0, dt)
         change = change._replace(total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt))
         change = change._replace(shared=change.shared + _sum(away * weights * dt)) if shared else change
     return (row, weights), (change, of_weights)
@@ -293,7 +295,7 @@ def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[lis
     def of_others(x: Array) -> Array:
         return jnp.where(certain, _sum(jnp.where(small, x, 0)), _sum(x))
 
-    reached = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t)
+    reached = jnp.where(small | ~certain[..., None], jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t), 0)
     cost = row_sum(
         lambda t, x, m, bound: t * (m - jnp.clip(x, -bound, bound)), reached, x, largest[..., None], _bound(x)
     )
@@ -308,6 +310,13 @@ def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[lis
 def _weights(logits: Array, largest: Array) -> Array:
     """exp(x - m), the same for every logit of inf."""
     return jnp.exp(jnp.minimum(logits, _bound(logits)) - largest[..., None])
+
+
+def _gap(logits: Array, largest: Array) -> Array:
+    """M - x, infinite if m stands for a logit of inf and x is not."""
+    bound = _bound(logits)
+    beside_inf = (largest >= bound) & (logits < bound)
+    return (largest - jnp.minimum(logits, bound)) + jnp.where(beside_inf, jnp.inf, 0)
 
 
 def _possible(logits: Array) -> Array:
@@ -355,8 +364,8 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    largest = jax.lax.stop_gradient(_largest(logits))
-    return largest + safe_log(_sum(_weights(logits, largest)))
+    (row, *_), _ = _against_certain(logits, jnp.zeros_like(logits), False, False)
+    return jax.lax.stop_gradient(jnp.max(logits, axis=-1)) + _log_total(row.gap, row.others)
 
 
 def surprisal(logits: Array) -> Array:
@@ -371,5 +380,5 @@ def surprisal(logits: Array) -> Array:
     2.061e-09 20.000
     """
     (row, *_), weights = _against_certain(logits, jnp.zeros_like(logits), False, False)
-    of_others = (row.largest[..., None] - logits) + _log_total(row.gap, row.others)[..., None]
+    of_others = _gap(logits, row.largest[..., None]) + _log_total(row.gap, row.others)[..., None]
     return jnp.where((row.gap == 0)[..., None] & (weights > 0.5), row.surprisal[..., None], of_others)

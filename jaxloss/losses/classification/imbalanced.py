@@ -16,7 +16,8 @@ def _slope_in_odds(odds: Array, gamma: Array) -> Array:
 
 
 def _slope_in_gamma(odds: Array, gamma: Array) -> Array:
-    return -multiply_no_nan(softplus(-odds), power(sigmoid(odds), gamma) * softplus(odds))
+    finite = jnp.where(jnp.isinf(odds), 0, odds)
+    return jnp.where(jnp.isinf(odds), 0, -power(sigmoid(odds), gamma) * softplus(finite) * softplus(-finite))
 
 
 @with_slopes(_slope_in_odds, _slope_in_gamma)  # an infinite slope times 0
