@@ -71,7 +71,7 @@ def test_the_sweep_of_a_label(name):
         row = softmax.label_row(logits, jnp.array(label), spread=True)
         np.testing.assert_allclose(row.surprisal, expected[label], rtol=4e-6, atol=1e-37)
         finite = np.isfinite(expected)
-        assert float(row.count) == np.sum(finite)
+        assert float(row.classes) == np.sum(finite)
         np.testing.assert_allclose(row.mean_surprisal, np.mean(expected[finite]), rtol=4e-6, atol=1e-37)
 
 

@@ -35,9 +35,9 @@ class Row(NamedTuple):
     """s, the sum over all classes but y of exp(x_j - m)."""
     largest: Array
     """m, a finite number near the largest logit, which the derivatives take as a constant."""
-    count: Array | None = None
+    classes: Any = None
     """The number of possible classes, of a logit above -inf."""
-    gaps: Array | None = None
+    gaps: Any = None
     """The sum over possible classes of m - x_j."""
 
     @property
@@ -64,8 +64,8 @@ class Row(NamedTuple):
     @property
     def mean_surprisal(self) -> Array:
         """The mean over possible classes of -log p_j."""
-        mean = _beside_inf(self.largest, self.gaps) / jnp.maximum(self.count, 1) + _log_total(self.gap, self.others)
-        return jnp.where(self.count > 1, mean, 0)
+        mean = _beside_inf(self.largest, self.gaps) / jnp.maximum(self.classes, 1) + _log_total(self.gap, self.others)
+        return jnp.where(self.classes > 1, mean, 0)
 
     @property
     def possible(self) -> Array:
@@ -83,7 +83,7 @@ class TargetRow(NamedTuple):
     """The sum of the targets of all classes but i."""
     cost: Array
     """The sum over these of t_j (m - x_j)."""
-    shared: Array | None = None
+    shared: Any = None
     """The sum over these of t_j exp(x_j - m)."""
 
     @property
@@ -111,18 +111,20 @@ def _reciprocal(gap: Array, others: Array, *_: Array) -> Array:
     return 1 / _total(gap, others)
 
 
-@with_slopes(
-    lambda gap, others: -_probability(gap, others) * _complement(gap, others),
-    lambda gap, others: -_probability(gap, others) / _total(gap, others),
-)  # a derivative that cancels: p less its square
+def _product(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) * _complement(gap, others)
+
+
+def _quotient(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) / _total(gap, others)
+
+
+@with_slopes(lambda *row: -_product(*row), lambda *row: -_quotient(*row))  # a derivative that cancels: p - p^2
 def _probability(gap: Array, others: Array) -> Array:
     return jnp.exp(-gap) / _total(gap, others)
 
 
-@with_slopes(
-    lambda gap, others: _probability(gap, others) * _complement(gap, others),
-    lambda gap, others: _probability(gap, others) / _total(gap, others),
-)  # a derivative that cancels, as above
+@with_slopes(_product, _quotient)  # a derivative that cancels, as above
 def _complement(gap: Array, others: Array) -> Array:
     return others / _total(gap, others)
 
@@ -135,7 +137,7 @@ def _surprisal(gap: Array, others: Array) -> Array:
     return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
 
 
-@with_slopes(lambda gap, others: -_probability(gap, others), _reciprocal)  # an infinite slope times 0
+@with_slopes(lambda *row: -_probability(*row), _reciprocal)  # an infinite slope times 0
 def _log_total(gap: Array, others: Array) -> Array:
     return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
 
@@ -157,7 +159,7 @@ def _expected(gap: Array, others: Array, total: Array, _elsewhere: Array, cost: 
 
 
 def label_row(logits: Array, label: Array, *, spread: bool = False) -> Row:
-    """The row against its label, with a gap of NaN if that is no class; `spread` asks for count and gaps."""
+    """The row against its label, with a gap of NaN if that is no class; `spread` asks for classes and gaps."""
     return _against_label(logits, label, spread, False)[0]
 
 
@@ -182,7 +184,7 @@ def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
 def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array) -> Row:
     none = jnp.zeros_like(row.gap)
     change = Row(-_sum(jnp.where(at, dx, 0)), _sum(weights * dx), none)
-    return change if row.gaps is None else change._replace(count=none, gaps=-_sum(_possible(logits) * dx))
+    return change if row.gaps is None else change._replace(classes=none, gaps=-_sum(_possible(logits) * dx))
 
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
@@ -218,7 +220,7 @@ def _label_sums(x: Array, label: Array, *, spread: bool, sloped: bool) -> tuple[
 
 
 def target_row(logits: Array, targets: Array, *, spread: bool = False, shared: bool = False) -> TargetRow:
-    """The row with its targets; `spread` asks for count and gaps, `shared` for what `complement` needs."""
+    """The row with its targets; `spread` asks for classes and gaps, `shared` for what `complement` needs."""
     return _against_certain(logits, targets, spread, shared)[0]
 
 
@@ -342,7 +344,7 @@ def _largest(x: Array) -> Array:
 
 
 def _spread_sums(x: Array, largest: Array) -> list[Array]:
-    """Count and gaps on a CPU, where a class of logit -inf is possible 0 times."""
+    """Classes and gaps on a CPU, where a class of logit -inf is possible 0 times."""
 
     def possible(x: Array, big: Array) -> Array:
         return jnp.minimum(jnp.maximum(x + big, 0), 1)
