@@ -100,7 +100,7 @@ def _leads(x: Array, order: int) -> tuple[Array, Array, Array]:
 
 @functools.cache
 def _solver(order: int) -> Callable[[Array], Array]:
-    """r by steps of Newton from 0, as many as some row needs.
+    """Finds r by steps of Newton from 0, as many as some row needs.
 
     By how much the probabilities sum to more than 1 is convex and falls with r: the steps go up to its root, and end.
     """
@@ -109,7 +109,9 @@ def _solver(order: int) -> Callable[[Array], Array]:
     def solve(x: Array) -> Array:
         start = jnp.zeros_like(jnp.max(x, axis=-1, keepdims=True))
         more = lambda state: jnp.any(state[1] > state[0])  # noqa: E731
-        return jax.lax.while_loop(more, lambda state: (state[1], step(_leads(x, order)[2], state[1])), (start - 1, start))[1]
+        return jax.lax.while_loop(
+            more, lambda state: (state[1], step(_leads(x, order)[2], state[1])), (start - 1, start)
+        )[1]
 
     @solve.def_vmap  # so that there is one loop for all rows, which vmap itself would make of a loop for each
     def _(_: int, batched: Any, x: Array) -> tuple[Array, Any]:
@@ -118,7 +120,8 @@ def _solver(order: int) -> Callable[[Array], Array]:
     def step(lead: Array, r: Array) -> Array:
         u = jnp.maximum(lead - r, 0)
         if order == 1:
-            excess, slope = jnp.sum(u, axis=-1, keepdims=True) - r, 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
+            excess = jnp.sum(u, axis=-1, keepdims=True) - r
+            slope = 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
         else:
             excess = jnp.sum(jnp.square(u), axis=-1, keepdims=True) - r * (2 - r)
             slope = 2 * (jnp.sum(u, axis=-1, keepdims=True) + 1 - r)
