@@ -126,8 +126,7 @@ def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
     The log ratio of a class is that of the most probable class of x and a difference d of differences of logits. With
     the totals of both rows rounded it is off by the same t in all classes, and
 
-    $$ D = \sum_j \left[ p_j l_j - p_j + q_j
-    ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
+    $$ D = \sum_j \left[ p_j l_j - p_j + q_j \right] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
 
     to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
     """
@@ -206,8 +205,9 @@ def _jensen_shannon(x: Array, z: Array) -> Array:
 @_jensen_shannon.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
-    (x, z), pair = primals, _compare(*primals, None)
-    tops = _tops(*map(_bounded, jax.lax.stop_gradient((x, z))), temperature=None)
+    pair = _compare(*primals, None)
+    x, z = map(_bounded, jax.lax.stop_gradient(primals))
+    tops = _tops(x, z, None)
     change = jnp.zeros_like(pair.value)
     for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=True):
         at_top = is_at(cost, top.place[..., 0])
