@@ -121,7 +121,6 @@ def _renyi_by_sum(p: Array, q: Array, alpha: Array) -> Array:
     near = jnp.abs(excess * log) < 1
     inside = jnp.where(near, log, 0)
     growth = jnp.where(near & (p != 0), p * inside * expm1_ratio(excess * inside), (terms - p) / divisor)
-    growth = jnp.where(excess == 0, p * log, growth)
     surplus = jnp.sum(growth) + jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / divisor)
     close = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
     surplus = jnp.where(close, surplus, 0)
