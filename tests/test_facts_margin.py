@@ -13,6 +13,7 @@ from sklearn.metrics import hinge_loss
 
 import jaxloss
 from jaxloss import numerics
+from jaxloss.numerics import simplex
 
 CLASSES = 4
 RNG = np.random.default_rng(5)
@@ -30,7 +31,7 @@ def items(loss, *arrays, **options):
 
 def conjugate(x):
     """The largest p x - |p|^2 / 2 over the simplex."""
-    p = numerics.project_to_simplex(x)
+    p = simplex.project_to_simplex(x)
     return jnp.vdot(p, x) - jnp.vdot(p, p) / 2
 
 
@@ -146,7 +147,7 @@ def test_a_loss_is_that_of_its_conjugate(name, max_fun, constant):
 
 @pytest.mark.parametrize(
     ("name", "map_to_simplex"),
-    [("multiclass_sparsemax", numerics.project_to_simplex), ("entmax15", numerics.entmax15_probabilities)],
+    [("multiclass_sparsemax", simplex.project_to_simplex), ("entmax15", simplex.entmax15_probabilities)],
 )
 def test_the_gradient_is_the_error_of_the_distribution(name, map_to_simplex):
     slopes = jax.grad(jaxloss.reduce(jaxloss.catalogue[name], "sum"))(jnp.asarray(SCORES), LABELS)
@@ -161,7 +162,7 @@ def test_the_nearest_distribution_of_many_classes(size, scale):
     x = np.random.default_rng(size).normal(size=size).astype(np.float32) * np.float32(scale)
     sorted_x = np.sort(x.astype(float))[::-1]
     thresholds = (np.cumsum(sorted_x) - 1) / np.arange(1, size + 1)
-    same(numerics.project_to_simplex(jnp.asarray(x)), np.maximum(x - thresholds.max(), 0))
+    same(simplex.project_to_simplex(jnp.asarray(x)), np.maximum(x - thresholds.max(), 0))
 
 
 def test_a_made_loss_is_a_loss():

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
@@ -110,8 +111,7 @@ def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(_jensen_shannon(p, q))
 
 
-@jax.custom_jvp
-def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+def _renyi_by_sum(p: Array, q: Array, alpha: Array) -> Array:
     """By log S where S = sum p^alpha q^(1 - alpha) is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
     excess = alpha - 1
     divisor = jnp.where(excess == 0, 1, excess)
@@ -120,7 +120,6 @@ def _renyi(p: Array, q: Array, alpha: Array) -> Array:
     near = jnp.abs(excess * log) < 1
     inside = jnp.where(near, log, 0)
     growth = jnp.where(near & (p != 0), p * inside * expm1_ratio(excess * inside), (terms - p) / divisor)
-    growth = jnp.where(excess == 0, p * log, growth)
     surplus = jnp.sum(growth) + jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / divisor)
     close = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
     surplus = jnp.where(close, surplus, 0)
@@ -129,20 +128,31 @@ def _renyi(p: Array, q: Array, alpha: Array) -> Array:
     return jnp.where(jnp.any((p != 0) & (q == 0)) & (alpha >= 1), jnp.inf, value)
 
 
-@_renyi.defjvp
-def _(primals: Any, tangents: Any) -> Any:
+@jax.custom_jvp
+def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+    return _renyi_by_sum(p, q, alpha)
+
+
+def _change_of_renyi(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels, and an infinite slope times 0.
-    (p, q, alpha), (dp, dq, dalpha) = primals, tangents
+    p, q, alpha = primals
     excess = alpha - 1
     log, terms, _ = _terms_of_renyi(p, q, alpha)
-    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.broadcast_to(jnp.sum(terms), p.shape)))
+    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.sum(terms) + jnp.zeros_like(p)))
     of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
-    of_q = -jnp.where(
-        (q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q)
-    )
-    of_p, of_q = (jnp.where(p == 0, 0, finite_slope(slope)) for slope in (of_p, of_q))
-    _, by_alpha = jax.jvp(lambda alpha: _renyi.fun(p, q, alpha), (alpha,), (dalpha,))
-    return _renyi(p, q, alpha), jnp.sum(of_p * dp + of_q * dq) + finite_slope(by_alpha)
+    at_zero = jnp.where(alpha == 0, ratio(jnp.ones_like(alpha), jnp.sum(terms)), 0)
+    of_q = jnp.where(q == 0, -at_zero, -ratio(tilted, q))
+    change = jnp.zeros_like(alpha)
+    for slope, tangent in zip((of_p, of_q), tangents[:2], strict=True):
+        if not isinstance(tangent, SymbolicZero):
+            change = change + jnp.sum(jnp.where(p == 0, 0, finite_slope(slope)) * tangent)
+    if not isinstance(tangents[2], SymbolicZero):
+        _, slope = jax.jvp(lambda alpha: _renyi_by_sum(p, q, alpha), (alpha,), (jnp.ones_like(alpha),))
+        change = change + finite_slope(slope) * tangents[2]
+    return _renyi(p, q, alpha), change
+
+
+_renyi.defjvp(_change_of_renyi, symbolic_zeros=True)
 
 
 def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Array]:
