@@ -95,7 +95,8 @@ def _log_normalizer(freedom: Array) -> Array:
 
 def _standard_error(error: Array, log_scale: Array, freedom: Array) -> tuple[Array, Array, Array, Array]:
     """The error in scales where it is within sqrt(n) of them, the same over sqrt(n), whether it is beyond, and then
-    one over that quotient: neither square leaves the format."""
+    one over that quotient: neither square leaves the format.
+    """
     standard = times_exp(jnp.abs(error), -log_scale)
     quotient = multiply_no_nan(jax.lax.rsqrt(freedom), standard)
     far = quotient > 1
