@@ -130,7 +130,7 @@ def _distance(u: Array, v: Array, lengths: _Lengths) -> Array:
 
 def _root(square: Array) -> Array:
     """The square root, and 1 for 0."""
-    return jnp.where(square == 0, 1, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    return jnp.sqrt(jnp.where(square == 0, 1, square))
 
 
 @jax.custom_jvp
@@ -157,7 +157,9 @@ def _difference(u: Array, *v: Array) -> Array:
 
 def _scaled(unit: Input, *vectors: Array) -> Array:
     """u, or u - v, times a power of two. The difference itself, with many readers, would be written to memory."""
-    return _difference(*(finite_slope(x * unit) for x in vectors))
+    if vectors[1:]:  # infinite products of equal components must not differ by NaN
+        return _difference(*(finite_slope(x * unit) for x in vectors))
+    return vectors[0] * unit
 
 
 @jax.custom_jvp

@@ -91,7 +91,7 @@ def stirling_remainder(z: Array, log_z: Array | None = None) -> Array:
     format.
 
     >>> print(f"{stirling_remainder(jnp.array(1.0)):.7f} {stirling_remainder(jnp.array(1e9)):.3e}")
-    0.0810614 8.333e-11
+    0.0810615 8.333e-11
     """
     small = z < 1
     reciprocal = 1 / jnp.where(small, z + 1, z)
