@@ -21,7 +21,7 @@ from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     r"""The cross entropy of a probability with a 0/1 target.
 
@@ -61,7 +61,7 @@ def _softplus(x: Array) -> Array:
     return softplus(x)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def sigmoid_binary_cross_entropy(
     logits: Input, targets: Input, *, positive_weight: NonNegative = 1.0, label_smoothing: UnitInterval = 0.0
 ) -> Array:
@@ -126,7 +126,7 @@ def _focal_of_negative(p: Array, gamma: Array) -> Array:
     return power(p, gamma) * -jnp.log1p(-p)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def binary_focal(
     probabilities: Input, targets: Input, *, alpha: UnitInterval = 0.25, gamma: NonNegative = 2.0
 ) -> Array:
@@ -188,7 +188,7 @@ def _mixture(target: Array, of_positive: Array, of_negative: Array, *_: Array) -
     return multiply_no_nan(target, of_positive) + multiply_no_nan(1 - target, of_negative)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, gamma: NonNegative = 2.0) -> Array:
     r"""The cross entropy of the sigmoid of a logit, weighed down where it is already right.
 
@@ -253,7 +253,7 @@ def _shifted_focal(x: Array, gamma: Array, shift: Array) -> Array:
     return jnp.where(active, jnp.where(active, sigmoid(x) - shift, 1) ** gamma * -log_complement, 0)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def asymmetric(
     logits: Input,
     targets: Input,

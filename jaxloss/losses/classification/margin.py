@@ -27,7 +27,7 @@ def _positive_part(x: Array) -> Array:
     return jnp.maximum(zero, x)
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def hinge(prediction: Input, target: Input) -> Array:
     r"""How far a score is from being on the right side by 1.
 
@@ -49,7 +49,7 @@ def hinge(prediction: Input, target: Input) -> Array:
     return _positive_part(1 - _signed(target, prediction))
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def squared_hinge(prediction: Input, target: Input) -> Array:
     r"""The square of how far a score is from being on the right side by 1.
 
@@ -71,7 +71,7 @@ def squared_hinge(prediction: Input, target: Input) -> Array:
     return safe_square(_positive_part(1 - _signed(target, prediction)))
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def perceptron(prediction: Input, target: Input) -> Array:
     r"""How far a score is on the wrong side.
 
@@ -138,7 +138,7 @@ def _place_of_largest(scores: Array) -> Array:
     return jax.lax.platform_dependent(scores, cpu=by_comparison, default=by_argmax)
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def multiclass_hinge(logits: Input, labels: Input) -> Array:
     r"""How far the score of a label is from leading those of all other classes by 1.
 
@@ -164,7 +164,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
     return _positive_part(1 + _lead_of_rival(logits, labels))
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def multiclass_perceptron(logits: Input, labels: Input) -> Array:
     r"""How far the score of a label is behind the largest.
 

@@ -42,7 +42,7 @@ def _outside(f: Array, lower: Array, upper: Array) -> Array:
     return softplus(above) + softplus(below)
 
 
-@custom_loss(signature="(),(),(c)->()")
+@custom_loss(signature="(),(),(c)->()", stand_in=0.5)
 def ordinal_cross_entropy(prediction: Input, labels: Input, thresholds: Input) -> Array:
     r"""The cross entropy of ordered classes, each the part of the line between two thresholds (proportional odds).
 

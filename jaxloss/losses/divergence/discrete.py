@@ -15,7 +15,7 @@ from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Interval, Number
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def kl_divergence(p: Input, q: Input) -> Array:
     r"""The Kullback-Leibler divergence of p from q, in nats.
 
@@ -38,7 +38,7 @@ def kl_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(rel_entr(p, q))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def generalized_kl_divergence(p: Input, q: Input) -> Array:
     r"""The Kullback-Leibler divergence of amounts that need not sum to 1 (the I-divergence).
 
@@ -86,7 +86,7 @@ def _jensen_shannon(p: Array, q: Array) -> Array:
     return jnp.where(jnp.abs(h) < 0.5, near, far)
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     r"""The mean divergence of two distributions from their mixture, in nats.
 
@@ -166,7 +166,7 @@ def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Arr
     return jnp.where(infinite, jnp.inf, log), jnp.where(p == 0, 0 * terms, jnp.where(infinite, 0, terms)), reference
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge=0.0, lt=float("inf"))]) -> Array:
     r"""The Renyi divergence of p from q of order alpha, in nats.
 
@@ -208,7 +208,7 @@ def _squared_difference_of_roots(p: Array, q: Array) -> Array:
     return jnp.square(ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q)))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def hellinger_distance(p: Input, q: Input) -> Array:
     r"""The Hellinger distance of two distributions, from 0 to 1.
 
@@ -232,7 +232,7 @@ def hellinger_distance(p: Input, q: Input) -> Array:
     return safe_sqrt(0.5 * jnp.sum(_squared_difference_of_roots(p, q)))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def total_variation_distance(p: Input, q: Input) -> Array:
     r"""The largest difference that two distributions make to the probability of an event, from 0 to 1.
 

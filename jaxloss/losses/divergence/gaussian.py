@@ -45,7 +45,7 @@ def _half_squared_deviation(difference: Array, log_variance: Array) -> Array:
     return jnp.square(math.sqrt(0.5) * _standardized(difference, log_variance))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, q_log_variance: Input) -> Array:
     r"""The Kullback-Leibler divergence of one Gaussian from another, in nats.
 
@@ -73,7 +73,7 @@ def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, 
     return _half_exp_remainder(log_ratio) + _half_squared_deviation(p_mean - q_mean, q_log_variance)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def standard_normal_kl_divergence(mean: Input, log_variance: Input) -> Array:
     r"""The Kullback-Leibler divergence of a Gaussian from the standard normal one: the latent term of a VAE.
 

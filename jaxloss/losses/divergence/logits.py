@@ -224,7 +224,7 @@ def _surprises(pair: _Pair) -> tuple[Array, Array]:
     return of_p, of_q
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: Positive = 1.0) -> Array:
     r"""The Kullback-Leibler divergence of one softmax distribution from another, in nats: what distillation minimises.
 
@@ -255,7 +255,7 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     return _compare(p_logits, q_logits, None if plain else jnp.asarray(temperature, p_logits.dtype)).value[0]
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def jensen_shannon_divergence_with_logits(p_logits: Input, q_logits: Input) -> Array:
     r"""The mean divergence of two softmax distributions from their mixture, in nats.
 

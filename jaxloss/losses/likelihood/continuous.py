@@ -28,7 +28,7 @@ def _half_scaled_square(error: Array, log_variance: Array) -> Array:
     return (0.5 * standard) * standard
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     r"""The negative log-likelihood of a Gaussian.
 
@@ -58,7 +58,7 @@ def _scaled_size(error: Array, log_scale: Array) -> Array:
     return times_exp(jnp.abs(error), -log_scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def laplace_nll(location: Input, target: Input, log_scale: Input) -> Array:
     r"""The negative log-likelihood of a Laplace distribution.
 
@@ -144,7 +144,7 @@ def _scale_and_tail(error: Array, log_scale: Array, freedom: Array) -> Array:
     return log_scale + jnp.where(far, 0.5 * (freedom + 1) * log, parabola * curbed)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_of_freedom: Positive) -> Array:
     r"""The negative log-likelihood of Student's t distribution, whose tails forgive outliers.
 
@@ -232,7 +232,7 @@ def _gamma(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     return jnp.where(outcome == 0, at_zero, value)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gamma_nll(log_mean: Input, target: Input, log_shape: Input) -> Array:
     r"""The negative log-likelihood of a gamma distribution: a positive outcome of constant relative spread.
 

@@ -54,7 +54,7 @@ def _poisson(log_rate: Array, count: Array) -> Array:
     return _count_cost(log_rate, log_rate - jnp.log(_few_and_many(count)[2]), count)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def poisson_nll(log_rate: Input, target: Input) -> Array:
     r"""The negative log-likelihood of a Poisson distribution, with the factorial.
 
@@ -169,7 +169,7 @@ def _negative_binomial(log_mean: Array, count: Array, log_dispersion: Array) -> 
     return cost + (spread + _of_shape(log_mean, count, log_dispersion))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input) -> Array:
     r"""The negative log-likelihood of a negative binomial distribution: counts that vary more than Poisson's.
 
@@ -263,7 +263,7 @@ _power_deviance = with_slopes(_deviance_in_log_mean, _deviance_in_outcome, _devi
 )  # derivatives that cancel
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def tweedie_deviance(log_mean: Input, target: Input, *, power: Annotated[Any, Interval(ge=0)] = 1.5) -> Array:
     r"""The unit deviance of a Tweedie distribution: amounts whose variance is a power of their mean.
 

@@ -15,7 +15,7 @@ from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def brier(probabilities: Input, labels: Input) -> Array:
     r"""The squared distance of a distribution over classes from the label.
 
@@ -57,7 +57,7 @@ def _gaussian_score(error: Array, log_scale: Array) -> Array:
     return error * _share_below(error, log_scale) + _rise_with_scale(error, log_scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def crps_gaussian(mean: Input, target: Input, log_scale: Input) -> Array:
     r"""The continuous ranked probability score of a Gaussian.
 
@@ -133,7 +133,7 @@ def _lead(ordered: Array) -> Array:
     return (smaller + not_larger - ordered.shape[-1]).astype(ordered.dtype)
 
 
-@custom_loss(signature="(m),()->()")
+@custom_loss(signature="(m),()->()", stand_in=0.5)
 def crps_ensemble(samples: Input, target: Input) -> Array:
     r"""The continuous ranked probability score of an ensemble, in O(m log m).
 
@@ -160,7 +160,7 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
 _PAIRS = 2**14  # of members, whose distances are formed at once
 
 
-@custom_loss(signature="(m,d),(d)->()")
+@custom_loss(signature="(m,d),(d)->()", stand_in=0.5)
 def energy_score(samples: Input, target: Input) -> Array:
     r"""The energy score of an ensemble of vectors; in one dimension it is `crps_ensemble`.
 

@@ -9,7 +9,7 @@ from jaxloss.numerics.softplus import tanh
 from jaxloss.types import Array, Input, NonNegative, Positive, UnitInterval
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def squared_error(prediction: Input, target: Input) -> Array:
     r"""The squared error; its mean is the MSE.
 
@@ -29,7 +29,7 @@ def squared_error(prediction: Input, target: Input) -> Array:
     return jnp.square(prediction - target)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def absolute_error(prediction: Input, target: Input) -> Array:
     r"""The absolute error; its mean is the MAE.
 
@@ -59,7 +59,7 @@ def _huber(error: Array, delta: Array) -> Array:
     return bounded * (size - 0.5 * bounded)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     r"""The squared error near the target, the absolute error away from it.
 
@@ -98,7 +98,7 @@ def _smooth_absolute(error: Array, beta: Array) -> Array:
     return share * (jnp.abs(error) - 0.5 * beta * share)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def smooth_l1(prediction: Input, target: Input, *, beta: NonNegative = 1.0) -> Array:
     r"""The absolute error, rounded off by a parabola below beta.
 
@@ -131,7 +131,7 @@ def _log_cosh(error: Array) -> Array:
     return size - bounded + jnp.log1p(growth * growth / (2 * (1 + growth)))  # cosh e - 1 = (exp|e| - 1)^2 / (2 exp|e|)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def log_cosh(prediction: Input, target: Input) -> Array:
     r"""The logarithm of the hyperbolic cosine of the error: half its square near 0, its size less log 2 away from it.
 
@@ -178,7 +178,7 @@ def _pseudo_huber(error: Array, delta: Array) -> Array:
     return jnp.abs(error) * (bounded / (1 + jnp.sqrt(1 + jnp.square(bounded / delta))))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> Array:
     r"""A smooth Huber loss: half the squared error near the target, a line of slope delta away from it.
 
@@ -208,7 +208,7 @@ def _tilt(error: Array, level: Array) -> Array:
     return jnp.where(error > 0, 1 - level, level).astype(error.dtype)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -> Array:
     r"""The loss whose mean is least at a quantile of the target; at 1/2 half the absolute error.
 
@@ -234,7 +234,7 @@ def pinball(prediction: Input, target: Input, *, quantile: UnitInterval = 0.5) -
     return multiply_no_nan(_tilt(error, quantile), absolute(error))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) -> Array:
     r"""The loss whose mean is least at an expectile of the target; at 1/2 half the squared error.
 
@@ -259,7 +259,7 @@ def expectile(prediction: Input, target: Input, *, level: UnitInterval = 0.5) ->
     return multiply_no_nan(multiply_no_nan(_tilt(error, level), error), error)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def quantile_huber(
     prediction: Input, target: Input, *, quantile: UnitInterval = 0.5, delta: NonNegative = 1.0
 ) -> Array:
@@ -291,7 +291,7 @@ def quantile_huber(
     return multiply_no_nan(_tilt(error, quantile), _smooth_absolute(error, delta))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegative = 0.1) -> Array:
     r"""The absolute error beyond what is tolerated.
 
@@ -315,7 +315,7 @@ def epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegativ
     return positive_part(jnp.abs(prediction - target) - epsilon)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def squared_epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegative = 0.1) -> Array:
     r"""The square of the error beyond what is tolerated.
 

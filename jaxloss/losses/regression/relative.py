@@ -39,7 +39,7 @@ def _log_ratio(x: Array, y: Array, shift: float) -> Array:
     return jnp.sign(x - y) * size
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def squared_log_error(prediction: Input, target: Input) -> Array:
     r"""The squared error of the logarithms of 1 plus prediction and target, for counts and other sizes.
 
@@ -75,7 +75,7 @@ def _relative_error(x: Array, y: Array) -> Array:
     return 2 * (jnp.abs(0.5 * x - 0.5 * y) / jnp.where(x == y, 1, jnp.abs(y)))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def absolute_percentage_error(prediction: Input, target: Input) -> Array:
     r"""The absolute error in units of the target, as a share and not in percent; its mean is the MAPE.
 
@@ -120,7 +120,7 @@ def _symmetric_relative_error(x: Array, y: Array) -> Array:
     return 2 * ratio(jnp.abs(x - y), total)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def symmetric_absolute_percentage_error(prediction: Input, target: Input) -> Array:
     r"""The absolute error in units of the mean size of prediction and target, from 0 to 2; its mean is the SMAPE.
 
@@ -140,7 +140,7 @@ def symmetric_absolute_percentage_error(prediction: Input, target: Input) -> Arr
     return _symmetric_relative_error(prediction, target)
 
 
-@custom_loss(signature="(d),(d)->()")
+@custom_loss(signature="(d),(d)->()", stand_in=0.5)
 def cosine_distance(prediction: Input, target: Input) -> Array:
     r"""One minus the cosine of the angle between two vectors, from 0 to 2.
 
@@ -162,7 +162,7 @@ def cosine_distance(prediction: Input, target: Input) -> Array:
     return norms.cosine_distance(prediction, target)
 
 
-@custom_loss(signature="(n),(n),(n)->()")
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.5)
 def scale_invariant_log_error(
     prediction: Input, target: Input, pixel_mask: Input = None, *, variance_focus: UnitInterval = 0.5
 ) -> Array:
