@@ -82,7 +82,7 @@ def softmax_cross_entropy(
         z_loss: z, the weight of the squared log-partition, >= 0.
 
     Corners: exact for a confident row, whose cost of 1e-9 is 1e-9. A class of logit -inf with no target costs nothing;
-    with a target it costs inf, and the gradient is finite.
+    with a target it costs inf, and the gradient is finite. A row whose classes are all masked costs 0.
 
     Raises:
         ValueError: An option is out of range.
