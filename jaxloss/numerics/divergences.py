@@ -91,5 +91,5 @@ def kl_div(p: Array, q: Array) -> Array:
     [0.5 0.  inf]
     """
     log = log_ratio(p, q)
-    near = jnp.abs(log) < 1
+    near = (jnp.abs(log) < 1) & (p > 0)
     return jnp.where(near, p * exp_remainder(-jnp.where(near, log, 0)), p * log - (p - q))
