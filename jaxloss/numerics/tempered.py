@@ -31,7 +31,7 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     """
     tau = temperature - 1
     largest = jnp.max(logits, axis=-1, keepdims=True)
-    is_top = is_at(logits, jnp.argmax(logits, axis=-1))
+    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
     possible = logits > -jnp.inf
     others = possible & ~is_top
     gap = jnp.where(others, largest - logits, 0)
@@ -74,7 +74,7 @@ def _change(primals: Any, tangents: Any) -> Any:
     if isinstance(dx, SymbolicZero):
         dx = jnp.zeros_like(cost)
     # A shift of all changes nothing. Relative to the top, nothing of the size of 1 is left to cancel.
-    is_top = is_at(logits, jnp.argmax(logits, axis=-1))
+    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
     dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     moved = jnp.sum(escort * dx - jnp.exp(-cost) * bend, axis=-1, keepdims=True)
     return cost, decay * (ratio(moved, jnp.sum(escort, axis=-1, keepdims=True)) - dx) + bend

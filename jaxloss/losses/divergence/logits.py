@@ -75,7 +75,7 @@ def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
         return jnp.max(places - (largest - x) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
 
     def by_comparison(x: Array) -> Array:
-        return jnp.argmax(x, axis=-1).astype(jnp.int32)
+        return jax.lax.argmax(x, x.ndim - 1, jnp.int32)
 
     def other_weights(x: Array, largest: Array, place: Array) -> Array:
         # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
