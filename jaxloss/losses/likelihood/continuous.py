@@ -141,7 +141,7 @@ def _scale_and_tail(error: Array, log_scale: Array, freedom: Array) -> Array:
     square = jnp.square(near)
     parabola = 0.5 * (1 + 1 / freedom) * jnp.square(standard)
     curbed = jnp.where(square == 0, 1, log / jnp.where(square == 0, 1, square))
-    return log_scale + jnp.where(far, 0.5 * (freedom + 1) * log, parabola * curbed)
+    return log_scale + jnp.where(far, 0.5 * (jnp.where(far, freedom, 1) + 1) * log, parabola * curbed)
 
 
 @custom_loss(stand_in=0.5)
@@ -189,7 +189,7 @@ def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Arra
     zero, t = outcome == 0, _log_quotient(log_mean, outcome)
     y, excess = jnp.where(zero, 1, outcome), jnp.expm1(log_shape)  # a - 1
     near = (jnp.exp(log_shape) * jnp.expm1(t) + 1) / y
-    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.sign(excess) * jnp.inf, excess / y)
+    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), excess / y)
     far = jnp.where(zero & (excess == 0), jnp.exp(-log_mean), far)
     return finite_slope(jnp.where((jnp.abs(t) < 1) & ~zero, near, far))
 
@@ -228,7 +228,7 @@ def _gamma(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     near = _times_remainder(log_shape, t) + log_outcome + jnp.where(few, of_few + shape, constant)
     low = jnp.exp(log_shape + t) + shape * log_mean - excess * log_outcome + of_few
     value = jnp.where(few & (t < -1), low, near)
-    at_zero = jnp.where(excess == 0, log_mean, jnp.sign(excess) * jnp.inf)
+    at_zero = jnp.where(excess == 0, log_mean, jnp.where(excess > 0, jnp.inf, -jnp.inf))
     return jnp.where(outcome == 0, at_zero, value)
 
 
