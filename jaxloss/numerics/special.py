@@ -141,10 +141,11 @@ def exp_remainder(x: Array) -> Array:
     return jnp.where(near, inside * inside * series, jnp.expm1(x) - x)
 
 
-@with_slopes(
-    lambda _, exponent: finite_slope(jnp.exp(exponent)),
-    lambda x, exponent: finite_slope(times_exp(x, exponent)),
-)  # an infinite slope times 0
+def _product_in_exponent(x: Array, exponent: Array) -> Array:
+    return finite_slope(times_exp(x, exponent))
+
+
+@with_slopes(lambda _, exponent: finite_slope(jnp.exp(exponent)), _product_in_exponent)  # an infinite slope times 0
 def times_exp(x: Array, exponent: Array) -> Array:
     """The product x e^y, by two factors e^(y / 2), since e^y may leave the format where the product does not."""
     root = finite_slope(jnp.exp(0.5 * exponent))

@@ -19,9 +19,12 @@ from jaxloss.numerics.special import (
 from jaxloss.types import Array, Input, Positive
 
 
+def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
+    return -finite_slope(_half_scaled_square(error, log_variance))
+
+
 @with_slopes(
-    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)),
-    lambda error, log_variance: -finite_slope(_half_scaled_square(error, log_variance)),
+    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
 )  # an infinite slope times 0
 def _half_scaled_square(error: Array, log_variance: Array) -> Array:
     standard = times_exp(error, -0.5 * log_variance)
@@ -50,9 +53,12 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     return HALF_LOG_2PI + 0.5 * log_variance + _half_scaled_square(mean - target, log_variance)
 
 
+def _size_in_log_scale(error: Array, log_scale: Array) -> Array:
+    return -finite_slope(_scaled_size(error, log_scale))
+
+
 @with_slopes(
-    lambda error, log_scale: finite_slope(times_exp(jnp.sign(error), -log_scale)),
-    lambda error, log_scale: -finite_slope(_scaled_size(error, log_scale)),
+    lambda error, log_scale: finite_slope(times_exp(jnp.sign(error), -log_scale)), _size_in_log_scale
 )  # an infinite slope times 0, and a slope that JAX gets wrong: that of |e| at 0 is 1 to it
 def _scaled_size(error: Array, log_scale: Array) -> Array:
     return times_exp(jnp.abs(error), -log_scale)
