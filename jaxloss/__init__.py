@@ -79,22 +79,24 @@ from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
 from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
-from jaxloss.losses.regression import absolute_error as absolute_error
-from jaxloss.losses.regression import absolute_percentage_error as absolute_percentage_error
-from jaxloss.losses.regression import cosine_distance as cosine_distance
-from jaxloss.losses.regression import epsilon_insensitive as epsilon_insensitive
-from jaxloss.losses.regression import expectile as expectile
-from jaxloss.losses.regression import huber as huber
-from jaxloss.losses.regression import log_cosh as log_cosh
-from jaxloss.losses.regression import pinball as pinball
-from jaxloss.losses.regression import pseudo_huber as pseudo_huber
-from jaxloss.losses.regression import quantile_huber as quantile_huber
-from jaxloss.losses.regression import scale_invariant_log_error as scale_invariant_log_error
-from jaxloss.losses.regression import smooth_l1 as smooth_l1
-from jaxloss.losses.regression import squared_epsilon_insensitive as squared_epsilon_insensitive
-from jaxloss.losses.regression import squared_error as squared_error
-from jaxloss.losses.regression import squared_log_error as squared_log_error
-from jaxloss.losses.regression import symmetric_absolute_percentage_error as symmetric_absolute_percentage_error
+from jaxloss.losses.regression.errors import absolute_error as absolute_error
+from jaxloss.losses.regression.errors import epsilon_insensitive as epsilon_insensitive
+from jaxloss.losses.regression.errors import expectile as expectile
+from jaxloss.losses.regression.errors import huber as huber
+from jaxloss.losses.regression.errors import log_cosh as log_cosh
+from jaxloss.losses.regression.errors import pinball as pinball
+from jaxloss.losses.regression.errors import pseudo_huber as pseudo_huber
+from jaxloss.losses.regression.errors import quantile_huber as quantile_huber
+from jaxloss.losses.regression.errors import smooth_l1 as smooth_l1
+from jaxloss.losses.regression.errors import squared_epsilon_insensitive as squared_epsilon_insensitive
+from jaxloss.losses.regression.errors import squared_error as squared_error
+from jaxloss.losses.regression.relative import absolute_percentage_error as absolute_percentage_error
+from jaxloss.losses.regression.relative import cosine_distance as cosine_distance
+from jaxloss.losses.regression.relative import scale_invariant_log_error as scale_invariant_log_error
+from jaxloss.losses.regression.relative import squared_log_error as squared_log_error
+from jaxloss.losses.regression.relative import (
+    symmetric_absolute_percentage_error as symmetric_absolute_percentage_error,
+)
 from jaxloss.losses.robust import cauchy as cauchy
 from jaxloss.losses.robust import charbonnier as charbonnier
 from jaxloss.losses.robust import geman_mcclure as geman_mcclure

@@ -182,3 +182,25 @@ def test_a_deviance_is_twice_what_the_likelihood_lacks_of_the_best(rng):
     np.testing.assert_allclose(
         values(jaxloss.tweedie_deviance, log_mean, target, power=2.0), 2 * lack, rtol=1e-9, atol=1e-12
     )
+
+
+CURVATURES = {
+    "counts-none": (lambda m: jaxloss.negative_binomial_nll(m, 0.0, 0.0), -50.0, 1.9287498e-22),
+    "counts-far": (lambda m: jaxloss.negative_binomial_nll(m, 2.0, 0.0), 18.0, 4.5689939e-08),
+    "student-far": (lambda s: jaxloss.student_t_nll(1.0, 0.0, s, degrees_of_freedom=3.0), -45.0, 24 * np.exp(-90.0)),
+}
+
+
+@pytest.mark.parametrize("place", CURVATURES)
+@pytest.mark.parametrize("how", [jax.hessian, lambda f: jax.grad(jax.grad(f))])
+def test_a_curvature_far_out(place, how):
+    term, x, true = CURVATURES[place]
+    np.testing.assert_allclose(how(term)(x), true, rtol=1e-2)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e20])
+def test_the_distance_of_equal_vectors_of_any_length(size):
+    anchor = size * jnp.array([1.0, -2.0])
+    value, slope = jax.value_and_grad(jaxloss.triplet)(anchor, anchor, anchor)
+    np.testing.assert_allclose(value, 0.2, rtol=1e-6)
+    np.testing.assert_array_equal(slope, 0)

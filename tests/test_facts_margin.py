@@ -13,6 +13,7 @@ from sklearn.metrics import hinge_loss
 
 import jaxloss
 from jaxloss import numerics
+from jaxloss.numerics import simplex
 
 CLASSES = 4
 RNG = np.random.default_rng(5)
@@ -30,7 +31,7 @@ def items(loss, *arrays, **options):
 
 def conjugate(x):
     """The largest p x - |p|^2 / 2 over the simplex."""
-    p = numerics.project_to_simplex(x)
+    p = simplex.project_to_simplex(x)
     return jnp.vdot(p, x) - jnp.vdot(p, p) / 2
 
 
@@ -65,6 +66,27 @@ def test_no_alpha_is_twice_an_alpha_of_one_half():
 def test_a_sure_logit_has_a_finite_gradient(gamma):  # optax #1267
     slopes = jax.grad(lambda x, gamma: jaxloss.sigmoid_focal(x, 1.0, gamma=gamma), (0, 1))(1000.0, gamma)
     assert slopes == (0, 0)
+
+
+def test_curvature_at_a_certain_probability():
+    # Of -(1 - p)^gamma log p at 1, and of -log p at 1 and -log(1 - p) at 0.
+    focal = jax.jit(jax.grad(jax.grad(lambda p, gamma: jaxloss.binary_focal(p, 1.0, alpha=1.0, gamma=gamma))))
+    assert [float(focal(1.0, gamma)) for gamma in (0.0, 1.0, 2.0)] == [1, 2, 0]
+    cross_entropy = jax.jit(jax.grad(jax.grad(jaxloss.binary_cross_entropy)))
+    assert [float(cross_entropy(p, p)) for p in (0.0, 1.0)] == [1, 1]
+
+
+@pytest.mark.parametrize("loss", ["multiclass_hinge", "multiclass_perceptron"])
+def test_of_rivals_that_tie_one_has_the_slope(loss):
+    slopes = jax.grad(jaxloss.catalogue[loss])(jnp.array([2.0, 0.0, 2.0, 1.0]), 1)
+    np.testing.assert_array_equal(np.sort(slopes), [-1, 0, 0, 1])
+
+
+@pytest.mark.parametrize("loss", ["multiclass_hinge", "multiclass_perceptron"])
+def test_no_nan_among_the_rivals_is_swallowed(loss):
+    scores = np.zeros((3, 40), np.float32)
+    for place in range(40):  # a maximum of XLA on a CPU loses some of them
+        assert np.isnan(jaxloss.catalogue[loss](np.where(np.arange(40) == place, np.nan, scores), [0, 1, 2]))
 
 
 # -------------------------------------------------------------------------------------------------------------- margin
@@ -125,7 +147,7 @@ def test_a_loss_is_that_of_its_conjugate(name, max_fun, constant):
 
 @pytest.mark.parametrize(
     ("name", "map_to_simplex"),
-    [("multiclass_sparsemax", numerics.project_to_simplex), ("entmax15", numerics.entmax15_probabilities)],
+    [("multiclass_sparsemax", simplex.project_to_simplex), ("entmax15", simplex.entmax15_probabilities)],
 )
 def test_the_gradient_is_the_error_of_the_distribution(name, map_to_simplex):
     slopes = jax.grad(jaxloss.reduce(jaxloss.catalogue[name], "sum"))(jnp.asarray(SCORES), LABELS)
@@ -140,7 +162,7 @@ def test_the_nearest_distribution_of_many_classes(size, scale):
     x = np.random.default_rng(size).normal(size=size).astype(np.float32) * np.float32(scale)
     sorted_x = np.sort(x.astype(float))[::-1]
     thresholds = (np.cumsum(sorted_x) - 1) / np.arange(1, size + 1)
-    same(numerics.project_to_simplex(jnp.asarray(x)), np.maximum(x - thresholds.max(), 0))
+    same(simplex.project_to_simplex(jnp.asarray(x)), np.maximum(x - thresholds.max(), 0))
 
 
 def test_a_made_loss_is_a_loss():

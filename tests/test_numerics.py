@@ -11,12 +11,10 @@ import mpmath
 import numpy as np
 import pytest
 from cases import sparsemax
-from cases.noisy import bi_tempered_cross_entropy, tempered_softmax
 from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
 from jaxloss import numerics
-from jaxloss.numerics import rows
 
 INF, NAN = np.inf, np.nan
 LARGEST = float(np.finfo(np.float32).max)
@@ -42,19 +40,6 @@ def log_partition(x):
 
 def kl(p, q):
     return mp.fsum(pj * mp.log(pj / qj) for pj, qj in zip(p, q, strict=True))
-
-
-def softmax(x, temperature):
-    return [mp.exp(xj / temperature - log_partition([xi / temperature for xi in x])) for xj in x]
-
-
-def jensen_shannon_of(p, q):
-    mean = [(pj + qj) / 2 for pj, qj in zip(p, q, strict=True)]
-    return (kl(p, mean) + kl(q, mean)) / 2
-
-
-def from_far(u, v, w):
-    return euclidean(u, v) - euclidean(u, w)
 
 
 # ------------------------------------------------------------------------------------------------------ generic points
@@ -91,40 +76,10 @@ CLOSE_LOGITS = [
 ]
 PROBABILITIES = [(p, y) for p in (1e-30, 0.01, 0.3, 0.499, 0.501, 0.8, 0.9999) for y in (0.0, 0.25, 1.0)]
 
-OF_LABEL = (
-    *("label_surprisal", "label_complement", "label_power", "generalized_surprisal", "modulated_label_surprisal"),
-    *("adjusted_surprisal", "label_margin", "margin_surprisal"),
-)
-
-
-def of_label(name):
-    """Of the label 1, in every row."""
-    return lambda x, *options: getattr(numerics, name)(x, jnp.ones(x.shape[:-1], jnp.int32), *options)
-
-
-def of_p(formula):
-    return lambda x, *options: formula(mp.exp(x[1] - log_partition(x)), *options)
-
-
-# What takes a function, or an argument that has no slope, as one of numbers.
-COMPOSED = {
-    "of_error": numerics.of_error(numerics.half_square),
-    "sparsemax_surprisal": lambda x: numerics.sparsemax_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
-    "entmax15_surprisal": lambda x: numerics.entmax15_surprisal(x, jnp.ones(x.shape[:-1], jnp.int32)),
-    **{name: of_label(name) for name in OF_LABEL},
-    "tempered_surprisal": lambda x: numerics.tempered_surprisal(x, jnp.full(x.shape[:-1], 1.5, x.dtype)),
-    # What the rounding of a margin took has no gradient: that of the margin is the whole one.
-    "label_margin": lambda counts, largest: of_label("label_margin")(counts, largest)[0],
-    "margin_surprisal": lambda x, margin, scale: of_label("margin_surprisal")(x, margin, jnp.zeros_like(margin), scale),
-}
 FORMULAS = {
-    "sum_of_three": Formula(
-        lambda a, b, c: a + b + c, [(1.0, 2.0, -0.1), (1e8, 0.25, -1e8), (0.1, 1e8, -1e8), (0.5, -0.7, 0.2)]
-    ),
     "ratio": Formula(
         lambda n, d: n / d, [(3.0, -2.0), (1e-20, 1e-25), (1e20, 1e25), (1e-30, 3e-30), (0.7, 1e-19), (7.0, 1e19)]
     ),
-    "reused": Formula(lambda x: x, [(3.0,), (-1e-30,), (1e30,)]),
     "absolute": Formula(abs, [(3.0,), (-3.0,), (1e-30,), (-1e30,)]),
     "safe_square": Formula(lambda x: x**2, [(3.0,), (-1e-10,), (1e15,)]),
     "safe_sqrt": Formula(mp.sqrt, [(3.0,), (1e-30,), (1e30,)]),
@@ -139,56 +94,9 @@ FORMULAS = {
         lambda p, q: p * mp.log(p / q),
         [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (1e-30, 3e-30), (1.0, 1e-30), (1e-30, 1.0)],
     ),
-    "relative_entropy": Formula(
-        kl,
-        [
-            ([0.2, 0.3, 0.5], [0.6, 0.3, 0.1]),
-            ([0.2001, 0.3, 0.4999], [0.2, 0.3, 0.5]),
-            ([0.25 + 2**-20, 0.5 - 2**-19, 0.25 + 2**-20], [0.25, 0.5, 0.25]),
-            ([0.02, 0.9, 0.08], [1e-20, 0.5, 0.5]),
-        ],
-    ),
     "kl_div": Formula(
         lambda p, q: p * mp.log(p / q) - p + q,
         [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (0.3, 0.91), (1e-30, 3e-30), (1e4, 1e-20)],
-    ),
-    "jensen_shannon": Formula(
-        lambda p, q: (p * mp.log(2 * p / (p + q)) + q * mp.log(2 * q / (p + q))) / 2,
-        [(0.3, 0.5), (0.3, 0.3001), (0.3, 0.30000001), (0.3, 0.1), (0.9, 0.01), (1e-30, 3e-30), (1.0, 1e-20)],
-    ),
-    "renyi": Formula(
-        lambda p, q, a: mp.log(mp.fsum(x**a * y ** (1 - a) for x, y in zip(p, q, strict=True))) / (a - 1),
-        [
-            ([0.25, 0.25, 0.5], [0.6, 0.3, 0.1], 0.5),
-            ([0.25, 0.5, 0.25], [0.2, 0.3, 0.5], 2.5),
-            ([0.25, 0.25, 0.5], [0.2501, 0.25, 0.4999], 0.75),
-            ([0.25, 0.5, 0.25], [0.05, 0.5, 0.45], 3.0),
-        ],
-    ),
-    "hellinger": Formula(
-        lambda p, q: euclidean(map(mp.sqrt, p), map(mp.sqrt, q)) / mp.sqrt(2),
-        [
-            ([0.2, 0.3, 0.5], [0.6, 0.3, 0.1]),
-            ([0.2001, 0.3, 0.4999], [0.2, 0.3, 0.5]),
-            ([0.02, 0.9, 0.08], [1e-20, 0.5, 0.5]),
-        ],
-    ),
-    "gaussian_relative_entropy": Formula(
-        lambda m, a, n, b: (b - a + (mp.exp(a) + (m - n) ** 2) / mp.exp(b) - 1) / 2,
-        [(0.3, 1.0, -0.7, 0.4), (0.3, 1.0, 0.31, 1.01), (1e-4, -20.3, 0.0, 60.1), (1e-20, -60.1, 0.0, -60.2)],
-    ),
-    "relative_entropy_to_standard_normal": Formula(
-        lambda m, v: (m**2 + mp.exp(v) - 1 - v) / 2,
-        [
-            (0.3, 1.0),
-            (1e-4, -20.3),
-            (1e-18, 1e-18),
-            (0.0, 1e-4),
-            (0.1, -0.999),
-            (1.0, 1.999),
-            (1.0, 2.001),
-            (0.0, 89.1),
-        ],
     ),
     "log1mexp": Formula(
         lambda x: mp.log(-mp.expm1(-x)), [(1e-20,), (1e-3,), (0.3,), (0.693,), (0.6932,), (2.0,), (50.0,)]
@@ -197,92 +105,10 @@ FORMULAS = {
     "softplus": Formula(softplus, [(x,) for x in (0.3, 1.0, -1.0, 20.0, -20.0, 80.0, -80.0, 1e4)]),
     "logsumexp": Formula(log_partition, LOGITS),
     "surprisal": Formula(lambda x: [log_partition(x) - xj for xj in x], LOGITS),
-    "uniform_surprisal": Formula(lambda x: log_partition(x) - mp.fsum(x) / 3, LOGITS),
-    "expected_surprisal": Formula(
-        lambda t, x: mp.fsum(tj * (log_partition(x) - xj) for tj, xj in zip(t, x, strict=True)),
-        [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
-    ),
-    "sparse_plus": Formula(lambda x: sparsemax.sparsemax(x, 0), [(x,) for x in (0.3, -0.3, -0.999, 0.999, 3.0, -3.0)]),
     "project_to_simplex": Formula(sparsemax.nearest_distribution, CLOSE_LOGITS),
-    "sparsemax_surprisal": Formula(lambda x: sparsemax.multiclass_sparsemax(x, 1), CLOSE_LOGITS),
     "entmax15_probabilities": Formula(sparsemax.entmax15_distribution, CLOSE_LOGITS),
-    "entmax15_surprisal": Formula(lambda x: sparsemax.entmax15(x, 1), [*CLOSE_LOGITS, ([0.3, 2.2999, -1.0],)]),
-    "label_surprisal": Formula(of_p(lambda p: -mp.log(p)), LOGITS),
-    "label_complement": Formula(of_p(lambda p: 1 - p), [*LOGITS, ([0.1, 20.3, -1.0],), ([0.1, 80.7, -1.0],)]),
-    "label_power": Formula(of_p(lambda p, q: p**q), [(*x, q) for x in LOGITS for q in (0.7, 1.0)]),
-    "generalized_surprisal": Formula(
-        of_p(lambda p, q: (1 - p**q) / q), [(*x, q) for x in LOGITS for q in (0.7, 1.0, 1e-6)]
-    ),
-    "modulated_label_surprisal": Formula(
-        of_p(lambda p, gamma: -((1 - p) ** gamma) * mp.log(p)), [(*x, gamma) for x in LOGITS for gamma in (0.5, 2.0)]
-    ),
-    "adjusted_surprisal": Formula(
-        lambda x, w, b: log_partition([xj + w * bj for xj, bj in zip(x, b, strict=True)]) - x[1] - w * b[1],
-        [(*x, 0.7, [-3.3, -0.1, -7.7]) for x in LOGITS],
-    ),
-    "margin_surprisal": Formula(
-        lambda x, m, s: log_partition([s * (xj - m * (j == 1)) for j, xj in enumerate(x)]) - s * (x[1] - m),
-        [(*x, 0.3, s) for x in LOGITS[:5] for s in (0.7, 4.3)],
-    ),
-    "label_margin": Formula(
-        lambda n, largest: largest * (min(n) / n[1]) ** mpf("0.25"),
-        [([300.0, 7e5, 11.0], 0.5), ([30.0, 17.0, 11.0], 3.0)],
-    ),
-    "tempered_surprisal": Formula(
-        lambda x: [-mp.log(pj) for pj in tempered_softmax(x, 1.5)], [([1.0, -2.0, 0.5],), ([4.3, 4.1, -1.0],)]
-    ),
-    "tempered_divergence": Formula(
-        lambda y, x, t1, t2: bi_tempered_cross_entropy(x, y, t1, t2),
-        [(y, [1.0, -2.0, 0.5], *t) for y in ([0.7, 0.2, 0.1], [0.05, 0.9, 0.05]) for t in ((0.8, 1.3), (0.5, 2.0))],
-    ),
-    "polynomial_surprisal": Formula(
-        lambda t, x, w: mp.fsum(
-            tj * (log_partition(x) - xj + w * (1 - mp.exp(xj - log_partition(x)))) for tj, xj in zip(t, x, strict=True)
-        ),
-        [
-            ([0.2, 0.5, 0.3], [1.0, -2.0, 0.5], 2.0),
-            ([0.0, 0.5, 0.5], [20.3, 0.1, -1.0], -1.5),
-            ([0.1, 0.7, 0.2], [0.3, 0.7, 0.2], -1.0),
-            ([1.0, 0.0, 0.0], [20.3, 0.1, -1.0], 0.0),
-        ],
-    ),
-    "expected_complement": Formula(
-        lambda t, x: mp.fsum(tj * (1 - mp.exp(xj - log_partition(x))) for tj, xj in zip(t, x, strict=True)),
-        [(t, x) for (x,) in LOGITS for t in ([1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.5, 0.25, 0.25])],
-    ),
-    "softmax_relative_entropy": Formula(
-        lambda x, z, t: kl(softmax(x, t), softmax(z, t)),
-        [
-            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5], 3.0),
-            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001], 0.7),
-            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1], 1.0),
-            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0], 1.0),
-            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0], 1.0),
-        ],
-    ),
-    "softmax_jensen_shannon": Formula(
-        lambda x, z: jensen_shannon_of(softmax(x, 1), softmax(z, 1)),
-        [
-            ([1.0, -2.0, 0.5], [0.3, 0.7, -1.5]),
-            ([1.0, -2.0, 0.5], [1.0001, -2.0002, 0.5001]),
-            ([20.3, 0.1, -1.0], [20.4, 0.3, -1.1]),
-            ([10001.0, 10002.5, 10000.0], [-2.0, -0.500001, -3.0]),
-            ([50.3, 0.1, -1.0], [0.1, 50.3, -1.0]),
-        ],
-    ),
     "euclidean_distance": Formula(euclidean, VECTORS),
     "squared_euclidean_distance": Formula(lambda u, v: euclidean(u, v) ** 2, [VECTORS[0], VECTORS[2], VECTORS[3]]),
-    "squared_distance_difference": Formula(
-        lambda u, v, w: euclidean(u, v) ** 2 - euclidean(u, w) ** 2,
-        [([1.0, -2.0, 0.5], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]), ([1e6, 2e6, 0.0], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2])],
-    ),
-    "distance_difference": Formula(
-        from_far,
-        [
-            ([1.0, -2.0, 0.5], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]),
-            ([1e-30, -2e-30, 5e-31], [3e-31, 7e-31, 1.5e-30], [3e-30, -1e-30, 2e-31]),
-        ],
-    ),
     "cosine_distance": Formula(
         cosine,
         [
@@ -292,94 +118,26 @@ FORMULAS = {
             ([1e-30, 2e-30, 3e-30], [1.0001e20, 2.0001e20, 2.9998e20]),
         ],
     ),
-    "gaussian_surprisal": Formula(
-        lambda e, s: (mp.log(2 * mp.pi) + s + e**2 * mp.exp(-s)) / 2,
-        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
-    ),
-    "laplace_surprisal": Formula(
-        lambda e, s: mp.log(2) + s + abs(e) * mp.exp(-s),
-        [(0.3, 1.5), (-3.0, -1.0), (1e4, 3.0), (1e30, 80.0), (1e-20, -80.0)],
-    ),
-    "student_t_surprisal": Formula(
-        lambda e, s, n: (
-            (mp.log(n * mp.pi) + (n + 1) * mp.log1p((e / mp.exp(s)) ** 2 / n)) / 2
-            + (mp.loggamma(n / 2) - mp.loggamma((n + 1) / 2) + s)
-        ),
-        [(0.3, 1.5, 4.0), (-3.0, -1.0, 0.3), (1e4, 3.0, 1.0), (1e30, -80.0, 3.0), (1e-10, 3.0, 50.0)],
-    ),
-    "stirling_error": Formula(
-        lambda z: mp.loggamma(z + 1) - (z + 0.5) * mp.log(z) + z - mp.log(2 * mp.pi) / 2,
-        [(2.5,), (0.25,), (1e-20,), (1.0,), (1e3,), (1e9,)],
-    ),
-    "poisson_surprisal": Formula(
-        lambda x, k: mp.exp(x) - k * x + mp.loggamma(k + 1),
-        [(0.5, 4.0), (-2.0, 0.25), (9.5, 1e4), (13.0, 1e6), (-20.0, 3.0), (40.0, 1e6)],
-    ),
-    "negative_binomial_surprisal": Formula(
-        lambda m, k, a: (
-            (mp.loggamma(k + 1) + mp.loggamma(mp.exp(-a)) - mp.loggamma(k + mp.exp(-a)))
-            + (k * mp.log1p(mp.exp(-a - m)) + mp.exp(-a) * mp.log1p(mp.exp(a + m)))
-        ),
-        [
-            (0.5, 4.0, 0.7),
-            (-2.0, 0.25, -3.0),
-            (5.0, 10.0, -20.0),
-            (3.0, 9.0, 2.0),
-            (-20.0, 3.0, 30.0),
-            (-11.8, 1.3e-6, -1.0),
-        ],
-    ),
-    "ensemble_score": Formula(
-        lambda x, y: sum(abs(xi - y) for xi in x) / 3 - sum(abs(a - b) for a, b in itertools.combinations(x, 2)) / 9,
-        [([1.0, -2.0, 0.5], y) for y in (0.3, -5.0, 7.0)],
-    ),
-    "gaussian_score": Formula(
-        lambda e, s: (
-            e * mp.erf(e / mp.exp(s) / mp.sqrt(2))
-            + (mp.exp(s) * (mp.sqrt(2) * mp.exp(-((e / mp.exp(s)) ** 2) / 2) - 1) / mp.sqrt(mp.pi))
-        ),
-        [(0.3, 1.5), (-3.0, -1.0), (2.1, 0.0), (1e-10, 3.0), (1e30, -80.0)],
-    ),
-    "gamma_surprisal": Formula(
-        lambda m, y, a: (
-            (mp.loggamma(mp.exp(a)) + mp.exp(a) * (m - a)) - (mp.exp(a) - 1) * mp.log(y) + mp.exp(a - m) * y
-        ),
-        [(0.5, 4.0, 0.7), (-2.0, 0.25, -3.0), (3.0, 1e4, 2.0), (-60.0, 3.0, -40.0)],
-    ),
-    "power_deviance": Formula(
-        lambda m, y, p: (
-            2 * (y ** (2 - p) / ((1 - p) * (2 - p)) - y * mp.exp((1 - p) * m) / (1 - p) + mp.exp((2 - p) * m) / (2 - p))
-        ),
-        [(0.5, 4.0, 1.3), (-1.0, 0.25, 2.3), (-2.0, 8.0, 1.7), (-4.0, 4.0, 3.0)],
-    ),
 }
 
 
 ERRORS = (0.1, -0.7, 1.3, -9.0, 1e-4, -1e-6, 1e4, -1e15)
 FORMULAS |= {
-    "of_error": Formula(lambda x, y: (x - y) ** 2 / 2, [(0.3, 0.2), (-1e-10, 3.0), (1e15, 1.0)]),
-    "half_square": Formula(lambda e: e**2 / 2, [(e,) for e in ERRORS]),
     "positive_part": Formula(lambda e: max(e, 0), [(e,) for e in ERRORS]),
 }
 
 
-PAIRS = [(0.3, 0.5), (0.3, 0.3001), (20.0, 3.0), (1e-10, 3e-10), (1e30, 1e-30), (1e-30, 1e30), (1e-20, 2.0)]
-FORMULAS |= {}
-
-
-VALUE, GRADIENT = 5, 6  # ulp of the largest entry, here of the slopes of one output in one argument
+ALLOWED = {np.float32: 1e-5, np.float64: 1e-12}  # of the largest entry, here of the slopes in one argument: law 13
 
 
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
     # Those of matrices, of numbers that are not real, and of many rows at once have tests of their own.
-    elsewhere = {"one_hot", "pick", "energy", "Softmax", "cross_entropy"}
-    elsewhere |= {"linear_softmax_sum", "linked_softmax", "split_cross_entropy"}
-    assert public == set(FORMULAS) | elsewhere
+    assert public == set(FORMULAS) | {"one_hot", "pick", "Softmax"}
 
 
 def function_named(name):
-    return COMPOSED.get(name, getattr(numerics, name))
+    return getattr(numerics, name)
 
 
 def rounded(points, dtype):
@@ -443,13 +201,11 @@ def true_hessian(name, point):
     return np.moveaxis(np.array(matrix, dtype=object), -1, 0).astype(float)
 
 
-def ulps(got, true, dtype):
-    """The largest error, in ulp of the largest entry; what is subnormal may be flushed."""
-    info = np.finfo(dtype)
+def error(got, true, dtype):
+    """The largest error, relative to the largest entry; what is subnormal may be flushed."""
     assert not np.isnan(got).any(), got
-    largest = max(*map(abs, true), mpf(float(info.tiny)))
-    spacing = mpf(2) ** (mp.floor(mp.log(largest, 2)) - info.nmant)
-    return float(max(abs(mpf(float(g)) - t) for g, t in zip(got, true, strict=True)) / spacing)
+    largest = max(*map(abs, true), mpf(float(np.finfo(dtype).tiny)))
+    return float(max(abs(mpf(float(g)) - t) for g, t in zip(got, true, strict=True)) / largest)
 
 
 BOTH = (jax.jacrev, jax.jacfwd)
@@ -479,10 +235,10 @@ def test_value_and_gradient(name, dtype):
     for number, point in enumerate(exact):
         with mp.workdps(DIGITS):
             value, blocks = true_value(name, point), true_jacobian(name, point)
-        assert ulps(values[number], value, dtype) <= VALUE, (point, values[number], value)
+        assert error(values[number], value, dtype) <= ALLOWED[dtype], (point, values[number], value)
         for jacobian, (k, block) in itertools.product(jacobians, enumerate(blocks)):
             for got, true in zip(np.reshape(jacobian[k][number], (len(value), -1)), block, strict=True):
-                assert ulps(got, true, dtype) <= GRADIENT, (point, k, got, [mp.nstr(t, 12) for t in true])
+                assert error(got, true, dtype) <= ALLOWED[dtype], (point, k, got, [mp.nstr(t, 12) for t in true])
 
 
 @formulas
@@ -528,29 +284,13 @@ def test_slopes_do_not_vanish_before_their_time(function, true, x):
 
 LOG2 = float(mp.log(2))
 ZEROS, ONES = [0.0, 0.0], [1.0, 2.0]
-SHARE = 0.5**1.5  # of two equal logits, at the temperature 1.5
 
 # Arguments, value, gradient in each argument: what the docstrings say.
 CORNERS = {
-    "student_t_surprisal": [
-        ((INF, 0.0, INF), INF, (LARGEST, -LARGEST, 0)),
-        ((1.0, INF, INF), INF, (0, 1, 0)),
-    ],
-    "half_square": [
-        ((0.0,), 0, (0,)),
-        ((-INF,), INF, (-INF,)),
-    ],
     "positive_part": [
         ((0.0,), 0, (0,)),
         ((INF,), INF, (1,)),
         ((-INF,), 0, (0,)),
-    ],
-    "reused": [
-        ((INF,), INF, (1,)),
-        ((-INF,), -INF, (1,)),
-    ],
-    "sum_of_three": [
-        ((INF, 1.0, -1e30), INF, (1, 1, 1)),
     ],
     "ratio": [
         ((3.0, 0.0), 0, (0, 0)),
@@ -561,24 +301,6 @@ CORNERS = {
     "absolute": [
         ((0.0,), 0, (0,)),
         ((-INF,), INF, (-1,)),
-    ],
-    "sparse_plus": [
-        ((-1.0,), 0, (0,)),
-        ((-INF,), 0, (0,)),
-        ((INF,), INF, (1,)),
-    ],
-    "sparsemax_surprisal": [
-        (([0.0, 1.0, -INF],), 0, ([0, 0, 0],)),
-        (([0.0, 0.0, 0.0],), 1 / 3, ([1 / 3, -2 / 3, 1 / 3],)),
-        (([0.0, INF, 0.0],), 0, ([0, 0, 0],)),
-        (([0.0, -INF, -3.0],), INF, ([1, -1, 0],)),
-        (([-INF, -INF, -INF],), INF, ([0, -1, 0],)),
-    ],
-    "entmax15_surprisal": [
-        (([0.0, 2.0, -INF],), 0, ([0, 0, 0],)),
-        (([0.0, INF, 0.0],), 0, ([0, 0, 0],)),
-        (([0.0, -INF, -3.0],), INF, ([1, -1, 0],)),
-        (([-INF, -INF, -INF],), INF, ([0, -1, 0],)),
     ],
     "safe_square": [
         ((0.0,), 0, (0,)),
@@ -624,44 +346,11 @@ CORNERS = {
         ((1.0, 1.0), 0, (1, -1)),
         ((0.5, 0.0), INF, (LARGEST, -LARGEST)),
     ],
-    "relative_entropy": [
-        (([0.0, 1.0], [0.0, 1.0]), 0, ([0, 1], [0, -1])),
-        (([0.0, 1.0], [0.5, 0.5]), LOG2, ([0, LOG2 + 1], [0, -2])),
-        (([0.5, 0.5], [0.0, 1.0]), INF, ([LARGEST, 1 - LOG2], [-LARGEST, -0.5])),
-    ],
     "kl_div": [
         ((0.0, 0.0), 0, (0, 1)),
         ((0.0, 0.5), 0.5, (0, 1)),
         ((1.0, 1.0), 0, (0, 0)),
         ((0.5, 0.0), INF, (LARGEST, -LARGEST)),
-    ],
-    "jensen_shannon": [
-        ((0.0, 0.0), 0, (LOG2 / 2, LOG2 / 2)),
-        ((0.0, 0.5), LOG2 / 4, (0, LOG2 / 2)),
-        ((1.0, 1.0), 0, (0, 0)),
-        ((1.0, 1e-37), LOG2 / 2, (LOG2 / 2, 0.5 * float(mp.log(2e-37)))),
-    ],
-    "renyi": [
-        (([0.0, 1.0], [0.0, 1.0], 2.0), 0, ([0, 2], [0, -1], 0)),
-        (([0.0, 1.0], [0.5, 0.5], 1.0), LOG2, ([0, LOG2 + 1], [0, -2], 0)),
-        (([0.5, 0.5], [0.0, 1.0], 0.5), LOG2, ([0, -2], [0, -1], 4 * LOG2)),
-        (([0.5, 0.5], [0.0, 1.0], 0.0), 0, (ZEROS, [-1, -1], LOG2)),
-    ],
-    "hellinger": [
-        (([0.0, 1.0], [0.0, 1.0]), 0, (ZEROS, ZEROS)),
-        (([0.0, 1.0], [0.0, 0.0]), 0.5**0.5, ([0.125**0.5, 0.125**0.5], [0.125**0.5, 0])),
-        (([0.0, 1.0], [1.0, 0.0]), 1, ([0, 0.25], [0.25, 0])),
-    ],
-    "gaussian_relative_entropy": [
-        ((1.0, -1e4, 1.0, -1e4), 0, (0, 0, 0, 0)),
-        ((1.0, 1e4, 1.0, -1e4), INF, (0, LARGEST, 0, -LARGEST)),
-        ((1.0, 0.0, 0.0, -1e4), INF, (LARGEST, LARGEST, -LARGEST, -LARGEST)),
-    ],
-    "relative_entropy_to_standard_normal": [
-        ((0.0, 0.0), 0, (0, 0)),
-        ((0.0, -INF), INF, (0, -0.5)),
-        ((0.0, INF), INF, (0, LARGEST)),
-        ((-INF, 0.0), INF, (-LARGEST, 0)),
     ],
     "log1mexp": [
         ((0.0,), -INF, (LARGEST,)),
@@ -687,109 +376,11 @@ CORNERS = {
         (([INF, 0.0],), [0, INF], ([[0, 0], [1, -1]],)),
         (([LARGEST, -LARGEST],), [0, INF], ([[0, 0], [1, -1]],)),
     ],
-    "uniform_surprisal": [
-        (([-INF, 0.0],), 0, (ZEROS,)),
-        (([0.0, INF],), INF, ([-0.5, 0.5],)),
-        (([INF, INF],), LOG2, (ZEROS,)),
-        (([-INF, -INF],), 0, (ZEROS,)),
-        (([LARGEST, -LARGEST],), LARGEST, ([0.5, -0.5],)),
-    ],
-    "expected_surprisal": [
-        (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
-        (([1.0, 0.0], [-INF, 0.0]), INF, ([LARGEST, 0], [-1, 1])),
-        (([1.0, 0.0], [INF, 0.0]), 0, (ZEROS, ZEROS)),
-        (([1.0, 0.0], [LARGEST, -LARGEST]), 0, (ZEROS, ZEROS)),
-        (([1.0, 0.0], [-INF, -INF]), INF, ([LARGEST, 0], [-1, 0])),
-    ],
-    "label_surprisal": [
-        (([0.0, -INF],), INF, ([1, -1],)),
-        (([0.0, INF],), 0, (ZEROS,)),
-        (([INF, INF],), LOG2, ([0.5, -0.5],)),
-        (([-INF, -INF],), INF, ([0, -1],)),
-    ],
-    "label_complement": [
-        (([0.0, -INF],), 1, (ZEROS,)),
-        (([-INF, 0.0],), 0, (ZEROS,)),
-    ],
-    "label_power": [
-        (([0.0, -INF], 0.7), 0, (ZEROS, 0)),
-        (([0.0, -INF], 0.0), 1, (ZEROS, -LARGEST)),
-        (([LARGEST, -LARGEST], 1.0), 0, (ZEROS, 0)),
-        (([-INF, 0.0], 0.7), 1, (ZEROS, 0)),
-    ],
-    "generalized_surprisal": [
-        (([0.0, -INF], 0.5), 2, (ZEROS, -4)),
-        (([0.0, -INF], 0.0), INF, ([1, -1], -LARGEST)),
-        (([-INF, 0.0], 0.5), 0, (ZEROS, 0)),
-    ],
-    "modulated_label_surprisal": [
-        (([0.0, -INF], 2.0), INF, ([1, -1], 0)),
-        (([-INF, 0.0], 2.0), 0, (ZEROS, 0)),
-        (([-INF, 0.0], 0.0), 0, (ZEROS, 0)),
-    ],
-    "adjusted_surprisal": [
-        (([-INF, 0.0], 1.0, ZEROS), 0, (ZEROS, 0, ZEROS)),
-        (([0.0, 0.0], 1.0, [0.0, -INF]), INF, ([1, -1], 0, [1, -1])),
-        (([0.0, 0.0], 0.0, [0.0, -INF]), LOG2, ([0.5, -0.5], 0, ZEROS)),
-    ],
-    "margin_surprisal": [
-        (([-INF, 0.0], 1.0, 2.0), 0, (ZEROS, 0, 0)),
-        (([0.0, -INF], 1.0, 2.0), INF, ([2, -2], 2, 0)),
-        (([1e30, 1e30], 0.0, 1.0), LOG2, ([0.5, -0.5], 0.5, 0)),
-    ],
-    "label_margin": [
-        (([1.0, 1.0], 0.5), 0.5, ([0.0625, -0.0625], 1)),
-    ],
-    "tempered_surprisal": [
-        (([0.0, 0.0],), [LOG2, LOG2], ([[-SHARE, SHARE], [SHARE, -SHARE]],)),
-        (([-INF, 0.0],), [INF, 0], ([ZEROS, ZEROS],)),
-    ],
-    "tempered_divergence": [
-        (([0.0, 1.0], [-INF, 0.0], 1.0, 1.0), 0, (ZEROS, ZEROS, 0, 0)),
-    ],
-    "polynomial_surprisal": [
-        (([0.0, 1.0], [0.0, -INF], -1.0), INF, ([0, LARGEST], [1, -1], 1)),
-        (([0.0, 1.0], [-INF, 0.0], -1.0), 0, (ZEROS, ZEROS, 0)),
-    ],
-    "expected_complement": [
-        (([0.0, 1.0], [0.0, -INF]), 1, ([0, 0], ZEROS)),
-        (([0.0, 1.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
-    ],
-    "softmax_relative_entropy": [
-        (([-INF, 0.0], [-INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
-        (([-INF, 0.0], [0.0, 0.0], 1.0), LOG2, (ZEROS, [0.5, -0.5], 0)),
-        (([0.0, 0.0], [-INF, 0.0], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
-        (([1.0, -INF], [1.0, 0.0], 1e-7), 0, (ZEROS, ZEROS, 0)),
-        (([0.0, 0.0], [0.0, INF], 1.0), INF, (ZEROS, [-0.5, 0.5], 0)),
-        (([INF, 0.0], [INF, 0.0], 1.0), 0, (ZEROS, ZEROS, 0)),
-        (([-INF, -INF], [0.0, 1.0], 1.0), 0, (ZEROS, ZEROS, 0)),
-        (([0.0, 1.0], [-INF, -INF], 1.0), INF, (ZEROS, ZEROS, 0)),
-        (([1e4, -1e4], [1e4, -1e4], 2.0), 0, (ZEROS, ZEROS, 0)),
-        (([1e4, -1e4], [-1e4, 1e4], 2.0), 1e4, (ZEROS, [-0.5, 0.5], -5e3)),
-    ],
-    "softmax_jensen_shannon": [
-        (([-INF, 0.0], [-INF, 0.0]), 0, (ZEROS, ZEROS)),
-        (([-INF, -INF], [0.0, 1.0]), 0, (ZEROS, ZEROS)),
-        (([0.0, 1.0], [-INF, -INF]), 0, (ZEROS, ZEROS)),
-        (([1e4, -1e4], [-1e4, 1e4]), LOG2, (ZEROS, ZEROS)),
-        (([-INF, 0.0], [0.0, -INF]), LOG2, (ZEROS, ZEROS)),
-    ],
     "euclidean_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
     ],
     "squared_euclidean_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
-    ],
-    "squared_distance_difference": [
-        ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
-        ((ZEROS, [1e30, 0], [0, 2e30]), -INF, ([-2e30, 4e30], [2e30, 0], [0, -4e30])),
-        ((ZEROS, [0, 2e30], [1e30, 0]), INF, ([2e30, -4e30], [0, 4e30], [-2e30, 0])),
-        ((ZEROS, [1e30, 3e30], [3e30, 1e30]), 0, ([4e30, -4e30], [2e30, 6e30], [-6e30, -2e30])),
-    ],
-    "distance_difference": [
-        ((ONES, ONES, ONES), 0, (ZEROS, ZEROS, ZEROS)),
-        ((ZEROS, [3.0, 4.0], ZEROS), 5, ([-0.6, -0.8], [0.6, 0.8], ZEROS)),
-        (([3e38, 0], [-3e38, 0], [3e38, 1e38]), INF, ([1, 1], [-1, 0], [0, -1])),
     ],
     "cosine_distance": [
         ((ONES, ONES), 0, (ZEROS, ZEROS)),
@@ -799,10 +390,6 @@ CORNERS = {
         (([0.0, 1.0], [INF, 1.0]), 1, ([-1, 0], ZEROS)),
     ],
 }
-
-
-# They have one at hand for a label that is no class, and a NaN is refused however it is made.
-WITH_A_NAN = {"sparsemax_surprisal", "entmax15_surprisal", *OF_LABEL}
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
@@ -815,7 +402,7 @@ def test_corners(name):
     gradients = [np.array(column, np.float32) for column in zip(*gradients, strict=True)]
     arrays = list(map(jnp.asarray, columns))
     # Every operation by itself, so that no NaN can come and go inside a compiled function.
-    with jax.debug_nans(name not in WITH_A_NAN), jax.disable_jit():
+    with jax.debug_nans(True), jax.disable_jit():
         one_by_one = jax.vmap(functools.partial(derivatives, name, BOTH[:1]))(*arrays)
     compiled = jax.jit(jax.vmap(functools.partial(derivatives, name, BOTH)))(*arrays)
     for found, jacobians in (one_by_one, compiled):
@@ -840,32 +427,14 @@ def test_corners(name):
         ("rel_entr", (0.0, NAN)),
         ("rel_entr", (0.0, -1.0)),
         ("rel_entr", (-0.1, 0.5)),
-        ("relative_entropy", ([0.0, 1.0], [NAN, 1.0])),
         ("kl_div", (0.0, -1.0)),
         ("kl_div", (-0.1, 0.5)),
-        ("jensen_shannon", (0.0, NAN)),
-        ("jensen_shannon", (-0.1, 0.5)),
-        ("renyi", ([0.0, 1.0], [NAN, 1.0], 2.0)),
-        ("renyi", ([-0.1, 1.0], [0.5, 0.5], 2.0)),
-        ("hellinger", ([0.0, -0.1], [0.5, 0.5])),
         ("log1mexp", (-1.0,)),
         ("logsumexp", ([NAN, INF],)),
         ("logsumexp", ([NAN, -INF],)),
-        ("softmax_relative_entropy", ([0.0, 1.0], [NAN, 1.0], 1.0)),
-        ("softmax_relative_entropy", ([NAN, -INF], [0.0, 1.0], 1.0)),
-        ("softmax_jensen_shannon", ([0.0, 1.0], [NAN, 1.0])),
         ("surprisal", ([NAN, 1.0],)),
-        ("uniform_surprisal", ([NAN, INF],)),
-        ("expected_surprisal", ([0.0, 1.0], [NAN, 1.0])),
-        ("label_surprisal", ([NAN, INF],)),
-        ("sparse_plus", (NAN,)),
         ("project_to_simplex", ([INF, NAN, 0.0],)),
-        ("sparsemax_surprisal", ([0.0, 9.0, NAN],)),
-        ("entmax15_surprisal", ([0.0, 9.0, NAN],)),
-        ("label_surprisal", ([NAN, 1.0],)),
-        ("label_power", ([NAN, 1.0], 0.0)),
         ("cosine_distance", ([NAN, 1.0], [1.0, 1.0])),
-        ("distance_difference", ([NAN, 1.0], [1.0, 1.0], [1.0, 1.0])),
     ],
 )
 def test_no_nan_is_swallowed(name, args):
@@ -900,54 +469,10 @@ def test_a_curvature_beyond_the_format_is_not_nan(function):
         assert jax.jit(second)(1e-30) <= 0
 
 
-@pytest.mark.parametrize("function", [numerics.surprisal, functools.partial(numerics.expected_surprisal, jnp.eye(3))])
-def test_a_shift_of_all_logits_changes_nothing(function):
+def test_a_shift_of_all_logits_changes_nothing():
     logits = jnp.array([[1.0, 2.5, -3.0]] * 3)  # 1e4 more of each is still exact
     for shift in (1e4, -1e4):
-        np.testing.assert_array_equal(function(logits + shift), function(logits))
-
-
-@pytest.mark.parametrize("steps", [0, 1, 3])
-def test_nearly_equal_logits_have_nearly_equal_slopes(steps, rng):
-    # Where rounding makes either of two the more probable; 0 targets are no reason to have no slope.
-    logits = rng.uniform(-5, 5, (100_000, 2)).astype(np.float32)
-    logits[:, 1] = logits[:, 0]
-    for _ in range(steps):
-        logits[:, 1] = np.nextafter(logits[:, 1], np.float32(-INF))
-    slopes = jax.jit(jax.vmap(jax.grad(numerics.expected_surprisal, 1)))
-    for target in ([1.0, 0.0], [0.0, 1.0]):
-        targets = jnp.broadcast_to(jnp.array(target), logits.shape)
-        np.testing.assert_allclose(slopes(targets, logits), 0.5 - targets, atol=2e-6)
-
-
-@pytest.mark.parametrize("scale", [1.0, 30.0])
-@pytest.mark.parametrize("classes", [64, 100, 192, 257, 1000])
-def test_many_classes_are_added_up_in_blocks(classes, scale, rng):
-    logits = (scale * rng.normal(size=(40, classes))).astype(np.float32)
-    logits[::7, : classes // 3] = -INF
-    labels = rng.integers(classes // 3, classes, 40)
-    labels[::2] = np.argmax(logits[::2], axis=-1)
-
-    # In float64, all classes but the largest added up for themselves.
-    rows = np.arange(40)
-    gap = np.max(logits, axis=-1, keepdims=True).astype(np.float64) - logits
-    weights = np.exp(-gap)
-    weights[rows, np.argmax(logits, axis=-1)] = 0
-    others = np.sum(weights, axis=-1)
-    p = np.exp(-gap) / (1 + others)[:, None]
-    p[rows, labels] = 0
-    slope = p.copy()
-    slope[rows, labels] = -np.sum(p, axis=-1)
-    finite = np.isfinite(logits)
-    mean_gap = np.sum(np.where(finite, gap, 0), axis=-1) / np.sum(finite, axis=-1)
-
-    value, gradient = jax.jit(jax.vmap(jax.value_and_grad(numerics.label_surprisal)))(logits, jnp.array(labels))
-    close = functools.partial(np.testing.assert_allclose, atol=1e-36)
-    close(value, gap[rows, labels] + np.log1p(others), rtol=3e-7)
-    close(gradient, slope, rtol=6e-7)
-    close(numerics.expected_surprisal(jax.nn.one_hot(labels, classes), logits), value, rtol=3e-7)
-    close(numerics.uniform_surprisal(logits), mean_gap + np.log1p(others), rtol=6e-7)
-    close(numerics.logsumexp(logits), np.max(logits, axis=-1) + np.log1p(others), rtol=3e-7)
+        np.testing.assert_array_equal(numerics.surprisal(logits + shift), numerics.surprisal(logits))
 
 
 @pytest.mark.parametrize("size", [0.0, 1e30, -1e30, LARGEST, -LARGEST])
@@ -994,50 +519,19 @@ def test_pick():
         np.testing.assert_array_equal(slopes, [[1, 0, 0], [0, 0, 1]])
 
 
-def test_what_two_roundings_lose():
-    a, b, c = np.float32([0.1, 1e8, -1e8])
-    assert (a + b) + c == 0
-    assert numerics.sum_of_three(a, b, c) == jax.jit(numerics.sum_of_three)(a, b, c) == a
-
-
 def test_near_parallel_vectors_without_fused_products():
     # A compiler that fuses products into sums hides what their rounding costs, and not all do.
     columns, exact = rounded(FORMULAS["cosine_distance"].points[3:], np.float32)
     with jax.disable_jit():
         values = np.asarray(numerics.cosine_distance(*map(jnp.asarray, columns)))
     for value, point in zip(values, exact, strict=True):
-        assert ulps([value], true_value("cosine_distance", point), np.float32) <= VALUE
-
-
-def test_vectors_farther_apart_than_any_number():
-    u, v, w = np.float32([[0, 0], [3e38, 0], [-3e38, 0]])
-    value, slopes = jax.jit(jax.value_and_grad(numerics.distance_difference, (0, 1, 2)))(u, v, w)
-    np.testing.assert_array_equal(value, 0)
-    np.testing.assert_allclose(slopes, [[-2, 0], [1, 0], [1, 0]], rtol=1e-6)
-
-
-def test_distances_seen_from_far():
-    u, v, w = np.float32([[1e6, 2e6, 0.0], [0.3, 0.7, 1.5], [3.0, -1.0, 0.2]])
-    true = float(from_far(u.tolist(), v.tolist(), w.tolist()))
-    np.testing.assert_allclose(jax.jit(numerics.distance_difference)(u, v, w), true, rtol=5e-7)
+        assert error([value], true_value("cosine_distance", point), np.float32) <= 1e-3  # by conditioning
 
 
 def test_curvature_at_a_zero_vector():
     u, v = np.float32([[0, 0, 0], [1, -2, 3]])
     for blocks in jax.hessian(numerics.cosine_distance, (0, 1))(u, v):
         np.testing.assert_array_equal(blocks, np.zeros((2, 3, 3)))
-
-
-@pytest.mark.parametrize("backend", ["cpu", "gpu"])
-@pytest.mark.parametrize("length", [1, 63, 64, 200])
-def test_sums_and_largest_of_rows(length, backend, monkeypatch, rng):
-    monkeypatch.setattr(jax, "default_backend", lambda: backend)
-    a, b = rng.integers(0, 100, (2, 3, length)).astype(np.float32)
-    total, product = rows.row_sums(lambda a, b: (a + b, a * b), a, b)
-    np.testing.assert_array_equal(total, np.sum(a + b, axis=-1, keepdims=True))
-    np.testing.assert_array_equal(product, np.sum(a * b, axis=-1, keepdims=True))
-    for x, largest in zip((a, b), rows.row_largest(a, b), strict=True):
-        np.testing.assert_array_equal(largest, np.max(x, axis=-1, keepdims=True))
 
 
 @pytest.mark.parametrize("name", [name for name, formula in FORMULAS.items() if isinstance(formula.points[0][0], list)])

@@ -254,6 +254,17 @@ def test_a_mask_of_elements_joins_where():
 # ---------------------------------------------------------------------------------------------- losses of the library
 
 
+def test_targets_of_classes_that_may_not_be_chosen():
+    logits, allowed = f32([[1, np.nan, 2], [3, np.inf, 0]]), np.array([True, False, True])
+    targets = f32([[0.25, np.nan, 0.75], [1, 7, 0]])
+    value, gradients = jax.value_and_grad(jaxloss.softmax_cross_entropy, (0, 1))(logits, targets, allowed)
+    expected = jaxloss.softmax_cross_entropy(logits[:, allowed], targets[:, allowed])
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for gradient in gradients:
+        assert np.all(np.isfinite(gradient))
+        np.testing.assert_array_equal(np.asarray(gradient)[:, 1], 0)
+
+
 @pytest.mark.parametrize("loss", [jaxloss.softmax_cross_entropy, jaxloss.softmax_cross_entropy_with_integer_labels])
 def test_no_class_may_be_chosen(loss):
     logits = f32([[1, 2], [3, 5]])
@@ -277,3 +288,8 @@ def test_classes_split_over_devices(rng):
     expected, other = jax.value_and_grad(jaxloss.softmax_cross_entropy_with_integer_labels)(logits, labels, mask)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(slope, other, rtol=1e-5, atol=1e-7)
+
+
+def test_every_loss_declares_what_stands_in():
+    for loss in jaxloss.catalogue.values():
+        assert set(loss._term.constants) == set(loss._term.arrays), loss

@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, language, regression, robust
+from jaxloss.losses import adversarial, embedding, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
+from jaxloss.losses.regression import errors, relative
 
 _FAMILIES = (
-    regression,
+    errors,
+    relative,
     robust,
     continuous,
     counts,

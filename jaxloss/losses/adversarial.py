@@ -10,7 +10,7 @@ from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gan_discriminator(real_probabilities: Input, fake_probabilities: Input) -> Array:
     r"""What the discriminator of a GAN pays for a real and a fake sample.
 
@@ -31,7 +31,7 @@ def gan_discriminator(real_probabilities: Input, fake_probabilities: Input) -> A
     return -0.5 * (safe_log(real_probabilities) + safe_log1p(-fake_probabilities))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Array:
     r"""What the discriminator of a GAN pays for a real and a fake sample, from its logits.
 
@@ -42,7 +42,7 @@ def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Arr
         real_logits: r, the log odds that a real sample is real, any shape.
         fake_logits: f, the log odds that a fake sample is real, the shape of `real_logits`.
 
-    Corners: exact in both tails; 0 with gradient 0 at r = inf, f = -inf. At r = -inf or f = inf the value is inf and
+    Corners: right in both tails; 0 with gradient 0 at r = inf, f = -inf. At r = -inf or f = inf the value is inf and
     the gradient -1/2 or 1/2.
 
     Source: Goodfellow et al. (2014), Generative adversarial nets, algorithm 1, times -1/2.
@@ -53,7 +53,7 @@ def gan_discriminator_with_logits(real_logits: Input, fake_logits: Input) -> Arr
     return 0.5 * (softplus(-real_logits) + softplus(fake_logits))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gan_generator_with_logits(fake_logits: Input) -> Array:
     r"""What the generator of the minimax game pays for a sample: the gain of the discriminator.
 
@@ -75,7 +75,7 @@ def gan_generator_with_logits(fake_logits: Input) -> Array:
     return -softplus(fake_logits)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gan_nonsaturating_generator(fake_logits: Input) -> Array:
     r"""What a generator pays for a sample that the discriminator sees through.
 
@@ -98,7 +98,7 @@ def _half_square(x: Array) -> Array:
     return 0.5 * x * x  # halved first: the square alone may leave the format
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def lsgan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     r"""What the discriminator of a least-squares GAN pays: real is to score 1, fake 0.
 
@@ -118,7 +118,7 @@ def lsgan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     return _half_square(real_scores - 1) + _half_square(fake_scores)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def lsgan_generator(fake_scores: Input) -> Array:
     r"""What the generator of a least-squares GAN pays: its samples are to score 1.
 
@@ -137,7 +137,7 @@ def lsgan_generator(fake_scores: Input) -> Array:
     return _half_square(fake_scores - 1)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def hinge_gan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     r"""What a discriminator pays that is to score real samples above 1 and fake ones below -1.
 
@@ -158,7 +158,7 @@ def hinge_gan_discriminator(real_scores: Input, fake_scores: Input) -> Array:
     return positive_part(1 - real_scores) + positive_part(1 + fake_scores)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def hinge_gan_generator(fake_scores: Input) -> Array:
     r"""What the generator pays against a hinge discriminator.
 
@@ -177,7 +177,7 @@ def hinge_gan_generator(fake_scores: Input) -> Array:
     return -fake_scores
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def wgan_critic(real_scores: Input, fake_scores: Input) -> Array:
     r"""What the critic of a Wasserstein GAN pays; minus its mean estimates the distance of fake from real.
 
@@ -199,7 +199,7 @@ def wgan_critic(real_scores: Input, fake_scores: Input) -> Array:
     return fake_scores - real_scores
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def wgan_generator(fake_scores: Input) -> Array:
     r"""What the generator of a Wasserstein GAN pays.
 
@@ -218,7 +218,7 @@ def wgan_generator(fake_scores: Input) -> Array:
     return -fake_scores
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Array:
     r"""What a discriminator pays that is to find a real sample more real than the fake one of its pair.
 
@@ -228,8 +228,8 @@ def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Ar
         real_logits: C(x), of a real sample, any shape. Only the difference of a pair has a meaning: log odds.
         fake_logits: C(G(z)), of a fake sample, the shape of `real_logits`.
 
-    Corners: exact in both tails, also where the difference is far smaller or larger than the logits; of inf on one side
-    the value is 0 or inf and the gradient 0 or +-1. Two logits of the same inf are NaN.
+    Corners: right in both tails, to the rounding of the difference of the logits; of inf on one side the value is 0 or
+    inf and the gradient 0 or +-1. Two logits of the same inf are NaN.
 
     Source: Jolicoeur-Martineau (2018), The relativistic discriminator, its RSGAN.
 
@@ -239,7 +239,7 @@ def relativistic_gan_discriminator(real_logits: Input, fake_logits: Input) -> Ar
     return softplus(fake_logits - real_logits)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def relativistic_gan_generator(real_logits: Input, fake_logits: Input) -> Array:
     r"""What a generator pays whose sample is to be found more real than the real one of its pair.
 

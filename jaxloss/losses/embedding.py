@@ -8,7 +8,7 @@ from jaxloss.numerics.safe import positive_part
 from jaxloss.types import Array, Input, NonNegative
 
 
-@custom_loss(signature="(d),(d),(d)->()")
+@custom_loss(signature="(d),(d),(d)->()", stand_in={"anchor": 0.5, "positive": 1.0, "negative": 2.0})
 def triplet(
     anchor: Input,
     positive: Input,
@@ -56,7 +56,7 @@ def triplet(
     return positive_part(farther + margin)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def triplet_from_distances(positive_distance: Input, negative_distance: Input, *, margin: NonNegative = 0.2) -> Array:
     r"""The triplet loss of distances already at hand.
 

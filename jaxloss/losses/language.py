@@ -20,7 +20,7 @@ def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: An
     return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, **options)
 
 
-@custom_loss(signature="(d),(),(d,v),(v),(v),(v,d)->()", weighted_sum=_weighted_sum)
+@custom_loss(signature="(d),(),(d,v),(v),(v),(v,d)->()", weighted_sum=_weighted_sum, stand_in=0.5)
 def linear_softmax_cross_entropy(
     hidden: Input,
     labels: Input,
@@ -141,7 +141,12 @@ def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:
         raise TypeError(f"linear_softmax_loss takes a function of a softmax, got {type(link).__name__}.")
     term = _Linked(link)
     signature = f"(d),(){',()' * len(term.extra)},(d,v),(v),(v),(v,d)->()"
-    return custom_loss(term, signature=signature, weighted_sum=_LinkedSum(term))
+    return custom_loss(
+        term,
+        signature=signature,
+        weighted_sum=_LinkedSum(term),
+        stand_in=dict.fromkeys(("hidden", "kernel", "bias", "embedding"), 0.5),
+    )
 
 
 _OF_A_HEAD = {

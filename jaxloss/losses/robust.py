@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.safe import absolute, finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Number, Positive
@@ -112,7 +112,7 @@ def _general_robust(error: Array, alpha: Array, scale: Array) -> Array:
     return jnp.where(jnp.isinf(error), jnp.where(alpha < 0, ratio(-jnp.ones_like(k), k), jnp.inf), cost)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def general_robust(prediction: Input, target: Input, *, alpha: Number = 1.0, scale: Positive = 1.0) -> Array:
     r"""A family of losses from the squared error to ones that ignore outliers, with one number to choose by.
 
@@ -165,7 +165,7 @@ def _charbonnier(error: Array, scale: Array) -> Array:
     return error / scale * (x / (1 + jnp.sqrt(1 + x * x)))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     r"""A smooth absolute error, in units of the scale: half its square near 0, a line away from it.
 
@@ -190,7 +190,7 @@ def charbonnier(prediction: Input, target: Input, *, scale: Positive = 1.0) -> A
     return _charbonnier(prediction - target, scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     r"""The negative log-likelihood of a Cauchy (Lorentz) error, up to constants: it grows like a logarithm.
 
@@ -215,7 +215,7 @@ def cauchy(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     error = prediction - target
     x = jnp.clip(ratio(error, scale), -(2.0**30), 2.0**30)
     # Beyond, 2 log |e / c| less that of 2^30: the square may overflow where its logarithm does not.
-    return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * jnp.abs(error), scale)) - jnp.log(scale))
+    return jnp.log1p(0.5 * x * x) + 2 * (jnp.log(jnp.maximum(2.0**-30 * absolute(error), scale)) - jnp.log(scale))
 
 
 def _falling(x: Array) -> Array:
@@ -239,7 +239,7 @@ def _geman_mcclure(error: Array, scale: Array) -> Array:
     return 2 * square / (square + 4)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def geman_mcclure(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     r"""A cost that tends to 2: from a few scales on an outlier has hardly any pull.
 
@@ -284,7 +284,7 @@ def _welsch(error: Array, scale: Array) -> Array:
     return -jnp.expm1(-0.5 * jnp.square(_bounded(error, scale)))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
     r"""A cost that tends to 1 as fast as a Gaussian falls: outliers are ignored (correntropy, Leclerc).
 
@@ -330,7 +330,7 @@ def _tukey_biweight(error: Array, scale: Array) -> Array:
     return bounded * (bounded * (0.5 - z * (0.5 - z / 6)))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def tukey_biweight(prediction: Input, target: Input, *, scale: Positive = 4.685) -> Array:
     r"""A cost that is constant beyond the scale: an outlier has no pull at all.
 
@@ -355,7 +355,7 @@ def tukey_biweight(prediction: Input, target: Input, *, scale: Positive = 4.685)
     return _tukey_biweight(prediction - target, scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature: Positive = 2.0) -> Array:
     r"""A logarithm for small errors, which pulls the more the smaller they are, and the absolute error for large ones.
 
@@ -378,6 +378,6 @@ def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature:
     >>> print(f"{wing(2.0, 0.0):.4f} {wing(12.0, 0.0):.4f}")
     6.9315 19.9176
     """
-    size = jnp.abs(prediction - target)
+    size = absolute(prediction - target)
     inside = jnp.minimum(size, width)
     return width * jnp.log1p(ratio(inside, curvature)) + (size - inside)

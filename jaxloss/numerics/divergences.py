@@ -21,17 +21,23 @@ def _log_of_roots(p: Array, q: Array) -> Array:
     return 2 * jnp.log((jnp.sqrt(p) + _absent(p)) / (jnp.sqrt(q) + _absent(p)))
 
 
+def _log_of_inverse_roots(p: Array, q: Array) -> Array:
+    """The same by other operations: a GPU writes to memory what a value and a slope share."""
+    return 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p)))
+
+
 @with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
 def log_ratio(p: Array, q: Array) -> Array:
     r"""The logarithm of a quotient, taken of the difference where p and q are near.
 
     $$ \log(p / q) $$
 
-    It is inf where q alone is 0, and NaN where one of them is negative. Where p is 0 it is a finite number, of which the
+    It is inf where q alone is 0, and NaN where one of them is negative. Where p is 0 it is a finite number, whose
     product with p is 0. A slope that is infinite is 0.
 
-    >>> print(f"{log_ratio(jnp.array(1.0), jnp.array(1 - 2**-24)):.3e}", log_ratio(jnp.array(1e-30), jnp.array(1e30)))
-    5.960e-08 -138.15511
+    >>> near, far = log_ratio(jnp.array([1.0, 1e-30]), jnp.array([1 - 2**-24, 1e30]))
+    >>> print(f"{near:.3e} {far:.2f}")
+    5.960e-08 -138.16
     """
     difference = p - q
     close = jnp.log1p(difference / jnp.maximum(q, jnp.finfo(q.dtype).tiny))
@@ -52,13 +58,7 @@ def nonnegative(p: Array) -> Array:
 
 
 @with_slopes(  # an infinite slope times 0
-    # By other terms than the value's: what the two shared, a GPU would write to memory.
-    lambda p, q: (
-        _present(p)
-        * jnp.minimum(
-            1 + 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p))), jnp.finfo(p.dtype).max
-        )
-    ),
+    lambda p, q: _present(p) * jnp.minimum(1 + _log_of_inverse_roots(p, q), jnp.finfo(p.dtype).max),
     lambda p, q: -finite_slope(jnp.where(q == 0, _present(p) * largest_like(p), ratio(p, q))),
 )
 def rel_entr(p: Array, q: Array) -> Array:
@@ -92,5 +92,5 @@ def kl_div(p: Array, q: Array) -> Array:
     [0.5 0.  inf]
     """
     log = log_ratio(p, q)
-    near = jnp.abs(log) < 1
+    near = (jnp.abs(log) < 1) & (p > 0)
     return jnp.where(near, p * exp_remainder(-jnp.where(near, log, 0)), p * log - (p - q))

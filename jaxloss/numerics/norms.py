@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.platform import row_sum
+from jaxloss.numerics.safe import finite_slope
 from jaxloss.types import Array, Input
 
 
@@ -129,7 +130,7 @@ def _distance(u: Array, v: Array, lengths: _Lengths) -> Array:
 
 def _root(square: Array) -> Array:
     """The square root, and 1 for 0."""
-    return jnp.where(square == 0, 1, jnp.sqrt(jnp.where(square == 0, 1, square)))
+    return jnp.sqrt(jnp.where(square == 0, 1, square))
 
 
 @jax.custom_jvp
@@ -142,17 +143,23 @@ def _length(*vectors: Array) -> Array:
 @_length.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # An infinite slope times 0, and a derivative that overflows: the square of the length is in the way.
-    return _length(*primals), jnp.sum(_direction(*primals) * _difference(1, *tangents), axis=-1)
+    return _length(*primals), jnp.sum(_direction(*primals) * _difference(*tangents), axis=-1)
 
 
 def _direction(*vectors: Array) -> Array:
     unit, square = _scaled_square(*vectors)
-    return _difference(unit, *vectors) / _root(square)
+    return _scaled(unit, *vectors) / _root(square)
 
 
-def _difference(unit: Input, u: Array, *v: Array) -> Array:
+def _difference(u: Array, *v: Array) -> Array:
+    return u - v[0] if v else u
+
+
+def _scaled(unit: Input, *vectors: Array) -> Array:
     """u, or u - v, times a power of two. The difference itself, with many readers, would be written to memory."""
-    return u * unit - v[0] * unit if v else u * unit
+    if vectors[1:]:  # infinite products of equal components must not differ by NaN
+        return _difference(*(finite_slope(x * unit) for x in vectors))
+    return vectors[0] * unit
 
 
 @jax.custom_jvp
@@ -170,12 +177,12 @@ def _scaled_square(*vectors: Array) -> tuple[Array, Array]:
         return jnp.where(size < lowest, small, jnp.where(size > highest, large, 1)).astype(dtype)
 
     def by_largest(*vectors: Array) -> tuple[Array, Array]:
-        largest = jnp.max(jnp.abs(vectors[0] - vectors[1] if vectors[1:] else vectors[0]), -1, keepdims=True, initial=0)
+        largest = jnp.max(jnp.abs(_difference(*vectors)), axis=-1, keepdims=True, initial=0)
         unit = unit_of(largest, 2.0 ** (-maxexp // 4), 2.0 ** (3 * maxexp // 8))
-        return unit, row_sum(lambda unit, *vectors: jnp.square(_difference(unit, *vectors)), unit, *vectors)
+        return unit, row_sum(lambda unit, *vectors: jnp.square(_difference(*vectors) * unit), unit, *vectors)
 
     def by_choice(*vectors: Array) -> tuple[Array, Array]:
-        low, plain, high = (_sum(jnp.square(_difference(unit, *vectors))) for unit in (small, 1.0, large))
+        low, plain, high = (_sum(jnp.square(_scaled(unit, *vectors))) for unit in (small, 1.0, large))
         unit = unit_of(plain, 2.0 ** (-maxexp // 2), 2.0 ** (3 * maxexp // 4))
         return unit, jnp.where(unit == small, low, jnp.where(unit == large, high, plain))
 
@@ -186,7 +193,7 @@ def _scaled_square(*vectors: Array) -> tuple[Array, Array]:
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that overflows: that of the squares which are not chosen.
     unit, square = _scaled_square(*primals)
-    change = 2 * _sum(_difference(unit, *primals) * _difference(unit, *tangents))
+    change = 2 * _sum(_scaled(unit, *primals) * (_difference(*tangents) * unit))
     return (unit, square), (jnp.zeros_like(unit), change)
 
 

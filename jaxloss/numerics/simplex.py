@@ -81,41 +81,47 @@ def _(order: int, primals: Any, tangents: Any) -> Any:
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def _roots(x: Array, order: int) -> tuple[Array, Array, Array]:
     """The roots u = [x / a - tau]_+ of the probabilities, 1 - u, and how far x / a is below the threshold."""
-    top = jnp.argmax(x, axis=-1)
-    is_top = is_at(x, top)
-    largest = jnp.max(x, axis=-1, keepdims=True)
-    # Beside a logit of inf all others are infinitely far behind.
-    gap = jnp.where(largest == jnp.inf, jnp.where(x == jnp.inf, 0, jnp.inf), largest - x)
-    lead = jnp.where(is_top, -jnp.inf, 1 - gap / order)
-
-    r = _solver(order)(lead)
+    r = _solver(order)(x)
+    largest, is_top, lead = _leads(x, order)
     is_top = is_top & (largest > -jnp.inf)
     signed = jnp.where(is_top, 1 - r, lead - r)
     u = jnp.maximum(signed, 0)
     return u, jnp.where(is_top, r, 1 - u), jnp.maximum(-signed, 0)
 
 
+def _leads(x: Array, order: int) -> tuple[Array, Array, Array]:
+    """The largest, where it is, and what each other class leads by: 1 less how far it is behind."""
+    is_top = is_at(x, jax.lax.argmax(x, x.ndim - 1, jnp.int32))
+    largest = jnp.max(x, axis=-1, keepdims=True)
+    # Beside a logit of inf all others are infinitely far behind.
+    gap = jnp.where(largest == jnp.inf, jnp.where(x == jnp.inf, 0, jnp.inf), largest - x)
+    return largest, is_top, jnp.where(is_top | (x == -jnp.inf), -jnp.inf, 1 - gap / order)
+
+
 @functools.cache
 def _solver(order: int) -> Callable[[Array], Array]:
-    """R from the leads, by steps of Newton from 0, as many as some row needs.
+    """Finds r by steps of Newton from 0, as many as some row needs.
 
     By how much the probabilities sum to more than 1 is convex and falls with r: the steps go up to its root, and end.
     """
 
     @jax.custom_batching.custom_vmap
-    def solve(lead: Array) -> Array:
-        start = jnp.zeros_like(lead[..., :1])
+    def solve(x: Array) -> Array:
+        start = jnp.zeros_like(jnp.max(x, axis=-1, keepdims=True))
         more = lambda state: jnp.any(state[1] > state[0])  # noqa: E731
-        return jax.lax.while_loop(more, lambda state: (state[1], step(lead, state[1])), (start - 1, start))[1]
+        return jax.lax.while_loop(
+            more, lambda state: (state[1], step(_leads(x, order)[2], state[1])), (start - 1, start)
+        )[1]
 
     @solve.def_vmap  # so that there is one loop for all rows, which vmap itself would make of a loop for each
-    def _(_: int, batched: Any, lead: Array) -> tuple[Array, Any]:
-        return solve(lead), batched[0]
+    def _(_: int, batched: Any, x: Array) -> tuple[Array, Any]:
+        return solve(x), batched[0]
 
     def step(lead: Array, r: Array) -> Array:
         u = jnp.maximum(lead - r, 0)
         if order == 1:
-            excess, slope = jnp.sum(u, axis=-1, keepdims=True) - r, 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
+            excess = jnp.sum(u, axis=-1, keepdims=True) - r
+            slope = 1 + jnp.sum(jnp.sign(u), axis=-1, keepdims=True)
         else:
             excess = jnp.sum(jnp.square(u), axis=-1, keepdims=True) - r * (2 - r)
             slope = 2 * (jnp.sum(u, axis=-1, keepdims=True) + 1 - r)
@@ -131,7 +137,7 @@ def _(order: int, primals: Any, tangents: Any) -> Any:
     u, rest, missed = _roots(x, order)
     weight = (u > 0).astype(x.dtype) if order == 1 else u
     # A shift of all changes nothing. Relative to the largest, nothing of the size of 1 is left to cancel.
-    is_top = is_at(x, jnp.argmax(x, axis=-1))
+    is_top = is_at(x, jax.lax.argmax(x, x.ndim - 1, jnp.int32))
     dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     mean = ratio(jnp.sum(weight * dx, axis=-1, keepdims=True), jnp.sum(weight, axis=-1, keepdims=True))
     signed = (dx - mean) / order

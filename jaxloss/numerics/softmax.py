@@ -21,7 +21,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at
 from jaxloss.numerics.platform import entry_on_cpu, row_sum
-from jaxloss.numerics.safe import safe_log
+from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
@@ -35,9 +35,9 @@ class Row(NamedTuple):
     """s, the sum over all classes but y of exp(x_j - m)."""
     largest: Array
     """m, a finite number near the largest logit, which the derivatives take as a constant."""
-    count: Array | None = None
+    classes: Any = None
     """The number of possible classes, of a logit above -inf."""
-    gaps: Array | None = None
+    gaps: Any = None
     """The sum over possible classes of m - x_j."""
 
     @property
@@ -64,8 +64,8 @@ class Row(NamedTuple):
     @property
     def mean_surprisal(self) -> Array:
         """The mean over possible classes of -log p_j."""
-        mean = _beside_inf(self.largest, self.gaps) / jnp.maximum(self.count, 1) + _log_total(self.gap, self.others)
-        return jnp.where(self.count > 1, mean, 0)
+        mean = _beside_inf(self.largest, self.gaps) / jnp.maximum(self.classes, 1) + _log_total(self.gap, self.others)
+        return jnp.where(self.classes > 1, mean, 0)
 
     @property
     def possible(self) -> Array:
@@ -83,7 +83,7 @@ class TargetRow(NamedTuple):
     """The sum of the targets of all classes but i."""
     cost: Array
     """The sum over these of t_j (m - x_j)."""
-    shared: Array | None = None
+    shared: Any = None
     """The sum over these of t_j exp(x_j - m)."""
 
     @property
@@ -98,7 +98,7 @@ class TargetRow(NamedTuple):
         return (self.total - self.elsewhere) * self.row.complement + of_others
 
 
-# ------------------------------------------------------------------------------------------- from gap and others, by row
+# ------------------------------------------------------------------------------------------- from gap and others alone
 
 
 def _total(gap: Array, others: Array) -> Array:
@@ -107,18 +107,24 @@ def _total(gap: Array, others: Array) -> Array:
     return jnp.where(total == 0, 1, total)
 
 
-def _probability(gap: Array, others: Array) -> Array:
-    return jnp.exp(-gap) / _total(gap, others)
-
-
 def _reciprocal(gap: Array, others: Array, *_: Array) -> Array:
     return 1 / _total(gap, others)
 
 
-@with_slopes(
-    lambda gap, others: _probability(gap, others) * _complement(gap, others),
-    lambda gap, others: _probability(gap, others) / _total(gap, others),
-)  # a derivative that cancels: 1 - p less its square
+def _product(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) * _complement(gap, others)
+
+
+def _quotient(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) / _total(gap, others)
+
+
+@with_slopes(lambda *row: -_product(*row), lambda *row: -_quotient(*row))  # a derivative that cancels: p - p^2
+def _probability(gap: Array, others: Array) -> Array:
+    return jnp.exp(-gap) / _total(gap, others)
+
+
+@with_slopes(_product, _quotient)  # a derivative that cancels, as above
 def _complement(gap: Array, others: Array) -> Array:
     return others / _total(gap, others)
 
@@ -131,7 +137,7 @@ def _surprisal(gap: Array, others: Array) -> Array:
     return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
 
 
-@with_slopes(lambda gap, others: -_probability(gap, others), _reciprocal)  # an infinite slope times 0
+@with_slopes(lambda *row: -_probability(*row), _reciprocal)  # an infinite slope times 0
 def _log_total(gap: Array, others: Array) -> Array:
     return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
 
@@ -145,7 +151,7 @@ def _log_total(gap: Array, others: Array) -> Array:
     None,
     lambda gap, *_: jnp.ones_like(gap),
 )  # a derivative that cancels: p sum t - t
-def _expected(gap: Array, others: Array, total: Array, elsewhere: Array, cost: Array) -> Array:
+def _expected(gap: Array, others: Array, total: Array, _elsewhere: Array, cost: Array) -> Array:
     return cost + total * _log_total(gap, others)
 
 
@@ -153,7 +159,7 @@ def _expected(gap: Array, others: Array, total: Array, elsewhere: Array, cost: A
 
 
 def label_row(logits: Array, label: Array, *, spread: bool = False) -> Row:
-    """The row against its label, with a gap of NaN if that is no class; `spread` asks for count and gaps."""
+    """The row against its label, with a gap of NaN if that is no class; `spread` asks for classes and gaps."""
     return _against_label(logits, label, spread, False)[0]
 
 
@@ -163,10 +169,9 @@ def _against_label(logits: Array, label: Array, spread: bool, sloped: bool) -> t
     by_sums = functools.partial(_label_sums, spread=spread, sloped=sloped)
     by_sweep = functools.partial(_label_sweep, spread=spread)
     (logit, others, largest, *rest), weights = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
-    bound, y = _bound(logits), label.astype(logits.dtype)
-    gap = jnp.where((largest >= bound) & (logit < bound), jnp.inf, largest - jnp.minimum(logit, bound))
+    y = label.astype(logits.dtype)
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
-    return Row(gap + no_class, others, largest, *rest), weights
+    return Row(_gap(logit, largest) + no_class, others, largest, *rest), weights
 
 
 @_against_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
@@ -179,7 +184,7 @@ def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
 def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array) -> Row:
     none = jnp.zeros_like(row.gap)
     change = Row(-_sum(jnp.where(at, dx, 0)), _sum(weights * dx), none)
-    return change if row.gaps is None else change._replace(count=none, gaps=-_sum(_possible(logits) * dx))
+    return change if row.gaps is None else change._replace(classes=none, gaps=-_sum(_possible(logits) * dx))
 
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
@@ -215,7 +220,7 @@ def _label_sums(x: Array, label: Array, *, spread: bool, sloped: bool) -> tuple[
 
 
 def target_row(logits: Array, targets: Array, *, spread: bool = False, shared: bool = False) -> TargetRow:
-    """The row with its targets; `spread` asks for count and gaps, `shared` for what `complement` needs."""
+    """The row with its targets; `spread` asks for classes and gaps, `shared` for what `complement` needs."""
     return _against_certain(logits, targets, spread, shared)[0]
 
 
@@ -243,9 +248,8 @@ def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: An
         change = change._replace(shared=_sum(away * targets * of_weights)) if shared else change
     if not isinstance(dt, SymbolicZero):
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
-        infinite = jnp.isneginf(logits)
-        gap = jnp.where(infinite, jnp.finfo(logits.dtype).max, row.row.largest[..., None] - logits)
-        dt = jnp.where(infinite & (targets == 0), 0, dt)
+        gap = finite_slope(_gap(logits, row.row.largest[..., None]))
+        dt = jnp.where(jnp.isneginf(logits) & (targets == 0), 0, dt)
         change = change._replace(total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt))
         change = change._replace(shared=change.shared + _sum(away * weights * dt)) if shared else change
     return (row, weights), (change, of_weights)
@@ -293,7 +297,7 @@ def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[lis
     def of_others(x: Array) -> Array:
         return jnp.where(certain, _sum(jnp.where(small, x, 0)), _sum(x))
 
-    reached = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t)
+    reached = jnp.where(small | ~certain[..., None], jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t), 0)
     cost = row_sum(
         lambda t, x, m, bound: t * (m - jnp.clip(x, -bound, bound)), reached, x, largest[..., None], _bound(x)
     )
@@ -308,6 +312,13 @@ def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[lis
 def _weights(logits: Array, largest: Array) -> Array:
     """exp(x - m), the same for every logit of inf."""
     return jnp.exp(jnp.minimum(logits, _bound(logits)) - largest[..., None])
+
+
+def _gap(logits: Array, largest: Array) -> Array:
+    """M - x, infinite if m stands for a logit of inf and x is not."""
+    bound = _bound(logits)
+    beside_inf = (largest >= bound) & (logits < bound)
+    return (largest - jnp.minimum(logits, bound)) + jnp.where(beside_inf, jnp.inf, 0)
 
 
 def _possible(logits: Array) -> Array:
@@ -333,7 +344,7 @@ def _largest(x: Array) -> Array:
 
 
 def _spread_sums(x: Array, largest: Array) -> list[Array]:
-    """Count and gaps on a CPU, where a class of logit -inf is possible 0 times."""
+    """Classes and gaps on a CPU, where a class of logit -inf is possible 0 times."""
 
     def possible(x: Array, big: Array) -> Array:
         return jnp.minimum(jnp.maximum(x + big, 0), 1)
@@ -355,8 +366,8 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    largest = jax.lax.stop_gradient(_largest(logits))
-    return largest + safe_log(_sum(_weights(logits, largest)))
+    (row, *_), _ = _against_certain(logits, jnp.zeros_like(logits), False, False)
+    return jax.lax.stop_gradient(jnp.max(logits, axis=-1)) + _log_total(row.gap, row.others)
 
 
 def surprisal(logits: Array) -> Array:
@@ -371,5 +382,5 @@ def surprisal(logits: Array) -> Array:
     2.061e-09 20.000
     """
     (row, *_), weights = _against_certain(logits, jnp.zeros_like(logits), False, False)
-    of_others = (row.largest[..., None] - logits) + _log_total(row.gap, row.others)[..., None]
+    of_others = _gap(logits, row.largest[..., None]) + _log_total(row.gap, row.others)[..., None]
     return jnp.where((row.gap == 0)[..., None] & (weights > 0.5), row.surprisal[..., None], of_others)

@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at
-from jaxloss.numerics.remainders import exp_remainder_ratio, expm1_ratio, log1p_ratio
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan, power, ratio
+from jaxloss.numerics.remainders import exp_remainder_ratio, expm1_ratio
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
@@ -30,74 +31,83 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     """
     tau = temperature - 1
     largest = jnp.max(logits, axis=-1, keepdims=True)
-    is_top = is_at(logits, jnp.argmax(logits, axis=-1))
+    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
     possible = logits > -jnp.inf
-    gap = jnp.where(is_top, 0, jnp.where(possible, largest, 0) - jnp.where(possible, logits, 0))
+    others = possible & ~is_top
+    gap = jnp.where(others, largest - logits, 0)
+    divisor = jnp.where(tau == 0, 1, tau)
 
     def beyond_top(of_top: Array) -> tuple[Array, Array]:
-        """The surprisal of each class less that of the top, and the slope that its logarithm has there."""
+        """What the surprisal of each class is more than that of the top, and p^(1 - t) relative to it."""
         stretched = gap * jnp.exp(-tau * of_top)
-        base = 1 + tau * stretched
-        inside = possible & ~(base <= 0)
-        stretched = jnp.where(inside, stretched, 0)
-        return jnp.where(inside, stretched * log1p_ratio(tau * stretched), jnp.inf), jnp.where(inside, base, jnp.inf)
+        base = tau * stretched
+        return jnp.where(tau == 0, stretched, jnp.log1p(jnp.maximum(base, -1)) / divisor), 1 + base
 
     def step(_: int, of_top: Array) -> Array:
-        """One of Newton's method for the norm of the order 1 / (1 - t), which never goes too far."""
+        """One step of Newton for log(sum p) = 0, which after the first one never goes too far."""
         beyond, base = beyond_top(of_top)
-        weight = jnp.where(is_top, 0, jnp.exp(-beyond))
+        weight = jnp.where(others, jnp.exp(-beyond), 0)
         total = jnp.sum(weight, axis=-1, keepdims=True)
-        slope = (1 + jnp.sum(weight / base, axis=-1, keepdims=True)) / (1 + total)
-        excess = jnp.log1p(total) - of_top
-        change = excess * expm1_ratio(tau * excess) / slope
-        return jnp.maximum(of_top + change * log1p_ratio(tau * change), 0)
+        slope = 1 + jnp.sum(jnp.where(weight > 0, weight / base, 0), axis=-1, keepdims=True)
+        return jnp.maximum(of_top + (jnp.log1p(total) - of_top) * (1 + total) / slope, 0)
 
     of_top = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros_like(largest))
     beyond, _ = beyond_top(of_top)
-    of_top = jnp.log1p(jnp.sum(jnp.where(is_top, 0, jnp.exp(-beyond)), axis=-1, keepdims=True))
-    return jnp.where(possible, of_top + beyond, jnp.inf)
+    total = jnp.sum(jnp.where(others, jnp.exp(-beyond), 0), axis=-1, keepdims=True)
+    return jnp.where(possible, beyond + jnp.log1p(total), jnp.inf)
 
 
-_STEPS = 9
+_STEPS = 12
 
 
-@tempered_surprisal.defjvp
-def _(primals: Any, tangents: Any) -> Any:
+def _change(primals: Any, tangents: Any) -> Any:
     # An implicit solve.
     (logits, temperature), (dx, dt) = primals, tangents
     cost = tempered_surprisal(logits, temperature)
-    tau = temperature - 1
-    finite = jnp.where(jnp.isposinf(cost), 0, cost)
-    p, decay, escort = (jnp.where(jnp.isposinf(cost), 0, jnp.exp(-t * finite)) for t in (1, tau, temperature))
+    possible = cost < jnp.inf
+    finite = jnp.where(possible, cost, 0)
+    decay, escort = (jnp.where(possible, jnp.exp(-t * finite), 0) for t in (temperature - 1, temperature))
     # The slope in t of log(1 + (t - 1) y) / (t - 1), by its value.
-    bend = -jnp.square(finite) * exp_remainder_ratio(-tau * finite) * dt
+    bend = jnp.zeros_like(cost)
+    if not isinstance(dt, SymbolicZero):
+        bend = -jnp.square(finite) * exp_remainder_ratio((1 - temperature) * finite) * dt
+    if isinstance(dx, SymbolicZero):
+        dx = jnp.zeros_like(cost)
     # A shift of all changes nothing. Relative to the top, nothing of the size of 1 is left to cancel.
-    is_top = is_at(logits, jnp.argmax(logits, axis=-1))
+    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
     dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
-    shift = ratio(jnp.sum(escort * dx - p * bend, axis=-1, keepdims=True), jnp.sum(escort, axis=-1, keepdims=True))
-    return cost, decay * (shift - dx) + bend
+    moved = jnp.sum(escort * dx - jnp.exp(-cost) * bend, axis=-1, keepdims=True)
+    return cost, decay * (ratio(moved, jnp.sum(escort, axis=-1, keepdims=True)) - dx) + bend
 
 
-def _parts(target: Array, cost: Array) -> tuple[Array, Array, Array]:
-    """Whether both y and p are there, log(y / p) where they are, and p."""
-    both = (target != 0) & ~jnp.isposinf(cost)
-    log = jnp.where(both, jnp.log(jnp.where(target != 0, target, 1)) + jnp.where(both, cost, 0), 0)
-    return both, log, jnp.exp(-cost)
+tempered_surprisal.defjvp(_change, symbolic_zeros=True)
+
+
+def _log_of_quotient(target: Array, cost: Array) -> tuple[Array, Array, Array]:
+    """Whether both y and p are there, log y, and log(y / p) where both are."""
+    both = (target > 0) & (cost < jnp.inf)
+    log_target = jnp.log(jnp.where(target == 0, 1, target))
+    return both, log_target, jnp.where(both, log_target + cost, 0)
+
+
+def _power_of_p(cost: Array, exponent: Array) -> Array:
+    return jnp.exp(-exponent * jnp.minimum(cost, jnp.finfo(cost.dtype).max))
 
 
 def _slope_in_target(target: Array, cost: Array, delta: Array) -> Array:
-    both, log, p = _parts(target, cost)
+    both, log_target, log = _log_of_quotient(target, cost)
+    level = jnp.exp(delta * log_target)
     small = both & (jnp.abs(delta * log) < 1)
-    apart = ratio(power(target, delta) - power(p, delta), delta)
-    slope = jnp.where(small, power(target, delta) * log * expm1_ratio(-delta * jnp.where(small, log, 0)), apart)
+    apart = ratio(jnp.where(target == 0, 0, level) - _power_of_p(cost, delta), delta)
+    slope = jnp.where(small, level * log * expm1_ratio(-delta * jnp.where(small, log, 0)), apart)
     return finite_slope(jnp.where((target == 0) & (delta == 0), 0, slope))
 
 
 def _slope_in_cost(target: Array, cost: Array, delta: Array) -> Array:
-    both, log, p = _parts(target, cost)
+    both, _, log = _log_of_quotient(target, cost)
     near = both & (jnp.abs(log) < 1)
-    rest = jnp.where(near, -target * jnp.expm1(-jnp.where(near, log, 0)), target - p)
-    return rest * power(p, delta)
+    rest = jnp.where(near, -target * jnp.expm1(-jnp.where(near, log, 0)), target - jnp.exp(-cost))
+    return rest * _power_of_p(cost, delta)
 
 
 def _slope_in_delta(target: Array, cost: Array, delta: Array) -> Array:
@@ -108,21 +118,20 @@ def _slope_in_delta(target: Array, cost: Array, delta: Array) -> Array:
 
 
 def _bracket(target: Array, cost: Array, delta: Array) -> Array:
-    both, log, p = _parts(target, cost)
-    near = both & (jnp.abs(log) < 1)
-    level, inside = power(target, 1 + delta), jnp.where(near, log, 0)
+    both, log_target, log = _log_of_quotient(target, cost)
+    level = target * jnp.exp(delta * log_target)
     # y^(1 + d) times the integral of exp(-d s) (1 - exp(-s)) from 0 to log(y / p): log^2 times a series in its
     # multiples by d and by 1 + d.
-    u, v = -delta * inside, -(1 + delta) * inside
-    symmetric, power_of_v, series = jnp.ones_like(log), jnp.ones_like(log), jnp.full_like(log, 0.5)
-    for order in range(3, 16 if log.dtype == jnp.float32 else 28):
+    near = jnp.clip(log, -0.5, 0.5)
+    u, v = -delta * near, -(1 + delta) * near
+    symmetric, power_of_v, series = v * 0 + 1, v * 0 + 1, v * 0 + 0.5
+    for order in range(3, 11 if log.dtype == jnp.float32 else 20):
         power_of_v = power_of_v * v
         symmetric = u * symmetric + power_of_v
         series = series + symmetric * (1 / math.factorial(order))
-    close = level * jnp.square(inside) * series
     logs = jnp.where(both, log * expm1_ratio(-delta * log), jnp.where(delta == 0, jnp.inf, ratio(1, delta)))
-    apart = multiply_no_nan(level, logs) + (power(p, 1 + delta) - level) / (1 + delta)
-    return jnp.where(near, close, apart)
+    apart = multiply_no_nan(level, logs) + (_power_of_p(cost, 1 + delta) - level) / (1 + delta)
+    return jnp.where(both & (log == near), level * jnp.square(near) * series, apart)
 
 
 @with_slopes(_slope_in_target, _slope_in_cost, _slope_in_delta)  # a derivative that cancels where p is near y

@@ -21,7 +21,7 @@ from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     r"""The cross entropy of a probability with a 0/1 target.
 
@@ -61,7 +61,7 @@ def _softplus(x: Array) -> Array:
     return softplus(x)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def sigmoid_binary_cross_entropy(
     logits: Input, targets: Input, *, positive_weight: NonNegative = 1.0, label_smoothing: UnitInterval = 0.0
 ) -> Array:
@@ -76,7 +76,7 @@ def sigmoid_binary_cross_entropy(
             axes (one for each label).
         label_smoothing: s, in [0, 1].
 
-    Corners: exact in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
+    Corners: right in both tails, 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the
     wrong side the cost is inf and the gradient in the logit +-1.
 
     Raises:
@@ -126,7 +126,7 @@ def _focal_of_negative(p: Array, gamma: Array) -> Array:
     return power(p, gamma) * -jnp.log1p(-p)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def binary_focal(
     probabilities: Input, targets: Input, *, alpha: UnitInterval = 0.25, gamma: NonNegative = 2.0
 ) -> Array:
@@ -188,7 +188,7 @@ def _mixture(target: Array, of_positive: Array, of_negative: Array, *_: Array) -
     return multiply_no_nan(target, of_positive) + multiply_no_nan(1 - target, of_negative)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, gamma: NonNegative = 2.0) -> Array:
     r"""The cross entropy of the sigmoid of a logit, weighed down where it is already right.
 
@@ -200,7 +200,7 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
         alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha. With None, unlike 1/2, both count 1.
         gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy.
 
-    Corners: exact in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
+    Corners: right in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
     0 too. 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the wrong side the cost is
     inf, and the gradient in the logit that of the cross entropy.
 
@@ -253,7 +253,7 @@ def _shifted_focal(x: Array, gamma: Array, shift: Array) -> Array:
     return jnp.where(active, jnp.where(active, sigmoid(x) - shift, 1) ** gamma * -log_complement, 0)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def asymmetric(
     logits: Input,
     targets: Input,
@@ -274,7 +274,7 @@ def asymmetric(
         gamma_positive: How strongly easy positives are weighed down, >= 0.
         shift: m, the probability up to which a negative costs nothing, in [0, 1].
 
-    Corners: a negative of probability m or less has value and gradient 0. Exact in both tails. A logit of inf on a
+    Corners: a negative of probability m or less has value and gradient 0. Right in both tails. A logit of inf on a
     negative costs -(1 - m)^gamma_negative log m with gradient 0, and inf with gradient 1 where m is 0; one of -inf on a
     positive costs inf with gradient -1.
 

@@ -47,7 +47,7 @@ def fenchel_young(max_fun: Callable[[Any], Any]) -> Loss[[Any, Any]]:
     """
     if not callable(max_fun):
         raise TypeError(f"fenchel_young takes a function of a vector of scores, got {type(max_fun).__name__}.")
-    return custom_loss(_FenchelYoung(max_fun), signature="(k),(k)->()")
+    return custom_loss(_FenchelYoung(max_fun), signature="(k),(k)->()", stand_in=0.5)
 
 
 @dataclass(frozen=True)

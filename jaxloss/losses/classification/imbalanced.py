@@ -16,7 +16,8 @@ def _slope_in_odds(odds: Array, gamma: Array) -> Array:
 
 
 def _slope_in_gamma(odds: Array, gamma: Array) -> Array:
-    return -multiply_no_nan(softplus(-odds), power(sigmoid(odds), gamma) * softplus(odds))
+    finite = jnp.where(jnp.isinf(odds), 0, odds)
+    return jnp.where(jnp.isinf(odds), 0, -power(sigmoid(odds), gamma) * softplus(finite) * softplus(-finite))
 
 
 @with_slopes(_slope_in_odds, _slope_in_gamma)  # an infinite slope times 0
@@ -25,7 +26,7 @@ def _focal(odds: Array, gamma: Array) -> Array:
     return power(sigmoid(odds), gamma) * softplus(odds)
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def softmax_focal(logits: Input, labels: Input, *, gamma: NonNegative = 2.0) -> Array:
     r"""The softmax cross entropy, weighed down where it is already right.
 
@@ -51,7 +52,7 @@ def softmax_focal(logits: Input, labels: Input, *, gamma: NonNegative = 2.0) -> 
     return _focal(label_row(logits, labels).odds, jnp.asarray(gamma, logits.dtype))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) -> Array:
     r"""The softmax cross entropy with another weight on the first term of its expansion in 1 - p.
 
@@ -79,7 +80,7 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
     return row.surprisal + epsilon * row.complement
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def logit_adjusted_cross_entropy(
     logits: Input, labels: Input, *, log_prior: Input, temperature: NonNegative = 1.0
 ) -> Array:
@@ -111,7 +112,7 @@ def logit_adjusted_cross_entropy(
     return label_row(logits + multiply_no_nan(temperature, jnp.asarray(log_prior, logits.dtype)), labels).surprisal
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def ldam(
     logits: Input, labels: Input, *, class_counts: Input, max_margin: NonNegative = 0.5, scale: Positive = 30.0
 ) -> Array:

@@ -17,7 +17,7 @@ from jaxloss.types import Array, Input
 @with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
 def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
-    zero_or_nan = jnp.sqrt(-jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
+    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
     return sign * score + zero_or_nan
 
 
@@ -27,7 +27,7 @@ def _positive_part(x: Array) -> Array:
     return jnp.maximum(zero, x)
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def hinge(prediction: Input, target: Input) -> Array:
     r"""How far a score is from being on the right side by 1.
 
@@ -49,7 +49,7 @@ def hinge(prediction: Input, target: Input) -> Array:
     return _positive_part(1 - _signed(target, prediction))
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def squared_hinge(prediction: Input, target: Input) -> Array:
     r"""The square of how far a score is from being on the right side by 1.
 
@@ -71,7 +71,7 @@ def squared_hinge(prediction: Input, target: Input) -> Array:
     return safe_square(_positive_part(1 - _signed(target, prediction)))
 
 
-@custom_loss
+@custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
 def perceptron(prediction: Input, target: Input) -> Array:
     r"""How far a score is on the wrong side.
 
@@ -91,7 +91,7 @@ def perceptron(prediction: Input, target: Input) -> Array:
     >>> print(perceptron(jnp.array([0.5, 2.0]), jnp.array([1, -1])))
     1.0
     """
-    return _positive_part(-_signed(target, prediction))
+    return _positive_part(0 - _signed(target, prediction))
 
 
 @jax.custom_jvp
@@ -138,7 +138,7 @@ def _place_of_largest(scores: Array) -> Array:
     return jax.lax.platform_dependent(scores, cpu=by_comparison, default=by_argmax)
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def multiclass_hinge(logits: Input, labels: Input) -> Array:
     r"""How far the score of a label is from leading those of all other classes by 1.
 
@@ -149,7 +149,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
         labels: `[...]`, integers from 0 to k - 1.
 
     Corners: a label outside 0 to k - 1 gives NaN. At a kink, where the label leads by 1 or rivals tie, the gradient is
-    a subgradient: the tied share it. A label of score -inf costs inf. The class axis may be sharded.
+    a subgradient: of rivals that tie, one has it. A label of score -inf costs inf. The class axis may be sharded.
 
     Raises:
         TypeError: The labels are not integers.
@@ -164,7 +164,7 @@ def multiclass_hinge(logits: Input, labels: Input) -> Array:
     return _positive_part(1 + _lead_of_rival(logits, labels))
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def multiclass_perceptron(logits: Input, labels: Input) -> Array:
     r"""How far the score of a label is behind the largest.
 

@@ -31,7 +31,7 @@ def _box_cox(surprisal: Array, q: Array) -> Array:
     return jnp.where(tiny, surprisal, -jnp.expm1(-u) / jnp.where(tiny, 1, q))
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def generalized_cross_entropy(logits: Input, labels: Input, *, q: UnitInterval = 0.7) -> Array:
     r"""Between the softmax cross entropy (q = 0) and the mean absolute error of probabilities (q = 1).
 
@@ -59,7 +59,7 @@ def generalized_cross_entropy(logits: Input, labels: Input, *, q: UnitInterval =
     return _box_cox(label_row(logits, labels).surprisal, jnp.asarray(q, logits.dtype))
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def symmetric_cross_entropy(
     logits: Input, labels: Input, *, alpha: NonNegative = 0.1, beta: NonNegative = 1.0, log_zero: Negative = -4.0
 ) -> Array:
@@ -93,7 +93,7 @@ def symmetric_cross_entropy(
     return multiply_no_nan(alpha, row.surprisal) - beta * log_zero * row.complement
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval = 0.8, t2: NonNegative = 1.2) -> Array:
     r"""The divergence of targets from a softmax with a heavy tail, in a logarithm that is bounded.
 

@@ -42,7 +42,7 @@ def _outside(f: Array, lower: Array, upper: Array) -> Array:
     return softplus(above) + softplus(below)
 
 
-@custom_loss(signature="(),(),(c)->()")
+@custom_loss(signature="(),(),(c)->()", stand_in=0.5)
 def ordinal_cross_entropy(prediction: Input, labels: Input, thresholds: Input) -> Array:
     r"""The cross entropy of ordered classes, each the part of the line between two thresholds (proportional odds).
 
@@ -55,7 +55,7 @@ def ordinal_cross_entropy(prediction: Input, labels: Input, thresholds: Input) -
         thresholds: `[k - 1]` shared, or `[..., k - 1]`, increasing. To train them, let the first one and the logarithms
             of the steps be the parameters, and add the steps up.
 
-    Corners: exact in the tails, where the two sigmoids are nearly the same. A class between equal thresholds has no
+    Corners: right in the tails, where the two sigmoids are nearly the same. A class between equal thresholds has no
     probability: as a label it costs inf, and the gradient is finite. A class between decreasing ones costs NaN, and so
     does a label outside 0 to k - 1. With two classes and the threshold 0 it is `sigmoid_binary_cross_entropy`.
 

@@ -12,7 +12,7 @@ from jaxloss.numerics.softmax import Row, label_row, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def categorical_cross_entropy(probabilities: Input, targets: Input) -> Array:
     r"""The cross entropy of a distribution over classes with a target distribution.
 
@@ -34,7 +34,7 @@ def categorical_cross_entropy(probabilities: Input, targets: Input) -> Array:
     return -jnp.sum(xlogy(targets, probabilities))
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def sparse_categorical_cross_entropy(probabilities: Input, labels: Input) -> Array:
     r"""The cross entropy of a distribution over classes with an integer label.
 
@@ -60,7 +60,7 @@ def sparse_categorical_cross_entropy(probabilities: Input, labels: Input) -> Arr
     return -safe_log(pick(probabilities, labels))
 
 
-@custom_loss(signature="(k),(k),(k)->()")
+@custom_loss(signature="(k),(k),(k)->()", stand_in={"logits": 0.5, "targets": 0.0})
 def softmax_cross_entropy(
     logits: Input,
     targets: Input,
@@ -82,7 +82,7 @@ def softmax_cross_entropy(
         z_loss: z, the weight of the squared log-partition, >= 0.
 
     Corners: exact for a confident row, whose cost of 1e-9 is 1e-9. A class of logit -inf with no target costs nothing;
-    with a target it costs inf, and the gradient is finite.
+    with a target it costs inf, and the gradient is finite. A row whose classes are all masked costs 0.
 
     Raises:
         ValueError: An option is out of range.
@@ -98,7 +98,7 @@ def softmax_cross_entropy(
     return _smoothed(row.surprisal, row.row, class_mask, label_smoothing, z_loss)
 
 
-@custom_loss(signature="(k),(),(k)->()")
+@custom_loss(signature="(k),(),(k)->()", stand_in=0.5)
 def softmax_cross_entropy_with_integer_labels(
     logits: Input,
     labels: Input,

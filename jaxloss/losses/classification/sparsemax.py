@@ -8,7 +8,7 @@ from jaxloss.numerics.simplex import sparse_surprisal
 from jaxloss.types import Array, Input
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def sparsemax(logits: Input, labels: Input) -> Array:
     r"""The cost of a label of two classes under sparsemax, which is 0 once the logit is right by 1.
 
@@ -38,7 +38,7 @@ def sparsemax(logits: Input, labels: Input) -> Array:
     return jnp.where(known, cost, jnp.nan)
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def multiclass_sparsemax(logits: Input, labels: Input) -> Array:
     r"""The cost of a label under sparsemax, which is 0 once its logit leads all others by 1.
 
@@ -67,7 +67,7 @@ def multiclass_sparsemax(logits: Input, labels: Input) -> Array:
     return sparse_surprisal(logits, labels, 1)
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def entmax15(logits: Input, labels: Input) -> Array:
     r"""The cost of a label under 1.5-entmax, halfway from softmax to sparsemax; 0 once its logit leads all others by 2.
 

@@ -5,16 +5,17 @@ from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.divergences import kl_div, log_ratio, nonnegative, rel_entr
 from jaxloss.numerics.remainders import expm1_ratio, log1p_ratio
-from jaxloss.numerics.safe import finite_slope, ratio, safe_log, safe_sqrt
+from jaxloss.numerics.safe import absolute, finite_slope, ratio, safe_log, safe_sqrt
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Interval, Number
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def kl_divergence(p: Input, q: Input) -> Array:
     r"""The Kullback-Leibler divergence of p from q, in nats.
 
@@ -37,7 +38,7 @@ def kl_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(rel_entr(p, q))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def generalized_kl_divergence(p: Input, q: Input) -> Array:
     r"""The Kullback-Leibler divergence of amounts that need not sum to 1 (the I-divergence).
 
@@ -85,7 +86,7 @@ def _jensen_shannon(p: Array, q: Array) -> Array:
     return jnp.where(jnp.abs(h) < 0.5, near, far)
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     r"""The mean divergence of two distributions from their mixture, in nats.
 
@@ -110,8 +111,7 @@ def jensen_shannon_divergence(p: Input, q: Input) -> Array:
     return jnp.sum(_jensen_shannon(p, q))
 
 
-@jax.custom_jvp
-def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+def _renyi_by_sum(p: Array, q: Array, alpha: Array) -> Array:
     """By log S where S = sum p^alpha q^(1 - alpha) is far from 1, and by N = (S - 1) / (alpha - 1) where it is near."""
     excess = alpha - 1
     divisor = jnp.where(excess == 0, 1, excess)
@@ -120,7 +120,6 @@ def _renyi(p: Array, q: Array, alpha: Array) -> Array:
     near = jnp.abs(excess * log) < 1
     inside = jnp.where(near, log, 0)
     growth = jnp.where(near & (p != 0), p * inside * expm1_ratio(excess * inside), (terms - p) / divisor)
-    growth = jnp.where(excess == 0, p * log, growth)
     surplus = jnp.sum(growth) + jnp.where(excess == 0, 0, (jnp.sum(p) - 1) / divisor)
     close = (jnp.abs(excess * surplus) < 0.5) & (reference == 0)
     surplus = jnp.where(close, surplus, 0)
@@ -129,20 +128,31 @@ def _renyi(p: Array, q: Array, alpha: Array) -> Array:
     return jnp.where(jnp.any((p != 0) & (q == 0)) & (alpha >= 1), jnp.inf, value)
 
 
-@_renyi.defjvp
-def _(primals: Any, tangents: Any) -> Any:
+@jax.custom_jvp
+def _renyi(p: Array, q: Array, alpha: Array) -> Array:
+    return _renyi_by_sum(p, q, alpha)
+
+
+def _change_of_renyi(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels, and an infinite slope times 0.
-    (p, q, alpha), (dp, dq, dalpha) = primals, tangents
+    p, q, alpha = primals
     excess = alpha - 1
     log, terms, _ = _terms_of_renyi(p, q, alpha)
-    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.broadcast_to(jnp.sum(terms), p.shape)))
+    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.sum(terms) + jnp.zeros_like(p)))
     of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
-    of_q = -jnp.where(
-        (q == 0) & (alpha == 0), ratio(jnp.ones_like(q), jnp.sum(terms) * jnp.ones_like(q)), ratio(tilted, q)
-    )
-    of_p, of_q = (jnp.where(p == 0, 0, finite_slope(slope)) for slope in (of_p, of_q))
-    _, by_alpha = jax.jvp(lambda alpha: _renyi.fun(p, q, alpha), (alpha,), (dalpha,))
-    return _renyi(p, q, alpha), jnp.sum(of_p * dp + of_q * dq) + finite_slope(by_alpha)
+    at_zero = jnp.where(alpha == 0, ratio(jnp.ones_like(alpha), jnp.sum(terms)), 0)
+    of_q = jnp.where(q == 0, -at_zero, -ratio(tilted, q))
+    change = jnp.zeros_like(alpha)
+    for slope, tangent in zip((of_p, of_q), tangents[:2], strict=True):
+        if not isinstance(tangent, SymbolicZero):
+            change = change + jnp.sum(jnp.where(p == 0, 0, finite_slope(slope)) * tangent)
+    if not isinstance(tangents[2], SymbolicZero):
+        _, slope = jax.jvp(lambda alpha: _renyi_by_sum(p, q, alpha), (alpha,), (jnp.ones_like(alpha),))
+        change = change + finite_slope(slope) * tangents[2]
+    return _renyi(p, q, alpha), change
+
+
+_renyi.defjvp(_change_of_renyi, symbolic_zeros=True)
 
 
 def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Array]:
@@ -156,7 +166,7 @@ def _terms_of_renyi(p: Array, q: Array, alpha: Array) -> tuple[Array, Array, Arr
     return jnp.where(infinite, jnp.inf, log), jnp.where(p == 0, 0 * terms, jnp.where(infinite, 0, terms)), reference
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge=0.0, lt=float("inf"))]) -> Array:
     r"""The Renyi divergence of p from q of order alpha, in nats.
 
@@ -198,7 +208,7 @@ def _squared_difference_of_roots(p: Array, q: Array) -> Array:
     return jnp.square(ratio(p - q, jnp.sqrt(p) + jnp.sqrt(q)))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def hellinger_distance(p: Input, q: Input) -> Array:
     r"""The Hellinger distance of two distributions, from 0 to 1.
 
@@ -222,7 +232,7 @@ def hellinger_distance(p: Input, q: Input) -> Array:
     return safe_sqrt(0.5 * jnp.sum(_squared_difference_of_roots(p, q)))
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def total_variation_distance(p: Input, q: Input) -> Array:
     r"""The largest difference that two distributions make to the probability of an event, from 0 to 1.
 
@@ -241,4 +251,4 @@ def total_variation_distance(p: Input, q: Input) -> Array:
     >>> print(f"{total_variation_distance(p, q):.2f}")
     0.10
     """
-    return 0.5 * jnp.sum(jnp.abs(nonnegative(p) - nonnegative(q)))
+    return 0.5 * jnp.sum(absolute(nonnegative(p) - nonnegative(q)))

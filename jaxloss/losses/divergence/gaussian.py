@@ -35,15 +35,17 @@ def _slope_in_mean(difference: Array, log_variance: Array) -> Array:
     return finite_slope(jnp.where(difference == 0, 0, ((_standardized(difference, log_variance) * root) * root)))
 
 
-@with_slopes(  # a derivative that overflows: 0 times an infinite inverse variance
-    _slope_in_mean, lambda difference, log_variance: finite_slope(-_half_squared_deviation(difference, log_variance))
-)
+def _slope_in_log_variance(difference: Array, log_variance: Array) -> Array:
+    return finite_slope(-jnp.square(math.sqrt(0.5) * _standardized(difference, log_variance)))
+
+
+@with_slopes(_slope_in_mean, _slope_in_log_variance)  # a derivative that overflows: 0 times an inverse variance of inf
 def _half_squared_deviation(difference: Array, log_variance: Array) -> Array:
     """(x / sigma)^2 / 2."""
     return jnp.square(math.sqrt(0.5) * _standardized(difference, log_variance))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, q_log_variance: Input) -> Array:
     r"""The Kullback-Leibler divergence of one Gaussian from another, in nats.
 
@@ -58,7 +60,7 @@ def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, 
 
     For Gaussians of several independent components, sum over these: `reduce(gaussian_kl_divergence, "sum", axis=-1)`.
 
-    Corners: 0 with gradient 0 where the two are the same, and true to the last digits where they are nearly so. Equal
+    Corners: 0 with gradient 0 where the two are the same, and right where they are nearly so. Equal
     means differ by 0 standard deviations, however small these are. A divergence beyond the format is inf, with the
     largest finite number for gradient.
 
@@ -71,7 +73,7 @@ def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, 
     return _half_exp_remainder(log_ratio) + _half_squared_deviation(p_mean - q_mean, q_log_variance)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def standard_normal_kl_divergence(mean: Input, log_variance: Input) -> Array:
     r"""The Kullback-Leibler divergence of a Gaussian from the standard normal one: the latent term of a VAE.
 
@@ -85,7 +87,7 @@ def standard_normal_kl_divergence(mean: Input, log_variance: Input) -> Array:
     A latent vector is summed over: `reduce(standard_normal_kl_divergence, "sum", axis=-1)`. The plain call is the mean
     over its components too, which is smaller by their number.
 
-    Corners: 0 with gradient 0 at the standard normal, and true to the last digits near it.
+    Corners: 0 with gradient 0 at the standard normal, and right near it.
 
     Source: Kingma and Welling (2014), Auto-encoding variational Bayes, appendix B, with the sign turned.
 

@@ -75,7 +75,7 @@ def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
         return jnp.max(places - (largest - x) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
 
     def by_comparison(x: Array) -> Array:
-        return jnp.argmax(x, axis=-1).astype(jnp.int32)
+        return jax.lax.argmax(x, x.ndim - 1, jnp.int32)
 
     def other_weights(x: Array, largest: Array, place: Array) -> Array:
         # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
@@ -93,7 +93,8 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
         first = a.largest >= b.largest
         fall = jnp.exp(-jnp.abs(a.largest - b.largest))
         others = jnp.where(first, a.others + b.total * fall, b.others + a.total * fall)
-        return _Top(*(jnp.where(first, k, l) for k, l in zip(a[:3], b[:3], strict=True)), others)
+        place, largest, beside = (jnp.where(first, of_a, of_b) for of_a, of_b in zip(a[:3], b[:3], strict=True))
+        return _Top(place, largest, beside, others)
 
     def join_both(a: Any, b: Any) -> tuple[Array, ...]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
@@ -113,7 +114,7 @@ def _impossible(logits: Array, largest: Array) -> Array:
 
 
 def _bracket(p: Array, q: Array, log_ratio: Array) -> Array:
-    """P log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
+    """The term p log(p / q) - p + q = p (exp(-l) - 1 + l), which is at least 0."""
     near = jnp.clip(log_ratio, -1, 1)
     close = p * (near * near) * exp_series(-near)
     return jnp.where(log_ratio == near, close, p * log_ratio - p + q)
@@ -125,8 +126,7 @@ def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
     The log ratio of a class is that of the most probable class of x and a difference d of differences of logits. With
     the totals of both rows rounded it is off by the same t in all classes, and
 
-    $$ D = \sum_j \left[ p_j l_j - p_j + q_j
-    ight] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
+    $$ D = \sum_j \left[ p_j l_j - p_j + q_j \right] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
 
     to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
     """
@@ -178,12 +178,8 @@ def _change(primals: Any, tangents: Any) -> Any:
         if not isinstance(tangents[2], SymbolicZero):
             # Relative to the largest, which changes nothing.
             dx, dz = (
-                dx
-                - _over(
-                    _bounded(row) - _bounded(jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True))), temperature
-                )
-                * tangents[2]
-                for row, dx in ((x, dx), (z, dz))
+                dx - _over(row - jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True)), temperature) * tangents[2]
+                for row, dx in ((_bounded(x), dx), (_bounded(z), dz))
             )
         dx, dz = dx / temperature, dz / temperature
     dlog_p = dx - jnp.sum(pair.p * dx, axis=-1, keepdims=True)
@@ -209,8 +205,9 @@ def _jensen_shannon(x: Array, z: Array) -> Array:
 @_jensen_shannon.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
-    (x, z), pair = primals, _compare(*primals, None)
-    tops = _tops(*(_bounded(jax.lax.stop_gradient(row)) for row in (x, z)), None)
+    pair = _compare(*primals, None)
+    x, z = map(_bounded, jax.lax.stop_gradient(primals))
+    tops = _tops(x, z, None)
     change = jnp.zeros_like(pair.value)
     for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=True):
         at_top = is_at(cost, top.place[..., 0])
@@ -227,7 +224,7 @@ def _surprises(pair: _Pair) -> tuple[Array, Array]:
     return of_p, of_q
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: Positive = 1.0) -> Array:
     r"""The Kullback-Leibler divergence of one softmax distribution from another, in nats: what distillation minimises.
 
@@ -239,9 +236,9 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
         q_logits: z, `[..., k]`: those of the model, or of the student.
         temperature: T, > 0. The gradient falls as 1 / T^2 for large T; no factor T^2 makes up for it here.
 
-    Corners: true to the last digits where the logits are nearly the same, 0 with gradient 0 where they are. A class of
+    Corners: right where the logits are nearly the same, 0 with gradient 0 where they are. A class of
     logit -inf in both, or in x, has no gradient; one in z alone costs inf, and the gradient is finite. A logit beyond
-    4e31 (in float32) counts as infinite.
+    8e37 (in float32) counts as infinite.
 
     Raises:
         ValueError: `temperature` is not > 0.
@@ -258,7 +255,7 @@ def kl_divergence_with_logits(p_logits: Input, q_logits: Input, *, temperature: 
     return _compare(p_logits, q_logits, None if plain else jnp.asarray(temperature, p_logits.dtype)).value[0]
 
 
-@custom_loss(signature="(k),(k)->()")
+@custom_loss(signature="(k),(k)->()", stand_in=0.5)
 def jensen_shannon_divergence_with_logits(p_logits: Input, q_logits: Input) -> Array:
     r"""The mean divergence of two softmax distributions from their mixture, in nats.
 
@@ -269,7 +266,7 @@ def jensen_shannon_divergence_with_logits(p_logits: Input, q_logits: Input) -> A
         p_logits: x, `[..., k]`.
         q_logits: z, `[..., k]`.
 
-    Corners: true to the last digits where the logits are nearly the same, 0 with gradient 0 where they are; log 2 at
+    Corners: right where the logits are nearly the same, 0 with gradient 0 where they are; log 2 at
     most. A class of logit -inf has no gradient.
 
     Source: Lin (1991), Divergence measures based on the Shannon entropy, equation 4.1, with equal weights.

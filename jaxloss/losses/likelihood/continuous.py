@@ -19,16 +19,19 @@ from jaxloss.numerics.special import (
 from jaxloss.types import Array, Input, Positive
 
 
+def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
+    return -finite_slope(_half_scaled_square(error, log_variance))
+
+
 @with_slopes(
-    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)),
-    lambda error, log_variance: -finite_slope(_half_scaled_square(error, log_variance)),
+    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
 )  # an infinite slope times 0
 def _half_scaled_square(error: Array, log_variance: Array) -> Array:
     standard = times_exp(error, -0.5 * log_variance)
     return (0.5 * standard) * standard
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     r"""The negative log-likelihood of a Gaussian.
 
@@ -50,15 +53,18 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     return HALF_LOG_2PI + 0.5 * log_variance + _half_scaled_square(mean - target, log_variance)
 
 
+def _size_in_log_scale(error: Array, log_scale: Array) -> Array:
+    return -finite_slope(_scaled_size(error, log_scale))
+
+
 @with_slopes(
-    lambda error, log_scale: finite_slope(times_exp(jnp.sign(error), -log_scale)),
-    lambda error, log_scale: -finite_slope(_scaled_size(error, log_scale)),
+    lambda error, log_scale: finite_slope(times_exp(jnp.sign(error), -log_scale)), _size_in_log_scale
 )  # an infinite slope times 0, and a slope that JAX gets wrong: that of |e| at 0 is 1 to it
 def _scaled_size(error: Array, log_scale: Array) -> Array:
     return times_exp(jnp.abs(error), -log_scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def laplace_nll(location: Input, target: Input, log_scale: Input) -> Array:
     r"""The negative log-likelihood of a Laplace distribution.
 
@@ -141,10 +147,10 @@ def _scale_and_tail(error: Array, log_scale: Array, freedom: Array) -> Array:
     square = jnp.square(near)
     parabola = 0.5 * (1 + 1 / freedom) * jnp.square(standard)
     curbed = jnp.where(square == 0, 1, log / jnp.where(square == 0, 1, square))
-    return log_scale + jnp.where(far, 0.5 * (freedom + 1) * log, parabola * curbed)
+    return log_scale + jnp.where(far, 0.5 * (jnp.where(far, freedom, 1) + 1) * log, parabola * curbed)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def student_t_nll(location: Input, target: Input, log_scale: Input, *, degrees_of_freedom: Positive) -> Array:
     r"""The negative log-likelihood of Student's t distribution, whose tails forgive outliers.
 
@@ -178,9 +184,10 @@ def _log_quotient(log_mean: Array, outcome: Array) -> Array:
 
 def _gamma_in_log_mean(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     """The slope a (1 - y / m)."""
-    shape, t = finite_slope(jnp.exp(log_shape)), _log_quotient(log_mean, outcome)
-    slope = jnp.where(t < 1, -shape * jnp.expm1(t), shape - jnp.exp(log_shape + t))
-    return finite_slope(jnp.where(outcome == 0, shape, slope))
+    shape, quotient = finite_slope(jnp.exp(log_shape)), outcome * jnp.exp(-log_mean)
+    near = quotient < 2
+    slope = shape * (1 - jnp.where(near, quotient, 0))
+    return finite_slope(jnp.where(near, slope, shape - times_exp(outcome, log_shape - log_mean)))
 
 
 def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
@@ -188,7 +195,7 @@ def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Arra
     zero, t = outcome == 0, _log_quotient(log_mean, outcome)
     y, excess = jnp.where(zero, 1, outcome), jnp.expm1(log_shape)  # a - 1
     near = (jnp.exp(log_shape) * jnp.expm1(t) + 1) / y
-    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.sign(excess) * jnp.inf, excess / y)
+    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), excess / y)
     far = jnp.where(zero & (excess == 0), jnp.exp(-log_mean), far)
     return finite_slope(jnp.where((jnp.abs(t) < 1) & ~zero, near, far))
 
@@ -227,11 +234,11 @@ def _gamma(log_mean: Array, outcome: Array, log_shape: Array) -> Array:
     near = _times_remainder(log_shape, t) + log_outcome + jnp.where(few, of_few + shape, constant)
     low = jnp.exp(log_shape + t) + shape * log_mean - excess * log_outcome + of_few
     value = jnp.where(few & (t < -1), low, near)
-    at_zero = jnp.where(excess == 0, log_mean, jnp.sign(excess) * jnp.inf)
+    at_zero = jnp.where(excess == 0, log_mean, jnp.where(excess > 0, jnp.inf, -jnp.inf))
     return jnp.where(outcome == 0, at_zero, value)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def gamma_nll(log_mean: Input, target: Input, log_shape: Input) -> Array:
     r"""The negative log-likelihood of a gamma distribution: a positive outcome of constant relative spread.
 

@@ -54,7 +54,7 @@ def _poisson(log_rate: Array, count: Array) -> Array:
     return _count_cost(log_rate, log_rate - jnp.log(_few_and_many(count)[2]), count)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def poisson_nll(log_rate: Input, target: Input) -> Array:
     r"""The negative log-likelihood of a Poisson distribution, with the factorial.
 
@@ -78,12 +78,12 @@ def poisson_nll(log_rate: Input, target: Input) -> Array:
 
 
 def _shape(log_dispersion: Array) -> Array:
-    """R = 1 / alpha."""
+    """The shape r = 1 / alpha."""
     return finite_slope(jnp.exp(-log_dispersion))
 
 
 def _log_growth(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
-    """H, the logarithm of (r + mu) / (r + k)."""
+    """The logarithm H of (r + mu) / (r + k)."""
     shape, mean = _shape(log_dispersion), finite_slope(jnp.exp(log_mean))
     total = finite_slope(shape + count)
     small = (mean - count) / total
@@ -100,7 +100,7 @@ def _log1p_spread(count: Array, log_dispersion: Array) -> Array:
 
 
 def _log_share_ratio(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
-    """G, the logarithm of k / (r + k) over mu / (r + mu), for counts from 1 on."""
+    """The logarithm G of k / (r + k) over mu / (r + mu), for counts from 1 on."""
     log_count = jnp.log(_few_and_many(count)[2])
     log_odds, t = log_count + log_dispersion, log_mean - log_count
     larger = log_odds > 0  # k > r: there G is near 0 where H and t are not
@@ -109,6 +109,14 @@ def _log_share_ratio(log_mean: Array, count: Array, log_dispersion: Array) -> Ar
     far = softplus(-jnp.where(larger, log_mean + log_dispersion, 0)) - softplus(-jnp.where(larger, log_odds, 0))
     difference = _log_growth(log_mean, count, log_dispersion) - t
     return jnp.where(near, jnp.log1p(jnp.where(near, small, 0)), jnp.where(larger, far, difference))
+
+
+def _fall_of_remainder(count: Array, log_dispersion: Array) -> Array:
+    """The difference delta(r) - delta(r + k), for a count that is small beside the shape from the slope halfway."""
+    shape = _shape(log_dispersion)
+    small, halfway = count < 0.01 * shape, shape + 0.5 * count
+    fall = stirling_remainder(shape, -log_dispersion) - stirling_remainder(jnp.where(small, 1, shape + count))
+    return jnp.where(small, -count * (scaled_stirling_slope(halfway) / halfway), jnp.where(count == 0, 0, fall))
 
 
 def _of_shape(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
@@ -155,15 +163,13 @@ def _negative_binomial(log_mean: Array, count: Array, log_dispersion: Array) -> 
 
     with the Stirling remainder delta: Loader's form of a binomial distribution.
     """
-    shape, some = _shape(log_dispersion), count != 0
     log_rate = log_mean - _log_growth(log_mean, count, log_dispersion)
     cost = _count_cost(log_rate, -_log_share_ratio(log_mean, count, log_dispersion), count)
-    remainders = stirling_remainder(shape, -log_dispersion) - stirling_remainder(shape + jnp.where(some, count, 1))
-    spread = 0.5 * _log1p_spread(count, log_dispersion) + jnp.where(some, remainders, 0)
+    spread = 0.5 * _log1p_spread(count, log_dispersion) + _fall_of_remainder(count, log_dispersion)
     return cost + (spread + _of_shape(log_mean, count, log_dispersion))
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def negative_binomial_nll(log_mean: Input, target: Input, log_dispersion: Input) -> Array:
     r"""The negative log-likelihood of a negative binomial distribution: counts that vary more than Poisson's.
 
@@ -227,10 +233,10 @@ def _deviance(log_mean: Array, outcome: Array, power: Array) -> Array:
 
 def _deviance_in_log_mean(log_mean: Array, outcome: Array, power: Array) -> Array:
     """The slope -2 (y - m) m^(1 - p)."""
-    log_ratio, _, of_mean, cross = _tweedie_parts(log_mean, outcome, power)
-    near = (outcome > 0) & (jnp.abs(log_ratio) < 1)
-    share = jnp.expm1(jnp.where(near, log_ratio, 0))
-    return -2 * finite_slope(jnp.where(near, of_mean * share, cross - of_mean))
+    mean, exponent = finite_slope(jnp.exp(log_mean)), (1 - power) * log_mean
+    near = jnp.abs(outcome - mean) < 0.5 * mean
+    far = times_exp(outcome, exponent) - jnp.exp((2 - power) * log_mean)
+    return -2 * finite_slope(jnp.where(near, times_exp(jnp.where(near, outcome - mean, 0), exponent), far))
 
 
 def _deviance_in_outcome(log_mean: Array, outcome: Array, power: Array) -> Array:
@@ -257,7 +263,7 @@ _power_deviance = with_slopes(_deviance_in_log_mean, _deviance_in_outcome, _devi
 )  # derivatives that cancel
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def tweedie_deviance(log_mean: Input, target: Input, *, power: Annotated[Any, Interval(ge=0)] = 1.5) -> Array:
     r"""The unit deviance of a Tweedie distribution: amounts whose variance is a power of their mean.
 

@@ -15,7 +15,7 @@ from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input
 
 
-@custom_loss(signature="(k),()->()")
+@custom_loss(signature="(k),()->()", stand_in=0.5)
 def brier(probabilities: Input, labels: Input) -> Array:
     r"""The squared distance of a distribution over classes from the label.
 
@@ -57,7 +57,7 @@ def _gaussian_score(error: Array, log_scale: Array) -> Array:
     return error * _share_below(error, log_scale) + _rise_with_scale(error, log_scale)
 
 
-@custom_loss
+@custom_loss(stand_in=0.5)
 def crps_gaussian(mean: Input, target: Input, log_scale: Input) -> Array:
     r"""The continuous ranked probability score of a Gaussian.
 
@@ -133,7 +133,7 @@ def _lead(ordered: Array) -> Array:
     return (smaller + not_larger - ordered.shape[-1]).astype(ordered.dtype)
 
 
-@custom_loss(signature="(m),()->()")
+@custom_loss(signature="(m),()->()", stand_in=0.5)
 def crps_ensemble(samples: Input, target: Input) -> Array:
     r"""The continuous ranked probability score of an ensemble, in O(m log m).
 
@@ -157,7 +157,10 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
     return _ensemble_score(samples, target)
 
 
-@custom_loss(signature="(m,d),(d)->()")
+_PAIRS = 2**14  # of members, whose distances are formed at once
+
+
+@custom_loss(signature="(m,d),(d)->()", stand_in=0.5)
 def energy_score(samples: Input, target: Input) -> Array:
     r"""The energy score of an ensemble of vectors; in one dimension it is `crps_ensemble`.
 
@@ -177,7 +180,11 @@ def energy_score(samples: Input, target: Input) -> Array:
     2.25
     """
     members = samples.shape[0]
-    # A member at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
-    to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x, samples)))
-    pairs = jnp.sum(jax.lax.map(lambda x: to_members(x[None]), samples))
+    # Some members at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
+    to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x[None], samples)))
+    block = max(1, _PAIRS // members)
+    if block < members:
+        pairs = jnp.sum(jax.lax.map(to_members, samples, batch_size=block))
+    else:
+        pairs = jnp.sum(euclidean_distance(samples[:, None], samples[None]))
     return jnp.mean(euclidean_distance(samples, target[None])) - pairs / (2 * members**2)

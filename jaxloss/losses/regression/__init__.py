@@ -1,0 +1,1 @@
+"""Regression: losses of real numbers, by their error or their ratio."""
