@@ -203,7 +203,8 @@ def summed(link: Link, logits: Array, column: Array, *, smooth: bool) -> Rows:
         others = jnp.sum(jnp.where(hot, 0, jnp.exp(below)), axis=-1)
         label = jnp.sum(jnp.where(hot, logits, 0), axis=-1)
     else:
-        places, y = jax.lax.iota(logits.dtype, logits.shape[-1]), column.astype(logits.dtype)[..., None]
+        places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
+        y = column.astype(logits.dtype)[..., None]
         masked = lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), jnp.abs(j - y))  # noqa: E731
         others = row_sum(masked, logits, largest[..., None], places, y)[..., 0]
         label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
