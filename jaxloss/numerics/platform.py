@@ -16,8 +16,10 @@ from jaxloss.types import Array
 
 
 def apart_on_cpu(*arrays: Array) -> tuple[Array, ...]:
-    """The same arrays, on a CPU behind an optimization barrier: what reads them is a loop of its own there."""
-    return jax.lax.platform_dependent(*arrays, cpu=lambda *xs: jax.lax.optimization_barrier(xs), default=lambda *xs: xs)
+    """The same arrays, on a CPU behind optimization barriers: what reads them is a loop of its own there."""
+    # One barrier for each: of one for all, every result would vary over the mesh axes of any.
+    barriers = lambda *xs: tuple(map(jax.lax.optimization_barrier, xs))  # noqa: E731
+    return jax.lax.platform_dependent(*arrays, cpu=barriers, default=lambda *xs: xs)
 
 
 def row_sum(summand: Callable[..., Array], *operands: Any, by: Callable[..., Array] = jnp.sum) -> Array:

@@ -155,7 +155,7 @@ def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
     few = task.narrow or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
         side = max(2 ** int(math.log2(memory / size) / 2), 128)
-        return Walk(_even(task.rows, min(side, 1024)), min(side, 512), keep=False, on_cpu=True)
+        return Walk(_even(task.rows, min(side, 768)), min(side, 512), keep=False, on_cpu=True)
     rows = _even(task.rows, max(min(affordable, 256), 8))
     return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
 

@@ -140,7 +140,8 @@ def join(a: Rows, b: Rows) -> Rows:
     if a.rest is not None and b.rest is not None and a.moment is not None and b.moment is not None:
         rest = jnp.where(first, a.rest + (1 + b.rest) * decay, b.rest + (1 + a.rest) * decay)
         furthest = jnp.finfo(largest.dtype).max
-        down_a, down_b = (jnp.minimum(largest - x.largest, furthest) * (1 + x.rest) for x in (a, b))
+        down_a = jnp.minimum(largest - a.largest, furthest) * (1 + a.rest)
+        down_b = jnp.minimum(largest - b.largest, furthest) * (1 + b.rest)
         moment = (a.moment + down_a) * of_a + (b.moment + down_b) * of_b
     return Rows(
         largest,

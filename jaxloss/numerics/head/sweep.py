@@ -197,15 +197,17 @@ def _some_rows(
     statistics = functools.partial(summed, smooth=walk.smooth) if walk.on_cpu else swept
     kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
 
-    def look(start: Any, width: int, rows: Rows) -> Rows:
-        tile = logits_of(walk, task, head, hidden, start, width)
-        return join(rows, statistics(link, tile, column - start))
+    def tile_of(hidden: Array, start: Any, width: int) -> Array:
+        return logits_of(walk, task, head, hidden, start, width) if kept is None else walk.cut(kept, start, width, 1)
 
-    if kept is not None:
-        stats = statistics(link, kept, column)
-    else:
+    def look(start: Any, width: int, rows: Rows | None) -> Rows:
+        some = statistics(link, tile_of(hidden, start, width), column - start)
+        return some if rows is None else join(rows, some)
+
+    none = None
+    if walk.columns < task.classes:
         none = jax.tree.map(lambda x: vary(x, classes.along), nothing(link, labels.shape, task.dtype))
-        stats = _over_columns(walk, task, look, none)
+    stats = _over_columns(walk, task, look, none)
     if task.axis_name is not None:
         stats = joined_over(task.axis_name, stats)
     softmax, shares = softmax_of(link, stats, classes.possible)
@@ -219,8 +221,7 @@ def _some_rows(
         hidden, pull = jax.lax.optimization_barrier((hidden, pull))
 
     def pull_back(start: Any, width: int, carry: Any) -> Any:
-        keeps = kept is not None
-        tile = walk.cut(kept, start, width, 1) if keeps else logits_of(walk, task, head, hidden, start, width)
+        tile = tile_of(hidden, start, width)
         return _pull_back(walk, task, wanted, head, hidden, pull, tile, column - start, start, carry)
 
     in_hidden = vary(_zeros(hidden, task.dtype), classes.along) if "hidden" in wanted else None
