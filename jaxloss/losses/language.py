@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
-from jaxloss.numerics.linear_link import cross_entropy, linear_softmax_sum, linked_softmax, split_cross_entropy
+from jaxloss.numerics.head.link import cross_entropy, linear_softmax_sum, linked_softmax, split_cross_entropy
 from jaxloss.numerics.safe import multiply_no_nan, safe_square
 from jaxloss.numerics.softmax import label_row
 from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
@@ -283,8 +283,8 @@ def _logits(
 
 def _columns(name: str, kernel: Array | None, embedding: Array | None, strategy: Any, memory: Any) -> Array:
     """The one of kernel and embedding that is given, and the sentences for what cannot be."""
-    if strategy not in ("auto", "fast", "small"):
-        raise ValueError(f"{name}: strategy must be auto, fast or small, got {strategy!r}.")
+    if strategy not in ("auto", "fast", "slope", "small"):
+        raise ValueError(f"{name}: strategy must be auto, fast, slope or small, got {strategy!r}.")
     if memory is not None and not isinstance(memory, int | float):
         raise TypeError(f"{name}: memory must be a number of bytes, as shapes depend on it, got {memory!r}.")
     if kernel is not None and embedding is None:

@@ -13,7 +13,7 @@ from jaxloss.numerics.classes import one_hot as one_hot
 from jaxloss.numerics.classes import pick as pick
 from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.divergences import rel_entr as rel_entr
-from jaxloss.numerics.linear_softmax import Softmax as Softmax
+from jaxloss.numerics.head.row import Softmax as Softmax
 from jaxloss.numerics.norms import cosine_distance as cosine_distance
 from jaxloss.numerics.norms import euclidean_distance as euclidean_distance
 from jaxloss.numerics.norms import safe_norm as safe_norm

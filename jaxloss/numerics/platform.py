@@ -16,8 +16,10 @@ from jaxloss.types import Array
 
 
 def apart_on_cpu(*arrays: Array) -> tuple[Array, ...]:
-    """The same arrays, on a CPU behind an optimization barrier: what reads them is a loop of its own there."""
-    return jax.lax.platform_dependent(*arrays, cpu=lambda *xs: jax.lax.optimization_barrier(xs), default=lambda *xs: xs)
+    """The same arrays, on a CPU behind optimization barriers: what reads them is a loop of its own there."""
+    # One barrier for each: of one for all, every result would vary over the mesh axes of any.
+    barriers = lambda *xs: tuple(map(jax.lax.optimization_barrier, xs))  # noqa: E731
+    return jax.lax.platform_dependent(*arrays, cpu=barriers, default=lambda *xs: xs)
 
 
 def row_sum(summand: Callable[..., Array], *operands: Any, by: Callable[..., Array] = jnp.sum) -> Array:
@@ -45,3 +47,14 @@ def entry_on_cpu(values: Array, index: Array) -> Array:
 def may_be_split(values: Array) -> bool:
     """Whether the last axis may be split over devices, where an entry cannot be read from its place."""
     return not jax.typeof(values).sharding.mesh.empty
+
+
+def cut_on_cpu(array: Array, start: Any, width: int, axis: int) -> Array:
+    """Some places of an axis. Of 16-bit numbers XLA for a CPU would widen the whole array before a loop; not of words.
+
+    It has no derivative.
+    """
+    if array.dtype.itemsize != 2:
+        return jax.lax.dynamic_slice_in_dim(array, start, width, axis)
+    words = jax.lax.bitcast_convert_type(array, jnp.uint16)
+    return jax.lax.bitcast_convert_type(jax.lax.dynamic_slice_in_dim(words, start, width, axis), array.dtype)

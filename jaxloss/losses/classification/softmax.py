@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import pick
-from jaxloss.numerics.linear_link import split_cross_entropy
+from jaxloss.numerics.head.link import split_cross_entropy
 from jaxloss.numerics.safe import multiply_no_nan, safe_log, safe_square, xlogy
 from jaxloss.numerics.softmax import Row, label_row, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.numerics.linear_head import Given, total_cost
-from jaxloss.numerics.linear_softmax import Link, Softmax
-from jaxloss.numerics.linear_tiles import Head, Tiling, explicit
+from jaxloss.numerics.head import plan
+from jaxloss.numerics.head.row import Link, Softmax
+from jaxloss.numerics.head.sweep import Given, total_cost
+from jaxloss.numerics.head.tile import Head
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, Number, computing_dtype
 
@@ -61,23 +62,16 @@ def linear_softmax_sum(
     1.805e-35
     """
     dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
-    possible = class_mask
-    if bias is not None and softcap is None:
-        finite = bias != -jnp.inf
-        possible = finite if possible is None else possible & finite
-    head = Head(
-        kernel,
-        None if bias is None else bias if possible is None else jnp.where(possible, bias, jnp.zeros((), bias.dtype)),
-        possible,
-        None if softcap is None else jnp.asarray(softcap).astype(dtype),
-    )
-    rows, classes = math.prod(labels.shape), kernel.shape[0 if classes_first else 1]
-    tiling = _tiling(rows, classes, hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
+    if bias is not None and class_mask is not None:
+        bias = jnp.where(class_mask, bias, jnp.zeros((), bias.dtype))
+    head = Head(kernel, bias, class_mask, None if softcap is None else jnp.asarray(softcap).astype(dtype))
+    rows = math.prod(labels.shape)
+    hidden = hidden.reshape(rows, -1)
     bound, given = _bound(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
     return total_cost(
-        tiling,
+        plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype),
         bound,
-        hidden.reshape(rows, -1),
+        hidden,
         _columns(labels).reshape(rows),
         weights.reshape(rows).astype(dtype),
         head,
@@ -103,12 +97,10 @@ def linked_softmax(
     """
     dtype = logits.dtype
     possible = logits != -jnp.inf
-    head = Head(jnp.where(possible, logits, 0)[None, :], None, possible, None)
-    tiling = Tiling(1, len(logits), True, False, False, False, axis_name, dtype)
+    hidden, head = jnp.ones((1, 1), dtype), Head(jnp.where(possible, logits, 0)[None, :], None, possible, None)
+    task = plan.task(hidden, head.kernel, False, axis_name, "fast", None, dtype)
     bound, given = _bound(link, {}, shared, dtype)
-    return total_cost(
-        tiling, bound, jnp.ones((1, 1), dtype), _columns(label).reshape(1), jnp.ones(1, dtype), head, given
-    )
+    return total_cost(task, bound, hidden, _columns(label).reshape(1), jnp.ones(1, dtype), head, given)
 
 
 def cross_entropy(softmax: Softmax, label_smoothing: Number = 0.0, z_loss: Number = 0.0) -> Array:
@@ -173,64 +165,3 @@ def _columns(labels: Array) -> Array:
     """Labels as numbers of columns, in 32 bits; one that does not fit them is none, and stays none."""
     beyond = (labels < 0) | (labels > jnp.iinfo(jnp.int32).max)
     return jnp.where(beyond, -1, labels.astype(jnp.int32))
-
-
-def _tiling(
-    rows: int,
-    classes: int,
-    hidden: Array,
-    kernel: Array,
-    classes_first: bool,
-    axis_name: Any,
-    strategy: str,
-    memory: Any,
-    dtype: Any,
-) -> Tiling:
-    on_cpu = jax.default_backend() == "cpu"
-    # A GPU wants matrices as large as they may be; a CPU wants what it forms to stay in the cache.
-    most, enough, columns, tile = (256, 128, 1024, (1024, 512)) if on_cpu else (8192, 1024, classes, (4096, 4096))
-    size = jnp.dtype(dtype).itemsize
-    if memory is None:
-        memory = max(2**25 if on_cpu else 2**31, kernel.size * kernel.dtype.itemsize // 8)
-    mesh = jax.typeof(hidden).sharding.mesh if not _alone(hidden) else jax.typeof(kernel).sharding.mesh
-    words = on_cpu and hidden.dtype == jnp.bfloat16
-    if not (_alone(hidden) and _alone(kernel)):
-        shards = _shards(hidden) or mesh.size
-        affordable = max(int(memory * mesh.size // (classes * size)), 8 * shards)
-        taken = _divisor(rows, min(affordable, most * mesh.size), shards)
-        return Tiling(taken, classes, True, classes_first, False, True, axis_name, dtype)
-    affordable = int(memory // (classes * size))
-    # Where products are cheap, as in a CPU's units for bfloat16, the traffic of logits kept costs more than a fourth.
-    cheap = words and kernel.dtype == jnp.bfloat16
-    if strategy == "small" or (strategy == "auto" and (cheap or affordable < min(rows, enough))):
-        side = max(2 ** int(math.log2(memory / size) / 2), 128)
-        return Tiling(
-            _even(rows, min(side, tile[0])), min(side, tile[1]), False, classes_first, words, False, axis_name, dtype
-        )
-    return Tiling(
-        _even(rows, max(min(affordable, most), 8)), columns, True, classes_first, words, False, axis_name, dtype
-    )
-
-
-def _alone(array: Array) -> bool:
-    """Whether no mesh is in view over whose devices the compiler may have split the array."""
-    mesh = jax.typeof(array).sharding.mesh
-    return mesh.empty or mesh.size == 1 or set(mesh.axis_types) == {jax.sharding.AxisType.Manual}
-
-
-def _shards(array: Array) -> int:
-    names = (explicit(array) or (None,))[0] or ()
-    mesh = jax.typeof(array).sharding.mesh
-    return math.prod(mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
-
-
-def _even(rows: int, most: int) -> int:
-    """The size of the parts when as few as may be are about the same; a multiple of 8, as matrices like it."""
-    parts = max(math.ceil(rows / most), 1)
-    return max(rows, 1) if parts == 1 else -(-math.ceil(rows / parts) // 8) * 8
-
-
-def _divisor(rows: int, most: int, shards: int) -> int:
-    """The largest size of equal parts, each as much from each device as from the others."""
-    fitting = (size for size in range(max(min(most, rows), 1), 0, -1) if rows % size == 0 and size % shards == 0)
-    return next(fitting, max(rows, 1))

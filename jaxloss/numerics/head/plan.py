@@ -1,0 +1,209 @@
+"""How a sweep walks the logits: which rows and which classes at a time, and what is kept in between.
+
+Three walks make value and gradient. "fast" keeps the logits of the rows at hand: three products of matrices. "slope"
+forms the logits twice and keeps their gradient in 16 bits: four products, and half the memory. "small" keeps a tile of
+classes with all rows in it: four products, and memory that does not grow with the vocabulary.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.numerics.devices import alone, explicit
+from jaxloss.numerics.platform import cut_on_cpu
+from jaxloss.types import Array
+
+STRATEGIES = ("auto", "fast", "slope", "small")
+MiB = 2**20
+
+
+class Chip(NamedTuple):
+    """What the estimate of `auto` knows of a chip.
+
+    Attributes:
+        flops: Of a product of 16-bit matrices, per second.
+        bandwidth: Bytes to and from memory, per second.
+        moved: By "fast" and by "slope", in units of the logits in float32, as compiled programs count it.
+        kept: By "fast" and by "slope", in the same unit.
+        tile: How many bytes a tile of logits in float32 may have for a gradient.
+        value_tile: The same for a value; infinite where the statistics are a part of the product.
+    """
+
+    flops: float
+    bandwidth: float
+    moved: tuple[float, float]
+    kept: tuple[float, float]
+    tile: float
+    value_tile: float
+
+
+TPU = Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf)  # a v5e
+GPU = Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB)  # an H100
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is known of a call before any value is.
+
+    Attributes:
+        rows: How many there are.
+        classes: How many there are on this device.
+        depth: The length of a hidden vector.
+        shards: Over how many devices the rows are split by the compiler; None where no mesh is in view.
+        narrow: Whether hidden and kernel are both bfloat16, as is then the gradient of a logit when it meets them.
+        classes_first: Whether the kernel is `[v, d]`.
+        axis_name: The mesh axes over which the classes are split by hand.
+        strategy: One of STRATEGIES.
+        memory: How many bytes the logits at hand may take, or None.
+        kernel_bytes: The size of the kernel.
+        dtype: The dtype in which all is added up.
+    """
+
+    rows: int
+    classes: int
+    depth: int
+    shards: int | None
+    narrow: bool
+    classes_first: bool
+    axis_name: Any
+    strategy: str
+    memory: float | None
+    kernel_bytes: int
+    dtype: Any
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How a sweep goes.
+
+    Attributes:
+        rows: How many rows are taken at a time.
+        columns: How many classes are taken at a time.
+        keep: Whether the logits of these rows, of all classes, are kept between the statistics and the gradient.
+        strided: Whether the rows are taken in strides, as those split over a mesh are.
+        on_cpu: Whether XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers.
+        smooth: Whether JAX differentiates it; what a loop forms, it then forms again.
+    """
+
+    rows: int
+    columns: int
+    keep: bool
+    strided: bool = False
+    on_cpu: bool = False
+    smooth: bool = False
+
+    def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
+        """Some places of an axis, from a start that may be known only in a loop."""
+        if width == array.shape[axis]:
+            return array
+        slice_in = cut_on_cpu if self.on_cpu and not self.smooth else jax.lax.dynamic_slice_in_dim
+        return slice_in(array, start, width, axis)
+
+    def repeat(self, body: Any) -> Any:
+        """The body of a loop, as its derivative wants it."""
+        return jax.checkpoint(body) if self.smooth else body
+
+
+def task(
+    hidden: Array, kernel: Array, classes_first: bool, axis_name: Any, strategy: str, memory: Any, dtype: Any
+) -> Task:
+    """Reads the task off the arrays."""
+    shards = None
+    if not (alone(hidden) and alone(kernel)):
+        shards = _shards(hidden) or jax.typeof(hidden if not alone(hidden) else kernel).sharding.mesh.size
+    return Task(
+        hidden.shape[0],
+        kernel.shape[0 if classes_first else 1],
+        hidden.shape[1],
+        shards,
+        hidden.dtype == kernel.dtype == jnp.bfloat16,
+        classes_first,
+        axis_name,
+        strategy,
+        memory,
+        kernel.size * kernel.dtype.itemsize,
+        dtype,
+    )
+
+
+def walk(platform: str, task: Task, gradient: bool) -> Walk:
+    """The walk of a value alone, or of value and gradient, on "cpu", "tpu" or "gpu"."""
+    size, on_cpu = jnp.dtype(task.dtype).itemsize, platform == "cpu"
+    memory = task.memory or max(32 * MiB if on_cpu else 2048 * MiB, task.kernel_bytes // 8)
+    affordable = int(memory // (task.classes * size))
+    if task.shards is not None:
+        rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
+        return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
+    if on_cpu:
+        return _on_a_cpu(task, memory, affordable, size)
+    return _on_a_chip(TPU if platform == "tpu" else GPU, task, memory, affordable, gradient, size)
+
+
+def differentiable(task: Task) -> Walk:
+    """The walk that JAX differentiates, for a derivative of second order: what a part forms, is formed again."""
+    return replace(walk("cpu", task, gradient=True), keep=False, smooth=True)
+
+
+def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
+    """Tiles that stay in the cache.
+
+    Where products are cheap, as in a CPU's units for bfloat16, the traffic of kept logits costs more than a fourth one.
+    """
+    few = task.narrow or affordable < min(task.rows, 128)
+    if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
+        side = max(2 ** int(math.log2(memory / size) / 2), 128)
+        return Walk(_even(task.rows, min(side, 768)), min(side, 512), keep=False, on_cpu=True)
+    rows = _even(task.rows, max(min(affordable, 256), 8))
+    return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
+
+
+def _on_a_chip(chip: Chip, task: Task, memory: float, affordable: int, gradient: bool, size: int) -> Walk:
+    """Matrices as large as they may be: all rows at once, where memory allows it."""
+
+    def tiles(most: float) -> Walk:
+        # Fewer than 128 columns are no product for a matrix unit: then the rows are cut too.
+        columns = max(int(min(most, 2**62) // (task.rows * size)) // 128 * 128, 128)
+        rows = max(int(min(most, 2**62) // (columns * size)), 8)
+        return Walk(_even(task.rows, rows), min(columns, task.classes), keep=False)
+
+    if not gradient:
+        return tiles(chip.value_tile)
+    small = tiles(chip.tile)
+    strategy = _fastest(chip, task, memory, small.columns, size) if task.strategy == "auto" else task.strategy
+    if strategy == "fast":
+        rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
+        return Walk(rows, task.classes, keep=True)
+    return Walk(task.rows, task.classes, keep=False) if strategy == "slope" else small
+
+
+def _fastest(chip: Chip, task: Task, memory: float, columns: int, size: int) -> str:
+    """The strategy of the least flops / peak + bytes / bandwidth among those that keep within `memory`."""
+    logits, product = task.rows * task.classes * size, 2 * task.rows * task.classes * task.depth
+    # A tile reads the hidden states three times, and reads and writes their gradient in float32.
+    of_tiles = 14 * task.rows * task.depth * (task.classes / columns) + 3 * task.kernel_bytes + 2 * logits
+    seconds = {"small": 4 * product / chip.flops + of_tiles / chip.bandwidth}
+    for strategy, products, moved, kept in zip(("fast", "slope"), (3, 4), chip.moved, chip.kept, strict=True):
+        if kept * logits <= memory and (strategy == "fast" or task.narrow):
+            seconds[strategy] = products * product / chip.flops + moved * logits / chip.bandwidth
+    return min(seconds, key=lambda strategy: seconds[strategy])
+
+
+def _shards(array: Array) -> int:
+    names = (explicit(array) or (None,))[0] or ()
+    mesh = jax.typeof(array).sharding.mesh
+    return math.prod(mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
+
+
+def _even(rows: int, most: int) -> int:
+    """The size of the parts when as few as may be are about the same; a multiple of 8, as matrices like it."""
+    parts = max(math.ceil(rows / most), 1)
+    return max(rows, 1) if parts == 1 else -(-math.ceil(rows / parts) // 8) * 8
+
+
+def _divisor(rows: int, most: int, shards: int) -> int:
+    """The largest size of equal parts, each as much from each device as from the others."""
+    fitting = (size for size in range(max(min(most, rows), 1), 0, -1) if rows % size == 0 and size % shards == 0)
+    return next(fitting, max(rows, 1))
