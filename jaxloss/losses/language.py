@@ -64,8 +64,8 @@ def linear_softmax_cross_entropy(
         memory: How many bytes the logits at hand may take; None is 32 MiB on a CPU and 2 GiB elsewhere, or an eighth of
             the kernel if that is more.
 
-    Corners: a label outside 0 to v - 1 gives NaN: mask it with `where=`. A confident row, whose cost of 1e-9 is 1e-9,
-    is as exact as its logits. Nothing is gathered where a mesh splits rows or classes; there the rows are taken in
+    Corners: a label outside 0 to v - 1 gives NaN: mask it with `where=`. A confident row may cost 1e-9, and is as exact
+    as its logits. Nothing is gathered where a mesh splits rows or classes; there the rows are taken in
     strides, of a number that divides them.
 
     Raises:
@@ -117,8 +117,8 @@ def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:
     the options of both: all of `linear_softmax_cross_entropy` but `label_smoothing` and `z_loss`.
 
     Corners: a label outside 0 to v - 1 gives NaN: mask it with `where=`. A label behind the class mask has an infinite
-    surprisal and the complement 1. Where a part of the link has an infinite slope, its gradient has what JAX makes of
-    it: `softmax.complement**0.5` at a confident label, say.
+    surprisal and the complement 1. Where the link has an infinite slope, such as `softmax.complement**0.5` at a
+    confident label, the gradient is the one that JAX computes.
 
     Raises:
         TypeError: The link is not a function, or its parameters are not as above.
@@ -154,7 +154,7 @@ _OF_A_HEAD = {
     for name, parameter in inspect.signature(linear_softmax_cross_entropy.__wrapped__).parameters.items()
     if name not in ("label_smoothing", "z_loss")
 }
-"""What every loss of a head takes: hidden and labels, of each token; the arrays that all share; options."""
+"""The parameters of every loss of a head: hidden and labels of each token; the arrays that all share; options."""
 
 
 @dataclass(unsafe_hash=True)
@@ -194,7 +194,7 @@ class _Linked:
         return _Linked, (self.link,)
 
     def split(self, arrays: tuple[Any, ...], options: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-        """By name: the arrays of the link, its options, and all that is of the head."""
+        """By name: the arrays of the link, its options, and the arguments of the head."""
         named = dict(zip(self.__signature__.parameters, arrays, strict=False)) | options
         extra = {name: named[name] for name in self.extra}
         of_head = {name: named[name] for name in _OF_A_HEAD}
@@ -271,7 +271,7 @@ def _logits(
     strategy: str,
     memory: Any,
 ) -> Array:
-    """Of one token; -inf where a class may not be chosen."""
+    """The logits of one token; -inf where a class may not be chosen."""
     columns = _columns(name, kernel, embedding, strategy, memory)
     logits = hidden @ columns if embedding is None else columns @ hidden
     if bias is not None:

@@ -366,7 +366,7 @@ def wing(prediction: Input, target: Input, *, width: Positive = 10.0, curvature:
         prediction: Predictions, any shape.
         target: True values, the shape of `prediction`.
         width: w, where the logarithm ends, in units of the target, > 0.
-        curvature: epsilon, what bends the logarithm, in units of the target, > 0.
+        curvature: epsilon, the error around which the logarithm bends, in units of the target, > 0.
 
     Corners: 0 at a perfect prediction, with subgradient 0, where the slope is w / epsilon on either side.
 

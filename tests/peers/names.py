@@ -46,7 +46,7 @@ OPTAX = Library(
         Name("squared_error", "squared_error", "a target is required"),
         Name("l2_loss", "squared_error", "half of it"),
         Name("huber_loss", "huber", "`delta=0` is refused; the gradient of a small error is not rounded away"),
-        Name("log_cosh", "log_cosh", "right to the last digit at small errors, where optax gives 0"),
+        Name("log_cosh", "log_cosh", "right at small errors too, where optax gives 0"),
         Name("cosine_distance", "cosine_distance", "no epsilon: a zero vector has cosine 0, where optax gives NaN"),
         Name("cosine_similarity", "cosine_distance", "1 - it"),
         Name("sigmoid_binary_cross_entropy", "sigmoid_binary_cross_entropy", "exact at infinite logits, too"),

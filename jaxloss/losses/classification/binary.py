@@ -72,7 +72,7 @@ def sigmoid_binary_cross_entropy(
     Args:
         logits: Log odds of the class 1, any shape.
         targets: In [0, 1], the shape of `logits`.
-        positive_weight: w, what a positive counts against a negative, >= 0: a number, or an array along the trailing
+        positive_weight: w, the weight of a positive against a negative, >= 0: a number, or an array along the trailing
             axes (one for each label).
         label_smoothing: s, in [0, 1].
 
@@ -138,7 +138,7 @@ def binary_focal(
     Args:
         probabilities: Of the class 1, in [0, 1], any shape.
         targets: In [0, 1], the shape of `probabilities`. One between 0 and 1 mixes the two cases in that proportion.
-        alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha.
+        alpha: The weight of a positive, in [0, 1]; a negative has 1 - alpha.
         gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy, times alpha_t.
 
     Corners: 0 with a finite gradient at p_t = 1; inf at p_t = 0, with the largest finite number for gradient. From a
@@ -165,7 +165,7 @@ def _slope_of_focal(x: Array, gamma: Array) -> Array:
     _slope_of_focal, lambda x, gamma: _slope_in_gamma(_sigmoid(x), _sigmoid(-x), gamma)
 )  # derivatives that overflow or cancel in the tails
 def _focal(x: Array, gamma: Array) -> Array:
-    """What a positive costs at a logit: (1 - p)^gamma times -log p."""
+    """The cost of a positive at a logit: (1 - p)^gamma times -log p."""
     return sigmoid(-x) ** gamma * softplus(-x)
 
 
@@ -184,7 +184,7 @@ def _positive_less_negative(x: Array, gamma: Array) -> Array:
     None,
 )  # a derivative that cancels: beside x = 0 both cost the same
 def _mixture(target: Array, of_positive: Array, of_negative: Array, *_: Array) -> Array:
-    """The cost of a target between 0 and 1. What the costs were made of, the logit and gamma, is for its slope."""
+    """The cost of a target between 0 and 1. The last two arguments, the logit and gamma, serve the slope alone."""
     return multiply_no_nan(target, of_positive) + multiply_no_nan(1 - target, of_negative)
 
 
@@ -197,12 +197,12 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
     Args:
         logits: Log odds x of the class 1, any shape.
         targets: In [0, 1], the shape of `logits`. One between 0 and 1 mixes the two cases in that proportion.
-        alpha: What a positive counts, in [0, 1]; a negative counts 1 - alpha. With None, unlike 1/2, both count 1.
+        alpha: The weight of a positive, in [0, 1]; a negative has 1 - alpha. With None, unlike 1/2, both have 1.
         gamma: How strongly the easy ones are weighed down, >= 0; 0 leaves the cross entropy.
 
-    Corners: right in both tails, as long as the format has numbers that small; the gradient is finite for any gamma,
-    0 too. 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the wrong side the cost is
-    inf, and the gradient in the logit that of the cross entropy.
+    Corners: right in both tails, down to where the format underflows; the gradient is finite for any gamma, 0 too.
+    The cost is 0 at a logit of inf on a positive and of -inf on a negative. At a logit of inf on the wrong side the
+    cost is inf, and the gradient in the logit that of the cross entropy.
 
     Raises:
         ValueError: An option is out of range.
@@ -228,7 +228,7 @@ def _shifted(x: Array, shift: Array) -> tuple[Array, Array, Array]:
 def _slope_in_logit(x: Array, gamma: Array, shift: Array) -> Array:
     active, p, complement = _shifted(x, shift)
     steep = 1 - gamma * ratio(multiply_no_nan(complement, _log(complement, p)), p)
-    # sigmoid(-x) / (1 - p_m), but true where both are below the format.
+    # sigmoid(-x) / (1 - p_m), right also where both underflow.
     log_odds = jnp.where(shift == 0, jnp.inf, -x - jnp.log(shift / (1 + shift)))
     slope = power(p, gamma) * _sigmoid(x) * _share_of_sigmoid(steep, log_odds) / (1 + shift)
     return jnp.where(active, slope, 0)
@@ -247,7 +247,7 @@ def _slope_in_exponent(x: Array, gamma: Array, shift: Array) -> Array:
 
 @with_slopes(_slope_in_logit, _slope_in_exponent, _slope_in_shift)  # derivatives that overflow or cancel in the tails
 def _shifted_focal(x: Array, gamma: Array, shift: Array) -> Array:
-    """What a negative costs at a logit: p_m^gamma times -log(1 - p_m), where 1 - p_m = sigmoid(-x) + m."""
+    """The cost of a negative at a logit: p_m^gamma times -log(1 - p_m), where 1 - p_m = sigmoid(-x) + m."""
     active = ~(sigmoid(x) <= shift)
     log_complement = jnp.logaddexp(-softplus(x), jnp.log(shift))
     return jnp.where(active, jnp.where(active, sigmoid(x) - shift, 1) ** gamma * -log_complement, 0)

@@ -23,7 +23,7 @@ def fenchel_young(max_fun: Callable[[Any], Any]) -> Loss[[Any, Any]]:
     The loss takes `scores` and `targets`, both `[..., k]`, the targets real. It is convex in the scores, and least
     where the maximising p is the target. The whole Fenchel-Young loss has the constant Omega(y) besides, which makes
     the least value 0; without it that is -Omega(y), 0 for an Omega that is 0 at the corners of the simplex. The
-    difference is as good as its terms are small. Where a loss has a name take that, whose small values are exact:
+    difference cancels where its terms are large. Where a loss has a name take that, whose small values are right:
     `softmax_cross_entropy` for logsumexp, `multiclass_sparsemax` and `entmax15` for the sparse maps.
 
     Args:
@@ -31,8 +31,7 @@ def fenchel_young(max_fun: Callable[[Any], Any]) -> Loss[[Any, Any]]:
             is part of the loss: two losses of equal functions are equal, and a loss of a function at the top level of a
             module can be pickled.
 
-    Corners: a class of score -inf and of target 0 counts for nothing in the product, and for what it counts in
-    `max_fun`.
+    Corners: a class of score -inf and of target 0 adds nothing to the product; `max_fun` says what it adds there.
 
     Raises:
         TypeError: `max_fun` is not a function.
@@ -64,7 +63,7 @@ class _FenchelYoung:
         return jnp.asarray(self.max_fun(scores)) - jnp.sum(multiply_no_nan(targets, scores))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # By name where it has one, as of any function; those with a derivative of their own cannot be pickled else.
+        # By name where it has one, as any function; one with a custom derivative cannot be pickled otherwise.
         module, name = (getattr(self.max_fun, part, None) for part in ("__module__", "__qualname__"))
         named = getattr(sys.modules.get(str(module)), str(name), None) is self.max_fun
         return _restored, ((module, name) if named else self.max_fun,)

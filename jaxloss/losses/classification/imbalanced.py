@@ -61,8 +61,8 @@ def poly_cross_entropy(logits: Input, targets: Input, *, epsilon: Number = 2.0) 
     Args:
         logits: `[..., k]`, unnormalised log-probabilities.
         targets: `[..., k]`, one-hot or any distribution.
-        epsilon: What the first term counts beyond 1; 0 leaves the cross entropy. Below -1 a confident row gains by
-            being less so.
+        epsilon: The weight added to the first term; 0 leaves the cross entropy. Below -1 a confident row costs less
+            if it is less confident.
 
     Corners: exact for a confident row. A class of logit -inf with no target costs nothing; with a target it costs inf,
     and the gradient is finite.
@@ -116,7 +116,7 @@ def logit_adjusted_cross_entropy(
 def ldam(
     logits: Input, labels: Input, *, class_counts: Input, max_margin: NonNegative = 0.5, scale: Positive = 30.0
 ) -> Array:
-    r"""The softmax cross entropy of scaled logits, after that of the label has paid a margin, the rarer the larger.
+    r"""The softmax cross entropy of scaled logits, less a margin at the label, which is larger for a rarer class.
 
     $$ -\log \operatorname{softmax}(s\,(x - \Delta_y e_y))_y, \qquad
        \Delta_y = \Delta_{\max} \left( \frac{\min_j n_j}{n_y} \right)^{1/4} $$

@@ -43,8 +43,8 @@ def hinge(prediction: Input, target: Input) -> Array:
     Source: Cortes and Vapnik (1995), Support-vector networks, section 3, by its slack variables.
 
     >>> import jax.numpy as jnp
-    >>> print(hinge(jnp.array([0.5, 2.0, -1.0]), jnp.array([1, 1, 1])))
-    0.8333333
+    >>> print(f"{hinge(jnp.array([0.5, 2.0, -1.0]), jnp.array([1, 1, 1])):.4f}")
+    0.8333
     """
     return _positive_part(1 - _signed(target, prediction))
 

@@ -40,7 +40,7 @@ def generalized_cross_entropy(logits: Input, labels: Input, *, q: UnitInterval =
     Args:
         logits: `[..., k]`, unnormalised log-probabilities.
         labels: `[...]`, integers from 0 to k - 1.
-        q: How much a label that looks wrong is held to be wrong, in [0, 1].
+        q: In [0, 1]. The larger it is, the less a label counts that the model finds improbable.
 
     Corners: at q = 0 it is the cross entropy, and for small q as exact. Never above 1 / q: a label of logit -inf costs
     1 / q and has no gradient (at q = 0 it costs inf, and the gradient is finite). A label outside 0 to k - 1 gives NaN.
@@ -72,9 +72,9 @@ def symmetric_cross_entropy(
     Args:
         logits: `[..., k]`, unnormalised log-probabilities.
         labels: `[...]`, integers from 0 to k - 1.
-        alpha: What the cross entropy counts, >= 0. The paper has 0.1 for CIFAR-10, 6.0 for CIFAR-100.
-        beta: What the exchanged one counts, >= 0. The paper has 1.0 for CIFAR-10, 0.1 for CIFAR-100.
-        log_zero: A, what stands for log 0, < 0.
+        alpha: The weight of the cross entropy, >= 0. The paper has 0.1 for CIFAR-10, 6.0 for CIFAR-100.
+        beta: The weight of the exchanged one, >= 0. The paper has 1.0 for CIFAR-10, 0.1 for CIFAR-100.
+        log_zero: A, the number taken for log 0, < 0.
 
     Corners: exact for a confident row. A label of logit -inf costs inf, and the gradient is finite; with alpha = 0 it
     costs -beta A. A label outside 0 to k - 1 gives NaN.
@@ -107,8 +107,8 @@ def bi_tempered_cross_entropy(logits: Input, targets: Input, *, t1: UnitInterval
     Args:
         logits: `[..., k]`, activations.
         targets: `[..., k]`, one-hot or any distribution.
-        t1: The temperature of the logarithm, in [0, 1]. Below 1 no example costs more than 1 / ((1 - t1)(2 - t1)), and
-            a bit for the other classes: what bounds the outliers.
+        t1: The temperature of the logarithm, in [0, 1]. Below 1 no example costs more than 1 / ((1 - t1)(2 - t1))
+            and a little for the other classes, so that outliers are bounded.
         t2: The temperature of the softmax, >= 0. Above 1 it has a heavy tail, which forgives labels near the boundary;
             below 1 a class that is far behind has no probability at all.
 

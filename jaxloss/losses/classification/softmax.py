@@ -77,11 +77,12 @@ def softmax_cross_entropy(
         logits: `[..., k]`, unnormalised log-probabilities.
         targets: `[..., k]`, one-hot or any distribution.
         class_mask: `[k]` shared, or `[..., k]`: True where a class may be chosen. The others, like those of logit -inf,
-            have no probability and no gradient, are not smoothed over, and may hold anything.
+            have no probability and no gradient, are not smoothed over, and may hold anything; targets there are
+            dropped.
         label_smoothing: s, in [0, 1], spread over the k classes that may be chosen.
         z_loss: z, the weight of the squared log-partition, >= 0.
 
-    Corners: exact for a confident row, whose cost of 1e-9 is 1e-9. A class of logit -inf with no target costs nothing;
+    Corners: a confident row may cost 1e-9, and does not round to 0. A class of logit -inf with no target costs nothing;
     with a target it costs inf, and the gradient is finite. A row whose classes are all masked costs 0.
 
     Raises:

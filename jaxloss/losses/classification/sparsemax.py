@@ -82,7 +82,7 @@ def entmax15(logits: Input, labels: Input) -> Array:
 
     Corners: a label outside 0 to k - 1 gives NaN. Exact where the label leads by nearly 2; from 2 on value and
     gradient are exactly 0. A class of logit -inf has no probability; if it is the label the cost is inf. The threshold
-    is found by steps of Newton to the last digit, without a sort, so the class axis may be sharded.
+    is found by steps of Newton to the rounding of the format, without a sort, so the class axis may be sharded.
 
     Raises:
         TypeError: The labels are not integers.

@@ -176,12 +176,12 @@ def renyi_divergence(p: Input, q: Input, *, alpha: Annotated[Number, Interval(ge
     Args:
         p: `[..., k]`, probabilities: the truth.
         q: `[..., k]`, probabilities: the model.
-        alpha: The order, >= 0 and finite. At 1 it is `kl_divergence`; at 0, minus the logarithm of what q gives to the
-            classes that p has.
+        alpha: The order, >= 0 and finite. At 1 it is `kl_divergence`; at 0, minus the logarithm of the probability that
+            q gives to the classes with p > 0.
 
     Corners: a class without p counts for nothing. One with p and without q costs inf for alpha >= 1, and counts for
-    nothing below. A gradient whose true slope is infinite is 0. Near alpha = 1 the formula divides by alpha - 1 what p
-    misses of a sum of 1, if only by rounding: there, give p in float64 or take `kl_divergence`.
+    nothing below. A gradient whose true slope is infinite is 0. Near alpha = 1 the formula divides by alpha - 1 the
+    difference of the sum of p from 1, which is rounding at least: there, give p in float64 or take `kl_divergence`.
 
     Raises:
         ValueError: `alpha` is negative or infinite.

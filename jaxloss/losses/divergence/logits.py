@@ -45,7 +45,7 @@ class _Pair(NamedTuple):
 
 
 def _bound(logits: Array) -> float:
-    """From which on a logit counts as infinite, so that differences of differences stay finite."""
+    """The size from which on a logit counts as infinite, so that differences of differences stay finite."""
     return float(jnp.finfo(logits.dtype).max) / 4
 
 
@@ -100,7 +100,7 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
 
     place, zero = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1), jnp.zeros_like(x)
-    # What has no class has a total of 0.
+    # The total over no class is 0.
     none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (jnp.finfo(x.dtype).min, 0, -1)))
     found = jax.lax.reduce((place, x, z, zero, place, z, x, zero), none + none, join_both, (x.ndim - 1,))
     found = [k[..., None] for k in found]
@@ -108,7 +108,7 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
 
 
 def _impossible(logits: Array, largest: Array) -> Array:
-    """Beside a logit of inf every other class is impossible."""
+    """Which classes have probability 0; beside a logit of inf, all others."""
     bound = _bound(logits)
     return (logits <= -bound) | ((largest >= bound) & (logits < bound))
 
@@ -121,14 +121,14 @@ def _bracket(p: Array, q: Array, log_ratio: Array) -> Array:
 
 
 def _divergence(x: Array, z: Array, temperature: Array | None) -> _Pair:
-    r"""The relative entropy of softmax(x / T) from softmax(z / T), and what its slopes are made of.
+    r"""The relative entropy of softmax(x / T) from softmax(z / T), and the parts of its slopes.
 
     The log ratio of a class is that of the most probable class of x and a difference d of differences of logits. With
     the totals of both rows rounded it is off by the same t in all classes, and
 
     $$ D = \sum_j \left[ p_j l_j - p_j + q_j \right] - t^2 / 2, \qquad t = \sum_j (q_j - p_j) $$
 
-    to the order of t^3, where t is what the sum of the brackets and the mean of l differ by.
+    to the order of t^3, where t is the difference between the sum of the brackets and the mean of l.
     """
     over = functools.partial(_over, temperature=temperature)
     x, z = _bounded(x), _bounded(z)

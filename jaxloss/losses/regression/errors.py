@@ -204,7 +204,7 @@ def pseudo_huber(prediction: Input, target: Input, *, delta: Positive = 1.0) -> 
 
 
 def _tilt(error: Array, level: Array) -> Array:
-    """How much an error counts: the level below 0, the rest of 1 above."""
+    """The weight of an error: the level below 0, 1 - level above."""
     return jnp.where(error > 0, 1 - level, level).astype(error.dtype)
 
 
@@ -293,14 +293,14 @@ def quantile_huber(
 
 @custom_loss(stand_in=0.5)
 def epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegative = 0.1) -> Array:
-    r"""The absolute error beyond what is tolerated.
+    r"""The absolute error beyond a tolerance.
 
     $$ \max(|\hat y - y| - \varepsilon, 0) $$
 
     Args:
         prediction: Predictions, any shape.
         target: True values, the shape of `prediction`.
-        epsilon: What is tolerated, in units of the target, >= 0.
+        epsilon: The tolerance, in units of the target, >= 0.
 
     Corners: 0 with gradient 0 up to an error of epsilon, that one included.
 
@@ -317,14 +317,14 @@ def epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegativ
 
 @custom_loss(stand_in=0.5)
 def squared_epsilon_insensitive(prediction: Input, target: Input, *, epsilon: NonNegative = 0.1) -> Array:
-    r"""The square of the error beyond what is tolerated.
+    r"""The square of the error beyond a tolerance.
 
     $$ \max(|\hat y - y| - \varepsilon, 0)^2 $$
 
     Args:
         prediction: Predictions, any shape.
         target: True values, the shape of `prediction`.
-        epsilon: What is tolerated, in units of the target, >= 0.
+        epsilon: The tolerance, in units of the target, >= 0.
 
     Corners: 0 with gradient 0 up to an error of epsilon, that one included.
 
