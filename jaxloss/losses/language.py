@@ -41,9 +41,9 @@ def linear_softmax_cross_entropy(
     $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j}, \qquad
        x = c \tanh\frac{h^T W + b}{c} $$
 
-    Means and sums over all are taken a few rows at a time, so that memory follows the arrays and not the logits. With
-    N rows, value and gradient are three products of N x d x v, or four in the least memory, where the logits at hand
-    are three; forward mode and second order work, and take their time. Unreduced values are taken from logits.
+    Means and sums over all are taken without the logits of all rows at once, as suits the platform that a program is
+    lowered for. With N rows, value and gradient are three products of N x d x v, or four in the least memory; forward
+    mode and second order work, and take their time. Unreduced values are taken from logits.
 
     Args:
         hidden: `[..., d]`, the last hidden states.
@@ -58,9 +58,11 @@ def linear_softmax_cross_entropy(
         softcap: c, the largest size of a logit, > 0; None is without bound (x = h W + b).
         class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which kernel, bias, class_mask and embedding
             are split by classes. Labels count over all of them.
-        strategy: "fast" forms the gradient of some rows beside their value (three products), "small" forms a tile of
-            logits twice (four); "auto" is fast where the logits of enough rows fit `memory`, but on a CPU small for
-            bfloat16.
+        strategy: How value and gradient are made. "fast" keeps the logits of the rows at hand (three products), "slope"
+            forms them twice and keeps their gradient in 16 bits (four products, half the memory), "small" keeps a tile
+            of classes at a time (four products, memory that does not grow with v). "auto" takes the one of least
+            flops / peak + bytes / bandwidth, by the figures of a TPU v5e or an H100, among those that keep within
+            `memory`; on a CPU it is fast where the logits of enough rows fit, but small for bfloat16.
         memory: How many bytes the logits at hand may take; None is 32 MiB on a CPU and 2 GiB elsewhere, or an eighth of
             the kernel if that is more.
 
