@@ -38,7 +38,7 @@ def unit_vector(x: Array) -> Array:
     >>> print(unit_vector(jnp.array([3e-30, 4e-30])), unit_vector(jnp.zeros(2)))
     [0.6 0.8] [0. 0.]
     """
-    return _direction(x)
+    return _length_and_direction(x)[1]
 
 
 def euclidean_distance(u: Array, v: Array) -> Array:
@@ -119,22 +119,24 @@ def _angle(u: Array, v: Array) -> _Angle:
 @jax.custom_jvp
 def _length(*vectors: Array) -> Array:
     """That of a vector, or of the difference of two."""
-    scale, square = _scaled_square(*vectors)
-    return jnp.squeeze(jnp.sqrt(square) * (1 / scale), -1)
+    return _length_and_direction(*vectors)[0]
 
 
 @_length.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # An infinite slope times 0, and a derivative that overflows: the square of the length is in the way.
-    return _length(*primals), jnp.sum(_direction(*primals) * _difference(*tangents), axis=-1)
+    length, direction = _length_and_direction(*primals)
+    return length, jnp.sum(direction * _difference(*tangents), axis=-1)
 
 
-def _direction(*vectors: Array) -> Array:
+def _length_and_direction(*vectors: Array) -> tuple[Array, Array]:
     scale, square = _scaled_square(*vectors)
-    longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite
-    length = jnp.minimum(jnp.sqrt(jnp.where(square == 0, 1, square)), longest)
-    to_unit = jnp.where(square == 0, 0, 1 / length)
-    return jnp.clip(_scaled(scale, *vectors) * to_unit, -1, 1)  # an infinite component is 1 long
+    zero = square == 0
+    root = jnp.sqrt(jnp.where(zero, 1, square))
+    longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite: so infinity is 1 long
+    to_unit = jnp.where(zero, 0, 1 / jnp.minimum(root, longest))
+    direction = jax.lax.clamp(jnp.array(-1, root.dtype), _scaled(scale, *vectors) * to_unit, jnp.array(1, root.dtype))
+    return jnp.squeeze(jnp.where(zero, 0, root) * (1 / scale), -1), direction
 
 
 def _difference(u: Array, *v: Array) -> Array:
