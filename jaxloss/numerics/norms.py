@@ -1,9 +1,10 @@
 """Norms and distances over the last axis, of vectors of any length.
 
 A square leaves the format where its number is beyond 1e19 or below 1e-19 (in float32). So the squares are those of the
-vector times a power of two, one of three, which is the same for a whole vector and has no slope.
+vector times a number, which is the same for a whole vector and has no slope.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -32,10 +33,12 @@ def unit_vector(x: Array) -> Array:
 
     $$ x / \lVert x \rVert $$
 
+    Of a vector with infinite components these are 1 long, with a gradient that may be NaN.
+
     >>> print(unit_vector(jnp.array([3e-30, 4e-30])), unit_vector(jnp.zeros(2)))
     [0.6 0.8] [0. 0.]
     """
-    return _direction(x)
+    return _length_and_direction(x)[1]
 
 
 def euclidean_distance(u: Array, v: Array) -> Array:
@@ -67,99 +70,102 @@ def cosine_distance(u: Array, v: Array) -> Array:
     $$ 1 - \cos\theta = \tfrac12 \left\lVert \frac u{\lVert u \rVert} - \frac v{\lVert v \rVert} \right\rVert^2 $$
 
     It does not cancel where the vectors are nearly parallel. A zero vector has cosine 0, so distance 1, and gradient 0.
+    An infinite component gives NaN.
 
     >>> print(f"{cosine_distance(jnp.array([1e-30, 0.0]), jnp.array([1e20, 1e16])):.2e}")
     5.00e-09
     """
-    lengths = _lengths(u, v)
-    return jnp.squeeze(_distance(u, v, lengths), -1)
+    return jnp.squeeze(_angle(u, v).distance, -1)
 
 
 @cosine_distance.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    # A derivative that cancels: between nearly opposite vectors it is made of their sum.
+    # A derivative that cancels: between nearly parallel vectors it is made of the difference of their directions.
     (u, v), (du, dv) = primals, tangents
-    lengths = _lengths(u, v)
-    distance, opposite = _distance(u, v, lengths), 0.125 * _squared_chord(u, v, lengths, -1.0)
-    sign, gap = jnp.where(distance > 1, -1, 1), jnp.where(distance > 1, opposite, distance)
-    a, b = _doubled(u, lengths.scale_u), sign * _doubled(v, lengths.scale_v)
-    slope_u = (a - b - gap * a) * jnp.where(lengths.none, 0, 0.25 * sign * lengths.scale_u)
-    slope_v = (b - a - gap * b) * jnp.where(lengths.none, 0, 0.25 * lengths.scale_v)
-    return jnp.squeeze(distance, -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    angle = _angle(u, v)
+    length_u, length_v = (jnp.sqrt(jnp.where(angle.none, 1, square)) for square in (angle.square_u, angle.square_v))
+    a, b = u * angle.scale_u / length_u, v * angle.scale_v / length_v
+    slope_u = (a - b - angle.distance * a) * jnp.where(angle.none, 0, angle.scale_u / length_u)
+    slope_v = (b - a - angle.distance * b) * jnp.where(angle.none, 0, angle.scale_v / length_v)
+    return jnp.squeeze(angle.distance, -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
 
 
-class _Lengths(NamedTuple):
-    """What makes two vectors 2 long, which fits the format for all lengths, and whether one is 0."""
+class _Angle(NamedTuple):
+    """What scales two vectors to the same largest component, their squares then, and how far apart they are."""
 
     scale_u: Array
     scale_v: Array
-    none: Array
+    square_u: Array
+    square_v: Array
+    none: Array  # whether one of the vectors is 0
+    distance: Array
 
 
-def _lengths(u: Array, v: Array) -> _Lengths:
-    two = 2 * (1 + jnp.finfo(u.dtype).eps)
-    (unit_u, square_u), (unit_v, square_v) = _scaled_square(u), _scaled_square(v)
-    return _Lengths(
-        unit_u * (two / _root(square_u)), unit_v * (two / _root(square_v)), (square_u == 0) | (square_v == 0)
-    )
-
-
-def _doubled(x: Array, scale: Array, two: Input = 2) -> Array:
-    """A component of a vector 2 long. Where it is 2 to rounding it is 2: so vectors along one axis agree in it."""
-    return jnp.minimum(jnp.maximum(x * scale, -2), two)
-
-
-def _squared_chord(u: Array, v: Array, lengths: _Lengths, sign: float) -> Array:
-    def square(u: Array, v: Array, scale_u: Array, scale_v: Array, two: Array) -> Array:
-        return jnp.square(_doubled(u, scale_u, two) - sign * _doubled(v, scale_v, two))
-
-    return row_sum(square, u, v, lengths.scale_u, lengths.scale_v, jnp.full_like(lengths.scale_u, 2))
-
-
-def _distance(u: Array, v: Array, lengths: _Lengths) -> Array:
-    """Half the squared difference of two unit vectors, less that of their lengths, which are 1 to rounding."""
-
-    def longer(u: Array, v: Array, scale_u: Array, scale_v: Array, two: Array) -> Array:
-        a, b = _doubled(u, scale_u, two), _doubled(v, scale_v, two)
-        return (a - b) * (a + b)
-
-    excess = 0.25 * row_sum(longer, u, v, lengths.scale_u, lengths.scale_v, jnp.full_like(lengths.scale_u, 2))
-    chord = _squared_chord(u, v, lengths, 1.0)
-    return jnp.where(lengths.none, 1, 0.125 * (chord - jnp.square(excess)))
-
-
-def _root(square: Array) -> Array:
-    """The square root, and 1 for 0."""
-    return jnp.sqrt(jnp.where(square == 0, 1, square))
+def _angle(u: Array, v: Array) -> _Angle:
+    largest_u, largest_v = _largest(u), _largest(v)
+    scale_u = _scale(largest_u)
+    scale_v = largest_u * scale_u / largest_v
+    square_u, square_v = _square(scale_u, u), _square(scale_v, v)
+    apart = row_sum(lambda i, u, j, v: jnp.square(u * i - v * j), scale_u, u, scale_v, v)
+    product = square_u * square_v
+    none = product == 0
+    lengths = jnp.sqrt(jnp.where(none, 1, product))
+    # The squared difference of two vectors is that of their lengths, and what comes from the angle between them.
+    by_lengths = jnp.square(square_u - square_v) / (square_u + square_v + 2 * lengths)
+    by_angle = jnp.where(apart < by_lengths, 0, apart - by_lengths)
+    return _Angle(scale_u, scale_v, square_u, square_v, none, jnp.where(none, 1, by_angle / (2 * lengths)))
 
 
 @jax.custom_jvp
 def _length(*vectors: Array) -> Array:
     """That of a vector, or of the difference of two."""
-    unit, square = _scaled_square(*vectors)
-    return jnp.squeeze(jnp.sqrt(square) * (1 / unit), -1)
+    return _length_and_direction(*vectors)[0]
 
 
 @_length.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # An infinite slope times 0, and a derivative that overflows: the square of the length is in the way.
-    return _length(*primals), jnp.sum(_direction(*primals) * _difference(*tangents), axis=-1)
+    length, direction = _length_and_direction(*primals)
+    return length, jnp.sum(direction * _difference(*tangents), axis=-1)
 
 
-def _direction(*vectors: Array) -> Array:
-    unit, square = _scaled_square(*vectors)
-    return _scaled(unit, *vectors) / _root(square)
+def _length_and_direction(*vectors: Array) -> tuple[Array, Array]:
+    scale, square = _scaled_square(*vectors)
+    zero = square == 0
+    root = jnp.sqrt(jnp.where(zero, 1, square))
+    longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite: so infinity is 1 long
+    to_unit = jnp.where(zero, 0, 1 / jnp.minimum(root, longest))
+    direction = jax.lax.clamp(jnp.array(-1, root.dtype), _scaled(scale, *vectors) * to_unit, jnp.array(1, root.dtype))
+    return jnp.squeeze(jnp.where(zero, 0, root) * (1 / scale), -1), direction
 
 
 def _difference(u: Array, *v: Array) -> Array:
     return u - v[0] if v else u
 
 
-def _scaled(unit: Input, *vectors: Array) -> Array:
+def _scaled(scale: Input, *vectors: Array) -> Array:
     """u, or u - v, times a power of two. The difference itself, with many readers, would be written to memory."""
     if vectors[1:]:  # infinite products of equal components must not differ by NaN
-        return _difference(*(finite_slope(x * unit) for x in vectors))
-    return vectors[0] * unit
+        return _difference(*(finite_slope(x * scale) for x in vectors))
+    return vectors[0] * scale
+
+
+def _largest(*vectors: Array) -> Array:
+    """The largest component of u, or of u - v, without a slope, and 16 for 0. The last axis is kept."""
+    vectors = jax.lax.stop_gradient(vectors)
+    largest = row_sum(lambda *x: jnp.abs(_difference(*x)), *vectors, by=functools.partial(jnp.max, initial=0))
+    return jnp.where(largest == 0, 16, jnp.maximum(largest, 4 * jnp.finfo(largest.dtype).tiny))
+
+
+def _scale(largest: Array) -> Array:
+    """A power of two that brings a number to between 6 and 16, so that 16 over the number is in the format, too."""
+    number = jnp.finfo(largest.dtype)
+    return 8 / jax.lax.reduce_precision(jnp.minimum(largest, 2.0 ** (number.maxexp - 1)), number.nexp, 0)
+
+
+def _square(scale: Array, *vectors: Array) -> Array:
+    """The squared length of u, or of u - v, times a number."""
+    return row_sum(lambda scale, *x: jnp.square(_difference(*x) * scale), scale, *vectors)
 
 
 @jax.custom_jvp
@@ -173,18 +179,15 @@ def _scaled_square(*vectors: Array) -> tuple[Array, Array]:
     maxexp = jnp.finfo(dtype).maxexp
     small, large = 2.0 ** (5 * maxexp // 8), 2.0 ** (-9 * maxexp // 16)
 
-    def unit_of(size: Array, lowest: float, highest: float) -> Array:
-        return jnp.where(size < lowest, small, jnp.where(size > highest, large, 1)).astype(dtype)
-
     def by_largest(*vectors: Array) -> tuple[Array, Array]:
-        largest = jnp.max(jnp.abs(_difference(*vectors)), axis=-1, keepdims=True, initial=0)
-        unit = unit_of(largest, 2.0 ** (-maxexp // 4), 2.0 ** (3 * maxexp // 8))
-        return unit, row_sum(lambda unit, *vectors: jnp.square(_difference(*vectors) * unit), unit, *vectors)
+        scale = _scale(_largest(*vectors))
+        return scale, _square(scale, *vectors)
 
     def by_choice(*vectors: Array) -> tuple[Array, Array]:
-        low, plain, high = (_sum(jnp.square(_scaled(unit, *vectors))) for unit in (small, 1.0, large))
-        unit = unit_of(plain, 2.0 ** (-maxexp // 2), 2.0 ** (3 * maxexp // 4))
-        return unit, jnp.where(unit == small, low, jnp.where(unit == large, high, plain))
+        low, plain, high = (_sum(jnp.square(_scaled(scale, *vectors))) for scale in (small, 1.0, large))
+        is_low, is_high = plain < 2.0 ** (-maxexp // 2), plain > 2.0 ** (3 * maxexp // 4)
+        scale = jnp.where(is_low, small, jnp.where(is_high, large, 1)).astype(dtype)
+        return scale, jnp.where(is_low, low, jnp.where(is_high, high, plain))
 
     return jax.lax.platform_dependent(*vectors, cpu=by_largest, default=by_choice)
 
@@ -192,9 +195,9 @@ def _scaled_square(*vectors: Array) -> tuple[Array, Array]:
 @_scaled_square.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that overflows: that of the squares which are not chosen.
-    unit, square = _scaled_square(*primals)
-    change = 2 * _sum(_scaled(unit, *primals) * (_difference(*tangents) * unit))
-    return (unit, square), (jnp.zeros_like(unit), change)
+    scale, square = _scaled_square(*primals)
+    change = 2 * _sum(_scaled(scale, *primals) * (_difference(*tangents) * scale))
+    return (scale, square), (jnp.zeros_like(scale), change)
 
 
 def _sum(x: Array) -> Array:

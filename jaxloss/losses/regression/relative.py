@@ -151,7 +151,8 @@ def cosine_distance(prediction: Input, target: Input) -> Array:
         target: `[..., d]`, vectors.
 
     Corners: a zero vector has cosine 0 with everything, and gradient 0. Vectors of any length, from 1e-38 to 1e38, and
-    ones that are nearly parallel are told apart rightly.
+    ones that are nearly parallel are told apart, as far as the rounding of a vector allows it. An infinite component
+    gives NaN.
 
     Source: Salton et al. (1975), A vector space model for automatic indexing, section 1.
 
