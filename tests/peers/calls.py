@@ -130,7 +130,7 @@ def _curvatures_with_torch(function, arrays, positions):
                 if slopes.requires_grad
                 else None
             )
-            columns.append(np.zeros(len(x), np.float32) if bend is None else bend.reshape(len(x), -1)[:, k].numpy())
+            columns.append(np.zeros(len(x), np.float32) if bend is None else bend.reshape(len(x), -1)[:, k].numpy(force=True))
         found.append(np.stack(columns, -1))
     return found
 
@@ -145,7 +145,7 @@ def _with_torch(function, arrays, positions):
     slopes = torch.autograd.grad(values.sum(), [tensors[position] for position in positions], allow_unused=True)
     zeros = (torch.zeros_like(tensors[position]) for position in positions)
     gradients = [zero if slope is None else slope for slope, zero in zip(slopes, zeros, strict=True)]
-    return values.detach().numpy(), [gradient.numpy().copy() for gradient in gradients]
+    return values.detach().numpy(), [gradient.numpy(force=True).copy() for gradient in gradients]
 
 
 def resolve(name: str) -> Any:
