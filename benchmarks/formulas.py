@@ -28,9 +28,12 @@ def _at(rows: Array, labels: Array) -> Array:
 # ----------------------------------------------------------------------------------------------- regression, robust
 
 
-def _scale_invariant(prediction: Array, target: Array, *, variance_focus: float = 0.5) -> Array:
+def _scale_invariant(
+    prediction: Array, target: Array, pixel_mask: Array | None = None, *, variance_focus: float = 0.5
+) -> Array:
     d = jnp.log(prediction) - jnp.log(target)
-    return jnp.mean(d**2, -1) - variance_focus * jnp.mean(d, -1) ** 2
+    counts = True if pixel_mask is None else pixel_mask
+    return jnp.mean(d**2, -1, where=counts) - variance_focus * jnp.mean(d, -1, where=counts) ** 2
 
 
 REGRESSION = {

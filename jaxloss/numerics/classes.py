@@ -18,7 +18,7 @@ def one_hot(label: Array, classes: int, dtype: Input = jnp.float32) -> Array:
     >>> print(one_hot(jnp.array(1), 3), one_hot(jnp.array(-1), 3))
     [0. 1. 0.] [nan nan nan]
     """
-    label = jnp.asarray(label)
+    label = _wide(jnp.asarray(label))
     indicator = jax.lax.broadcasted_iota(label.dtype, (*label.shape, classes), label.ndim) == label[..., None]
     return indicator.astype(dtype) + nan_unless(is_class(label, classes), dtype)[..., None]
 
@@ -34,6 +34,7 @@ def pick(values: Array, label: Array) -> Array:
     >>> print(pick(jnp.array([5.0, 7.0]), jnp.array(1)))
     7.0
     """
+    label = _wide(jnp.asarray(label))
     entry = jax.lax.platform_dependent(values, label, cpu=entry_on_cpu, default=entry_by_comparison)
     return entry + nan_unless(is_class(label, values.shape[-1]), entry.dtype)
 
@@ -41,9 +42,8 @@ def pick(values: Array, label: Array) -> Array:
 def is_at(values: Array, label: Array) -> Array:
     """Whether each entry of the last axis is the one that the label names."""
     at = jax.lax.broadcasted_iota(label.dtype, values.shape, values.ndim - 1) == label[..., None]
-    return (
-        at & ~jnp.isnan(values) if may_be_split(values) else at
-    )  # split as the values are, which a condition has to be
+    # A condition has to be split as the values are.
+    return at & ~jnp.isnan(values) if may_be_split(values) else at
 
 
 def is_class(label: Array, classes: int) -> Array:
@@ -54,3 +54,8 @@ def is_class(label: Array, classes: int) -> Array:
 def nan_unless(valid: Array, dtype: Input) -> Array:
     """0 where it is valid, and else NaN, which is not formed where all is valid: `jax_debug_nans` would stop there."""
     return jnp.sqrt(jnp.where(valid, 0, -1).astype(dtype))
+
+
+def _wide(label: Array) -> Array:
+    """The label in 32 bits at least: fewer may be too few to number the classes."""
+    return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label

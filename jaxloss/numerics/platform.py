@@ -31,6 +31,14 @@ def row_sum(summand: Callable[..., Array], *operands: Any, by: Callable[..., Arr
     return by(summand(*apart_on_cpu(*map(jnp.asarray, operands))), axis=-1, keepdims=True)
 
 
+def tied(constant: Array, x: Array) -> Array:
+    """The constant, as something with a tangent beside x, which JAX asks of every operand of a joint reduction.
+
+    After a rematerialised loop a rule of our own is forgotten, and JAX differentiates the reduction itself.
+    """
+    return jax.lax.select(jnp.zeros(x.shape, bool), x, constant.astype(x.dtype))
+
+
 def entry_by_comparison(values: Array, index: Array) -> Array:
     """The entry of the last axis at an index, as a sum: part of another pass over the values on a TPU or a GPU."""
     at = jax.lax.broadcasted_iota(index.dtype, values.shape, values.ndim - 1) == index[..., None]

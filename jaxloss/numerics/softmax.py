@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at
-from jaxloss.numerics.platform import entry_on_cpu, row_sum
+from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
@@ -189,8 +189,8 @@ def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
     at, bound, zero = is_at(x, label), _bound(x), jnp.zeros((), x.dtype)
-    each = [jnp.where(at, x, 0), 1 - at.astype(x.dtype), jnp.clip(x, -bound, bound)]
-    each += [_possible(x), jnp.zeros_like(x)] if spread else []
+    each = [jnp.where(at, x, 0), tied(~at, x), jnp.clip(x, -bound, bound)]
+    each += [tied(_possible(x), x), tied(jnp.zeros_like(x), x)] if spread else []
     start = [zero, zero, zero - bound, zero, zero][: len(each)]
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:
@@ -264,10 +264,10 @@ def _is_certain(weight: Array) -> Array:
 
 
 def _target_sweep(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[list[Array], Array]:
-    bound, zero, none = _bound(x), jnp.zeros((), x.dtype), jnp.zeros_like(x)
+    bound, zero, none = _bound(x), jnp.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
     unreachable = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, none)
-    each = [jnp.clip(x, -bound, bound), none, t, none, unreachable, *[none] * shared]
-    each += [_possible(x), none] if spread else []
+    each = [jnp.clip(x, -bound, bound), none, t + none, none, unreachable, *[none] * shared]
+    each += [tied(_possible(x), x), none] if spread else []
     start = [zero - bound, zero - 1, *[zero] * (len(each) - 2)]
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:

@@ -130,7 +130,9 @@ def _curvatures_with_torch(function, arrays, positions):
                 if slopes.requires_grad
                 else None
             )
-            columns.append(np.zeros(len(x), np.float32) if bend is None else bend.reshape(len(x), -1)[:, k].numpy(force=True))
+            columns.append(
+                np.zeros(len(x), np.float32) if bend is None else bend.reshape(len(x), -1)[:, k].numpy(force=True)
+            )
         found.append(np.stack(columns, -1))
     return found
 

@@ -157,7 +157,7 @@ def crps_ensemble(samples: Input, target: Input) -> Array:
     return _ensemble_score(samples, target)
 
 
-_PAIRS = 2**14  # of members, whose distances are formed at once
+_NUMBERS = 2**17  # of the differences that are formed at once
 
 
 @custom_loss(signature="(m,d),(d)->()", stand_in=0.5)
@@ -182,7 +182,7 @@ def energy_score(samples: Input, target: Input) -> Array:
     members = samples.shape[0]
     # Some members at a time, formed anew for the gradient, so that memory follows m d and not m^2 d.
     to_members = jax.checkpoint(lambda x: jnp.sum(euclidean_distance(x[None], samples)))
-    block = max(1, _PAIRS // members)
+    block = max(1, _NUMBERS // samples.size)
     if block < members:
         pairs = jnp.sum(jax.lax.map(to_members, samples, batch_size=block))
     else:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.classes import is_at, is_class
-from jaxloss.numerics.platform import entry_on_cpu, row_sum
+from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
@@ -115,11 +115,11 @@ def leaves(link: Link, logits: Array, hot: Array) -> Rows:
     by_entropy = "entropy" in link.reads
     return Rows(
         largest=jnp.maximum(logits, jnp.finfo(logits.dtype).min),
-        others=other,
+        others=tied(other, logits),
         label=jnp.where(hot, logits, zero),
         total=jnp.where(hot | ~possible, zero, logits) if "mean_surprisal" in link.reads else None,
-        rest=jnp.where(possible, zero, -one) if by_entropy else None,
-        moment=zero if by_entropy else None,
+        rest=tied(jnp.where(possible, zero, -one), logits) if by_entropy else None,
+        moment=tied(zero, logits) if by_entropy else None,
     )
 
 
