@@ -74,6 +74,15 @@ def _slope_in_error(error: Array, alpha: Array, scale: Array) -> Array:
     return finite_slope(x / scale * power)
 
 
+def _scale_and_alpha(error: Array, alpha: Array, scale: Array) -> Array:
+    return -multiply_no_nan(_mixed_with_alpha(error, alpha, scale), _parts(error, alpha, scale).x)
+
+
+def _second_in_scale(error: Array, alpha: Array, scale: Array) -> Array:
+    return -_slope_in_scale(error, alpha, scale) * (2 + _bend(error, alpha, scale)) / scale
+
+
+@with_slopes(_mixed_with_scale, _scale_and_alpha, _second_in_scale)  # a derivative that cancels, far from 0
 def _slope_in_scale(error: Array, alpha: Array, scale: Array) -> Array:
     x, (damped, power) = _parts(error, alpha, scale).x, _pull(error, alpha, scale)
     return finite_slope(-jnp.where(alpha > 1, x * (damped * power), (x * damped) * power) / scale)

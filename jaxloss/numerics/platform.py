@@ -47,13 +47,13 @@ def entry_by_comparison(values: Array, index: Array) -> Array:
 
 def entry_on_cpu(values: Array, index: Array) -> Array:
     """The entry of the last axis at an index, read from its place; of an axis that may be split, by comparison."""
-    if may_be_split(values):
+    if may_be_split(values) or may_be_split(index):
         return entry_by_comparison(values, index)
     return jnp.take_along_axis(values, index[..., None], axis=-1, mode="clip")[..., 0]
 
 
 def may_be_split(values: Array) -> bool:
-    """Whether the last axis may be split over devices, where an entry cannot be read from its place."""
+    """Whether a mesh is in view that may split it over devices, where an entry cannot be read from its place."""
     return not jax.typeof(values).sharding.mesh.empty
 
 

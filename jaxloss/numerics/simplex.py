@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import is_at, is_class
+from jaxloss.numerics.classes import is_at, is_class, place_of_largest
 from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
 
@@ -91,7 +91,7 @@ def _roots(x: Array, order: int) -> tuple[Array, Array, Array]:
 
 def _leads(x: Array, order: int) -> tuple[Array, Array, Array]:
     """The largest, where it is, and what each other class leads by: 1 less how far it is behind."""
-    is_top = is_at(x, jax.lax.argmax(x, x.ndim - 1, jnp.int32))
+    is_top = is_at(x, place_of_largest(x))
     largest = jnp.max(x, axis=-1, keepdims=True)
     # Beside a logit of inf all others are infinitely far behind.
     gap = jnp.where(largest == jnp.inf, jnp.where(x == jnp.inf, 0, jnp.inf), largest - x)
@@ -137,7 +137,7 @@ def _(order: int, primals: Any, tangents: Any) -> Any:
     u, rest, missed = _roots(x, order)
     weight = (u > 0).astype(x.dtype) if order == 1 else u
     # A shift of all changes nothing. Relative to the largest, nothing of the size of 1 is left to cancel.
-    is_top = is_at(x, jax.lax.argmax(x, x.ndim - 1, jnp.int32))
+    is_top = is_at(x, place_of_largest(x))
     dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
     mean = ratio(jnp.sum(weight * dx, axis=-1, keepdims=True), jnp.sum(weight, axis=-1, keepdims=True))
     signed = (dx - mean) / order

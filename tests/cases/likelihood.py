@@ -234,7 +234,7 @@ CASES = (
         differentiable=(0, 1, 2),
         domain={1: (0.0, np.inf)},
         hard=hard_dispersed_counts,
-        relative_to_item=(1,),
+        relative_to_item=(1, 2),
     ),
     Case(
         "tweedie_deviance",

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.platform import apart_on_cpu, may_be_split
+from jaxloss.numerics.classes import is_at, pick, place_of_largest
+from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
@@ -104,7 +104,7 @@ def _lead_of_rival(scores: Array, label: Array) -> Array:
 def _(primals: Any, tangents: Any) -> Any:
     # Ties of a maximum: the slope of one of the rivals, whose place it keeps and not the row.
     (scores, label), (dscores, _) = primals, tangents
-    rival = _place_of_largest(_others(scores, label))
+    rival = place_of_largest(_others(scores, label))
     change = jnp.where(is_at(scores, rival), dscores, 0) - jnp.where(is_at(scores, label), dscores, 0)
     return _lead_of_rival(scores, label), jnp.sum(change, axis=-1)
 
@@ -121,21 +121,6 @@ def _largest(scores: Array) -> Array:
         return jnp.where(jnp.any(jnp.isnan(scores), axis=-1), jnp.nan, jnp.max(scores, axis=-1))
 
     return jax.lax.platform_dependent(scores, cpu=on_cpu, default=functools.partial(jnp.max, axis=-1))
-
-
-def _place_of_largest(scores: Array) -> Array:
-    """The place of a largest entry of the last axis. On a CPU an argmax is slow, and on a split axis it gathers."""
-
-    def by_comparison(scores: Array) -> Array:
-        places = jax.lax.broadcasted_iota(jnp.int32, scores.shape, scores.ndim - 1)
-        return jnp.max(jnp.where(scores >= jnp.max(scores, axis=-1, keepdims=True), places, -1), axis=-1)
-
-    def by_argmax(scores: Array) -> Array:
-        return jax.lax.argmax(scores, scores.ndim - 1, jnp.int32)
-
-    if may_be_split(scores):
-        return by_comparison(scores)
-    return jax.lax.platform_dependent(scores, cpu=by_comparison, default=by_argmax)
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)

@@ -9,7 +9,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.platform import apart_on_cpu, row_sum
+from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
 from jaxloss.types import Array, Input, Positive
 
@@ -99,12 +99,16 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
     def join_both(a: Any, b: Any) -> tuple[Array, ...]:
         return (*join(_Top(*a[:4]), _Top(*b[:4])), *join(_Top(*a[4:]), _Top(*b[4:])))
 
-    place, zero = jax.lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1), jnp.zeros_like(x)
+    def leaves(x: Array, z: Array) -> _Top:
+        place = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
+        return _Top(tied(place, x), x, z, tied(jnp.zeros_like(x), x))
+
     # The total over no class is 0.
-    none = (jnp.int32(0), *(jnp.asarray(k, x.dtype) for k in (jnp.finfo(x.dtype).min, 0, -1)))
-    found = jax.lax.reduce((place, x, z, zero, place, z, x, zero), none + none, join_both, (x.ndim - 1,))
+    none = tuple(jnp.asarray(k, x.dtype) for k in (0, jnp.finfo(x.dtype).min, 0, -1))
+    found = jax.lax.reduce((*leaves(x, z), *leaves(z, x)), none + none, join_both, (x.ndim - 1,))
     found = [k[..., None] for k in found]
-    return _Top(*found[:4]), _Top(*found[4:])
+    one, other = _Top(*found[:4]), _Top(*found[4:])
+    return one._replace(place=one.place.astype(jnp.int32)), other._replace(place=other.place.astype(jnp.int32))
 
 
 def _impossible(logits: Array, largest: Array) -> Array:
