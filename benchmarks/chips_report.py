@@ -73,7 +73,8 @@ def _judged(rows: Rows) -> list[tuple[tuple[str, ...], Bound]]:
                 judged += [(where, bound) for bound in bounds(chip, row.work, gradient, ours, row.plain[gradient])]
             elif extra and without and without.ours[gradient]:
                 judged += [
-                    (where, bound) for bound in bounds_of_extra(row.work, gradient, ours, without.ours[gradient])
+                    (where, bound)
+                    for bound in bounds_of_extra(row.work, gradient, ours, without.ours[gradient], row.plain[gradient])
                 ]
     return judged
 
