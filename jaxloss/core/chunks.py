@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.evaluation import Items, add_up
 from jaxloss.core.splitting import cut as cut_into_parts
-from jaxloss.core.splitting import vary, varying
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array
 
 Axes = tuple[int, ...]

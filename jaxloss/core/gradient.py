@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.splitting import Parts, add_up, cut, vary, varying
+from jaxloss.core.splitting import Parts, add_up, cut
 from jaxloss.core.tally import finish_by, is_tally
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array, computing_dtype
 
 AxisNames: TypeAlias = tuple[Hashable, ...]

@@ -5,7 +5,7 @@ gathered on Auto meshes, and nothing is refused on Explicit ones, as a contiguou
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -61,19 +61,3 @@ def add_up(parts: Parts, step: Callable[[Any], tuple[Any, Any]]) -> tuple[Any, A
         return total, stacked
     total, last = one_more(total, parts.rest)
     return total, jax.tree.map(lambda all_before, x: jnp.concatenate([all_before, x[None]]), stacked, last)
-
-
-def varying(x: Any) -> frozenset[Any]:
-    """The mesh axes of a `shard_map` over which an array varies."""
-    kind = jax.typeof(x)
-    return frozenset(kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying)
-
-
-def vary(x: Any, along: Iterable[Any]) -> Any:
-    """The array as one that varies over mesh axes too.
-
-    Where a loop uses an array that all devices share, this is done before the loop. In the loop it would be done for
-    each part, and its transpose, a sum over devices, with it.
-    """
-    missing = tuple(frozenset(along) - varying(x)) if isinstance(x, jax.Array) else ()
-    return jax.lax.pcast(x, missing, to="varying") if missing else x
