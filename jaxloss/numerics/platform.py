@@ -36,7 +36,7 @@ def tied(constant: Array, x: Array) -> Array:
 
     After a rematerialised loop a rule of our own is forgotten, and JAX differentiates the reduction itself.
     """
-    return jax.lax.select(jnp.zeros(x.shape, bool), x, constant.astype(x.dtype))
+    return jax.lax.select(jax.lax.full_like(x, False, bool), x, constant.astype(x.dtype))
 
 
 def entry_by_comparison(values: Array, index: Array) -> Array:
