@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at
@@ -188,10 +189,10 @@ def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array
 
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
-    at, bound, zero = is_at(x, label), _bound(x), jnp.zeros((), x.dtype)
+    at, bound, zero = is_at(x, label), np.asarray(_bound(x), x.dtype), np.zeros((), x.dtype)
     each = [jnp.where(at, x, 0), tied(~at, x), jnp.clip(x, -bound, bound)]
     each += [tied(_possible(x), x), tied(jnp.zeros_like(x), x)] if spread else []
-    start = [zero, zero, zero - bound, zero, zero][: len(each)]
+    start = [zero, zero, -bound, zero, zero][: len(each)]
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:
         (xy, s, m, *g), (xz, u, n, *h) = one, other
