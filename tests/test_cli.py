@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ import jaxloss
 from jaxloss.cli import form
 from jaxloss.cli.commands import main
 from jaxloss.cli.plain import plain
+from jaxloss.testing.laws import LAWS
 
 MINE = """
 import jax.numpy as jnp
@@ -22,6 +24,9 @@ def log_squared(prediction, target, *, scale=1.0):
 
 def careless(prediction, target):
     return jnp.sqrt((prediction - target) ** 2)
+
+def mixed(prediction, target):
+    return (prediction > target) * prediction**2
 
 number = 3
 """
@@ -96,15 +101,61 @@ def test_search_by_words(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_check_of_a_loss_that_holds_and_of_one_that_does_not(tmp_path):
+def test_check_of_a_loss_that_holds_is_quick_and_says_how_to_run_all(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     status, text, errors = run("check", "mine:log_squared", "--example", f"{EXAMPLE}, scale=2.0", cwd=tmp_path)
     assert status == 0, text + errors
-    assert re.search(r"16 held, 0 broken, 2 not run$", text.strip())
-    status, text, _ = run("check", "mine:careless", "--example", EXAMPLE, cwd=tmp_path)
-    assert status == 1
+    assert text.startswith("log_squared: 13 of 18 laws\n")
+    assert "11 held, 0 broken, 0 warning, 0 not run, 2 does not apply\n" in text
+    assert text.endswith("5 laws were not asked for; all of them: --laws all. What they say: jaxloss laws.\n")
+    assert "running" not in text + errors  # on a terminal alone
+
+
+def in_folder_of(path, monkeypatch):
+    (path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(path)
+    monkeypatch.setattr(sys, "path", [str(path), *sys.path])
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+def test_the_exit_status_tells_a_broken_law_from_one_that_was_not_run(tmp_path, capsys, monkeypatch):
+    in_folder_of(tmp_path, monkeypatch)
+    assert main(["check", "mine:careless", "--laws", "corners,labels", "--example", EXAMPLE]) == 1
+    text = capsys.readouterr().out
+    assert text.startswith("careless: 3 of 18 laws\n")
     assert re.search(r"BROKEN +corners +with prediction = target", text)
-    assert re.search(r"not run +labels +the loss takes no labels", text)
+    assert "To mend it: Replace the input" in text
+    assert re.search(r"does not apply +labels +the loss takes no labels", text)
+
+    two_items = ["--example", "jnp.array([1.0, 2.0]), jnp.array([1.5, 1.0])"]
+    assert main(["check", "mine:log_squared", "--laws", "order,split,shapes", *two_items]) == 3
+    text = capsys.readouterr().out
+    assert re.search(r"not run +split +the example has 2 items", text)
+    assert "2 held, 0 broken, 0 warning, 2 not run" in text
+    assert "The example left split, order unrun" in text
+    assert main(["check", "mine:careless", "--laws", "order,corners", *two_items]) == 1
+
+
+def test_strict_promotion_is_a_warning_unless_named(tmp_path, capsys, monkeypatch):
+    in_folder_of(tmp_path, monkeypatch)
+    with jax.numpy_dtype_promotion("standard"):
+        assert main(["check", "mine:mixed", "--laws", "quick", "--example", EXAMPLE]) == 0
+        assert re.search(r"warning +strict_world +it raises TypePromotionError", capsys.readouterr().out)
+        assert main(["check", "mine:mixed", "--laws", "strict_world", "--example", EXAMPLE]) == 1
+
+
+def test_laws_are_listed_with_what_mends_them(capsys):
+    assert main(["laws"]) == 0
+    text = capsys.readouterr().out
+    assert re.findall(r"^(\w+)", text, re.MULTILINE) == list(LAWS)
+    assert text.count("To mend it: ") == len(LAWS)
+    assert "split  (not among the quick ones)\n  Law 8: however the items are split" in text
+
+
+def test_a_terminal_shows_the_law_that_runs(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert main(["check", "huber", "--laws", "shapes", "--example", EXAMPLE]) == 0
+    assert re.search(r"running +shapes\r +held +shapes", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +163,14 @@ def test_check_of_a_loss_that_holds_and_of_one_that_does_not(tmp_path):
     [
         (["check", "mine:log_squarred", "--example", EXAMPLE], "did you mean log_squared?"),
         (["check", "mine:number", "--example", EXAMPLE], "not a loss but a int"),
+        (["check", "mine.py:log_squared", "--example", EXAMPLE], "found by its module: mine:log_squared"),
+        (["check", "./src/mine.py:log_squared", "--example", EXAMPLE], "found by its module: src.mine:log_squared"),
+        (["check", "mine.py", "--example", EXAMPLE], "found by its module: mine:my_loss"),
+        (
+            ["check", "pkg.mine.log_squared", "--example", EXAMPLE],
+            "between the module and the loss: pkg.mine:log_squared",
+        ),
+        (["check", "huber", "--laws", "order,corner", "--example", EXAMPLE], "did you mean corners?"),
         (["check", "nowhere:loss", "--example", EXAMPLE], "cannot be imported: ModuleNotFoundError"),
         (["check", "mine:log_squared", "--example", "jnp.array([1.0"], "cannot be evaluated: SyntaxError"),
         (["check", "mine:log_squared", "--example", "jnp.ones(3)"], "cannot be called on the example"),
@@ -121,9 +180,7 @@ def test_check_of_a_loss_that_holds_and_of_one_that_does_not(tmp_path):
     ],
 )
 def test_a_misuse_is_told_apart_from_a_broken_law(arguments, says, tmp_path, capsys, monkeypatch):
-    (tmp_path / "mine.py").write_text(MINE)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    in_folder_of(tmp_path, monkeypatch)
     assert main(arguments) == 2
     errors = capsys.readouterr().err
     assert says in errors

@@ -3,12 +3,13 @@
 import argparse
 import difflib
 import importlib
+import inspect
 import os
 import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jaxloss
@@ -16,7 +17,7 @@ from jaxloss.cli import form
 from jaxloss.cli.plain import plain
 from jaxloss.core.loss import Loss
 
-GOOD, BAD, MISUSED = 0, 1, 2
+GOOD, BAD, MISUSED, NOT_RUN = 0, 1, 2, 3
 
 
 class Misuse(Exception):
@@ -24,7 +25,10 @@ class Misuse(Exception):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Returns the exit status: 0, 1 for a broken law or an empty search, 2 for a misuse."""
+    """The command line. Returns the exit status.
+
+    0; 1 for a broken law or an empty search; 2 for a misuse; 3 where no law is broken and the example left some unrun.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that has no Greek still gets the rest
@@ -54,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=search)
     command = commands.add_parser(
         "check",
-        help="run the laws on a loss: exit status 0 if they hold, 1 if not",
-        description="Runs jaxloss.testing.check_loss. The example is a few items, inside the domain, away from kinks.",
+        help="run the laws on a loss: exit status 0 if they hold, 1 if not, 3 if the example left some unrun",
+        description="Runs jaxloss.testing.check_loss. The example is a few items, three or more, inside the domain, "
+        "away from kinks.",
     )
     command.add_argument("loss", help="where it is: package.module:my_loss, or the name of a loss of the catalogue")
     command.add_argument(
@@ -64,7 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ARRAYS",
         help="the arguments of a call, as Python: 'jnp.array([1.0, 2.0, 3.0]), jnp.zeros(3), delta=2.0'",
     )
+    command.add_argument(
+        "--laws",
+        default="quick",
+        help="quick (the default), all, or names of laws, with commas between; strict_world is a warning unless named",
+    )
     command.set_defaults(run=check)
+    command = commands.add_parser("laws", help="each law: what it says, and how to mend what breaks it")
+    command.set_defaults(run=list_laws)
     return parser
 
 
@@ -183,36 +195,72 @@ def search(given: argparse.Namespace) -> int:
 # ------------------------------------------------------------------------------------------------------------ to check
 
 
+def list_laws(_: argparse.Namespace) -> int:
+    """What each law says, and how to mend what breaks it."""
+    from jaxloss.testing.laws import LAWS, MENDS, QUICK
+
+    for name, law in LAWS.items():
+        says = str(inspect.getdoc(law)).split("\n\n")[0]
+        print(name + "  (not among the quick ones)" * (name not in QUICK))
+        print(_wrapped(says, "  "), _wrapped(f"To mend it: {MENDS[name]}", "  "), sep="\n", end="\n\n")
+    return GOOD
+
+
 def check(given: argparse.Namespace) -> int:
     """The laws on a loss of yours, each with its verdict as soon as it is known."""
-    from jaxloss.testing.laws import LAWS, verdicts
+    from jaxloss.testing.laws import LAWS, MENDS, VERDICTS, chosen, verdicts
     from jaxloss.testing.subject import Subject
 
+    asked = given.laws.split(",")
+    try:
+        names = chosen(asked)
+    except ValueError as error:
+        raise Misuse(str(error)) from None
     loss = _found(given.loss)
     arrays, options = _example(given.example)
     try:
         subject = Subject(loss, arrays, options)
     except (TypeError, ValueError) as error:
         raise Misuse(f"{given.loss} cannot be called on the example: {error}") from error
-    print(f"{subject.name}: {len(LAWS)} laws")
+    print(f"{subject.name}: {len(names)} of {len(LAWS)} laws", flush=True)
     width = max(map(len, LAWS))
-    counts = {"held": 0, "broken": 0, "not run": 0}
-    for law, verdict, text in verdicts(subject):
-        counts[verdict] += 1
+    found: dict[str, list[str]] = {verdict: [] for verdict in VERDICTS}
+    for law, verdict, text in verdicts(subject, _announced(names), strict="strict_world" in asked):
+        found[verdict].append(law)
+        if verdict in ("broken", "warning"):
+            text += f" To mend it: {MENDS[law]}"
         mark = verdict.upper() if verdict == "broken" else verdict
-        lines = textwrap.wrap(text, 86 - width) or [""]
-        print(f"  {mark:7}  {law:{width}}  {lines[0]}".rstrip(), flush=True)
+        lines = textwrap.wrap(text, 79 - width) or [""]
+        print(f"  {mark:14}  {law:{width}}  {lines[0]}".rstrip(), flush=True)
         for line in lines[1:]:
-            print(" " * (width + 13) + line)
-    skipped = len(LAWS) - sum(counts.values())
-    left = f", {skipped} not reached" if skipped else ""
-    print(f"{counts['held']} held, {counts['broken']} broken, {counts['not run']} not run{left}")
-    return BAD if counts["broken"] else GOOD
+            print(" " * (width + 20) + line)
+    left = len(names) - sum(map(len, found.values()))
+    print(", ".join(f"{len(laws)} {verdict}" for verdict, laws in found.items()) + f", {left} not reached" * (left > 0))
+    if found["not run"]:
+        print(f"The example left {', '.join(found['not run'])} unrun; what it lacks is said above.")
+    if len(names) < len(LAWS):
+        print(
+            f"{len(LAWS) - len(names)} laws were not asked for; all of them: --laws all. What they say: jaxloss laws."
+        )
+    return BAD if found["broken"] else NOT_RUN if found["not run"] else GOOD
+
+
+def _announced(names: Sequence[str]) -> Iterator[str]:
+    """The names; on a terminal, the law that runs is shown until its verdict takes the line."""
+    for name in names:
+        if sys.stdout.isatty():
+            print(f"  {'running':14}  {name}", end="\r", flush=True)
+        yield name
 
 
 def _found(path: str) -> Any:
     """A loss by `package.module:name`, from the folder we are in as well, or by its name in the catalogue."""
     module, colon, name = path.partition(":")
+    if module.endswith(".py"):
+        dotted = re.sub(r"[/\\\\]+", ".", module.removesuffix(".py").removeprefix("./"))
+        raise Misuse(f"{module} is a file; a loss is found by its module: {dotted}:{name or 'my_loss'}.")
+    if not colon and "." in path:
+        raise Misuse(f"a colon stands between the module and the loss: {':'.join(path.rsplit('.', 1))}.")
     if not colon:
         return _in_catalogue(path)
     sys.path.insert(0, os.getcwd())

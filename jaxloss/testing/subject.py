@@ -23,6 +23,10 @@ class NotRun(Exception):
     """A law cannot be tried on this example; the message says why."""
 
 
+class DoesNotApply(NotRun):
+    """A law says nothing of this loss, whatever the example; the message says why."""
+
+
 class Subject:
     """A loss without its reductions, and an example of a call."""
 
@@ -42,6 +46,7 @@ class Subject:
             np.asarray(array) if is_label(name) or is_mask(name) else np.asarray(array, np.float64)
             for name, array in bound.items()
         )
+        self._programs: dict[Any, Callable[..., Any]] = {}
 
     # ------------------------------------------------------------------------------------------------------ the example
 
@@ -66,20 +71,28 @@ class Subject:
 
     def arrays(self, dtype: Any = jnp.float32) -> tuple[jax.Array, ...]:
         real = self.real
-        return tuple(jnp.asarray(a).astype(dtype) if i in real else jnp.asarray(a) for i, a in enumerate(self._given))
+        with np.errstate(over="ignore"):  # a law on low precision looks for infinities itself
+            return tuple(jax.device_put(a.astype(dtype) if i in real else a) for i, a in enumerate(self._given))
+
+    # Arrays are changed in NumPy, as each step in JAX would be compiled.
 
     def rows(self, arrays: Sequence[jax.Array], index: Any) -> tuple[jax.Array, ...]:
         """Some items, by number, along the first axis."""
-        return tuple(a[jnp.asarray(index)] if m else a for a, m in zip(arrays, self.mapped, strict=True))
+        return tuple(jax.device_put(np.asarray(a)[index]) if m else a for a, m in zip(arrays, self.mapped, strict=True))
+
+    def filled(self, arrays: Sequence[jax.Array], position: int, value: Any, index: Any = ...) -> tuple[jax.Array, ...]:
+        """One of the arrays with this value, in all places or at an index."""
+        array = np.array(arrays[position])
+        array[index] = value
+        return (*arrays[:position], jax.device_put(array), *arrays[position + 1 :])
 
     def poisoned(self, arrays: Sequence[jax.Array], index: Any, poison: float) -> tuple[jax.Array, ...]:
         """Some items of every mapped array spoilt: reals by the poison, labels out of range, masks all False."""
-        spoilt = list(arrays)
-        for i, (name, array) in enumerate(zip(self.names, arrays, strict=True)):
+        spoilt = tuple(arrays)
+        for i, name in enumerate(self.names):
             if self.mapped[i]:
-                bad: Any = False if is_mask(name) else -100 if is_label(name) else poison
-                spoilt[i] = array.at[jnp.asarray(index)].set(bad)
-        return tuple(spoilt)
+                spoilt = self.filled(spoilt, i, False if is_mask(name) else -100 if is_label(name) else poison, index)
+        return spoilt
 
     # -------------------------------------------------------------------------------------------------------- the calls
 
@@ -100,9 +113,30 @@ class Subject:
 
         return call
 
-    def value_and_gradient(self, how: Any = None, axis: Any = None) -> Callable[..., Any]:
-        """Jitted, with respect to every real array."""
-        return jax.jit(jax.value_and_grad(self.cost(how, axis), self.real))
+    # Compiled programs, each kept for all the laws that ask for it. They give NumPy arrays: what follows a call in JAX
+    # would be compiled too.
+
+    def values(self) -> Callable[..., Any]:
+        """The unreduced values."""
+        return self._program("values", lambda: self.cost("none"))
+
+    def value_and_gradient(self, how: str = "mean", axis: int | None = None) -> Callable[..., Any]:
+        """Value and gradients in every real array."""
+        return self._program(("gradient", how, axis), lambda: jax.value_and_grad(self.cost(how, axis), self.real))
+
+    def forward_gradient(self) -> Callable[..., Any]:
+        """The gradients of the mean in every real array, in forward mode."""
+        return self._program("forward", lambda: jax.jacfwd(self.cost(), self.real))
+
+    def item_by_item(self) -> Callable[..., Any]:
+        """Value and gradients of each item alone, mapped by vmap."""
+        axes = [0 if m else None for m in self.mapped]
+        return self._program("items", lambda: jax.vmap(jax.value_and_grad(self.cost(), self.real), axes))
+
+    def _program(self, key: Any, make: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+        if key not in self._programs:
+            self._programs[key] = jax.jit(make())
+        return lambda *arrays, **keywords: jax.device_get(self._programs[key](*arrays, **keywords))
 
 
 def same(got: Any, expected: Any, what: str, relative: float = 1e-5) -> None:
