@@ -127,7 +127,10 @@ def _total(
     """The weight of what counts along some axes, all that are left unless `keepdims`; no tracer where it is known."""
     if counted is None and weights is None:
         size = math.prod(values[axis] for axis in axes)
-        return np.full((1,) * len(values), size, dtype) if keepdims else float(size)
+        shape = (1,) * len(values) if keepdims else ()
+        if not isinstance(size, int):  # a symbolic size of jax.export, known when the program is called
+            return jnp.full(shape, size).astype(dtype)
+        return np.full(shape, size, dtype) if keepdims else float(size)
     summed: Any = counted if weights is None else weights if counted is None else jnp.where(counted, weights, 0)
     # Booleans in integers: float32 stops counting at 2**24.
     kind = jnp.int32 if weights is None else dtype

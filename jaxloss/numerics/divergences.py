@@ -54,7 +54,7 @@ def _present(p: Array) -> Array:
 
 def nonnegative(p: Array) -> Array:
     """The number; NaN where it is negative."""
-    return p + jax.lax.stop_gradient(jnp.sqrt(jnp.minimum(p, 0)))
+    return p + jnp.sqrt(jax.lax.stop_gradient(jnp.minimum(p, 0)))
 
 
 @with_slopes(  # an infinite slope times 0

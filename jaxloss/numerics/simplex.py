@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import is_at, is_class, place_of_largest
+from jaxloss.numerics.classes import is_at, is_class, nan_unless, place_of_largest
 from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
 
@@ -65,7 +65,7 @@ def sparse_surprisal(logits: Array, label: Array, order: int) -> Array:
     else:
         terms = jnp.where(at_label, jnp.square(rest) * (2 + root), root * jnp.square(root)) * (2 / 3)
     cost = jnp.sum(terms + jnp.where(at_label, order * missed, 0), axis=-1)
-    return jnp.where(is_class(label, logits.shape[-1]), cost, jnp.nan)
+    return cost + nan_unless(is_class(label, logits.shape[-1]), cost.dtype)
 
 
 @sparse_surprisal.defjvp

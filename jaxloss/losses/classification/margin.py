@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import is_at, pick, place_of_largest
+from jaxloss.numerics.classes import is_at, nan_unless, pick, place_of_largest
 from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
@@ -118,7 +118,7 @@ def _largest(scores: Array) -> Array:
     """The largest entry of the last axis, NaN if one is."""
 
     def on_cpu(scores: Array) -> Array:  # where a maximum loses a NaN
-        return jnp.where(jnp.any(jnp.isnan(scores), axis=-1), jnp.nan, jnp.max(scores, axis=-1))
+        return jnp.max(scores, axis=-1) + nan_unless(~jnp.any(jnp.isnan(scores), axis=-1), scores.dtype)
 
     return jax.lax.platform_dependent(scores, cpu=on_cpu, default=functools.partial(jnp.max, axis=-1))
 

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_class
+from jaxloss.numerics.platform import entry_by_comparison
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import log1mexp, sigmoid, softplus
 from jaxloss.types import Array, Input
@@ -14,7 +15,7 @@ def _ends(thresholds: Array, label: Array) -> tuple[Array, Array]:
     infinite = jnp.full(1, jnp.inf, thresholds.dtype)
     ends = jnp.concatenate([-infinite, thresholds, infinite])
     known = is_class(label, thresholds.shape[0] + 1)
-    lower, upper = (jnp.take(ends, label + above, mode="clip") for above in (0, 1))
+    lower, upper = (entry_by_comparison(ends, label + above) for above in (0, 1))
     return jnp.where(known, lower, jnp.inf), jnp.where(known, upper, -jnp.inf)
 
 

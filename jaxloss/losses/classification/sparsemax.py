@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.classes import nan_unless
 from jaxloss.numerics.safe import positive_part
 from jaxloss.numerics.simplex import sparse_surprisal
 from jaxloss.types import Array, Input
@@ -35,7 +36,7 @@ def sparsemax(logits: Input, labels: Input) -> Array:
     s = jnp.where(labels == 1, -logits, logits)
     inside = (s > -1) & (s < 1)
     cost = jnp.where(inside, jnp.square(jnp.where(inside, s, 0) + 1) / 4, positive_part(s))
-    return jnp.where(known, cost, jnp.nan)
+    return cost + nan_unless(known, cost.dtype)
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxloss.numerics.classes import nan_unless
 from jaxloss.numerics.devices import explicit, vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.plan import Task, Walk
@@ -212,10 +213,10 @@ def _some_rows(
         stats = joined_over(task.axis_name, stats)
     softmax, shares = softmax_of(link, stats, classes.possible)
     values, (slopes, in_given) = _linked(link, softmax, part["given"], shared, wanted)
-    values = jnp.where(known, values, jnp.nan)
+    values = values + nan_unless(known, values.dtype)
     if not wanted & BY_TILES:
         return sums, (values, in_given)
-    pull = pull_of(shares, slopes, jnp.where(known | (weights == 0), weights, jnp.nan), classes.possible)
+    pull = pull_of(shares, slopes, weights + nan_unless(known | (weights == 0), weights.dtype), classes.possible)
     if kept is None:
         # Behind a barrier, so that the second product of a whole row is not taken for the first, which would be kept.
         hidden, pull = jax.lax.optimization_barrier((hidden, pull))
