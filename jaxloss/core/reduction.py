@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import export
 
 from jaxloss.core.arguments import Shape
 from jaxloss.core.masking import Selection
@@ -128,7 +129,8 @@ def _total(
     if counted is None and weights is None:
         size = math.prod(values[axis] for axis in axes)
         shape = (1,) * len(values) if keepdims else ()
-        if not isinstance(size, int):  # a symbolic size of jax.export, known when the program is called
+        unknown = export.is_symbolic_dim(size)  # until the exported program is called
+        if unknown:
             return jnp.full(shape, size).astype(dtype)
         return np.full(shape, size, dtype) if keepdims else float(size)
     summed: Any = counted if weights is None else weights if counted is None else jnp.where(counted, weights, 0)

@@ -88,7 +88,7 @@ def check_loss(loss: Any, *arrays: Any, laws: str | Iterable[str] = "all", **opt
 
 def _with_a_bar(names: Sequence[str], loss: str) -> Iterable[str]:
     try:
-        from tqdm import tqdm
+        from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
         return names
     return tqdm(names, loss, unit="law", leave=False, disable=None)  # None: where it is no terminal

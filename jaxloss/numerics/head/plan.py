@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import export
 
 from jaxloss.numerics.devices import alone, explicit
 from jaxloss.numerics.platform import cut_on_cpu
@@ -132,7 +133,8 @@ def task(
 def walk(platform: str, task: Task, gradient: bool) -> Walk:
     """The walk of a value alone, or of value and gradient, on "cpu", "tpu" or "gpu"."""
     size, on_cpu = jnp.dtype(task.dtype).itemsize, platform == "cpu"
-    if not isinstance(task.rows, int):  # a symbolic size of jax.export: tiles of classes, whatever the rows are
+    unknown = export.is_symbolic_dim(task.rows)  # until the exported program is called: then tiles of classes
+    if unknown:
         return Walk(task.rows, min(task.classes, 512), keep=False, on_cpu=on_cpu)
     memory = task.memory or max(32 * MiB if on_cpu else 2048 * MiB, task.kernel_bytes // 8)
     affordable = int(memory // (task.classes * size))
