@@ -9,6 +9,7 @@ from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ord
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.regression import errors, relative
+from jaxloss.losses.survival import failure_time, hazards
 
 _FAMILIES = (
     errors,
@@ -30,6 +31,8 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    hazards,
+    failure_time,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

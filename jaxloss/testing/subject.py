@@ -39,16 +39,16 @@ class Subject:
         self.mapped = tuple(self.layout.mapped[name] for name in self.names)
         # Real numbers are kept in float64, so that each law can take them in the dtype that it is about.
         self._given = tuple(
-            np.asarray(array) if is_label(name) or is_mask(name) else np.asarray(array, np.float64)
-            for name, array in bound.items()
+            np.asarray(array, np.float64 if jnp.issubdtype(np.asarray(array).dtype, jnp.floating) else None)
+            for array in bound.values()
         )
 
     # ------------------------------------------------------------------------------------------------------ the example
 
     @property
     def real(self) -> tuple[int, ...]:
-        """The positions of the arrays that have a gradient."""
-        return tuple(i for i, name in enumerate(self.names) if not (is_label(name) or is_mask(name)))
+        """The positions of the arrays that have a gradient: those that were given as real numbers."""
+        return tuple(i for i, array in enumerate(self._given) if jnp.issubdtype(array.dtype, jnp.floating))
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -77,7 +77,7 @@ class Subject:
         spoilt = list(arrays)
         for i, (name, array) in enumerate(zip(self.names, arrays, strict=True)):
             if self.mapped[i]:
-                bad: Any = False if is_mask(name) else -100 if is_label(name) else poison
+                bad: Any = poison if i in self.real else False if is_mask(name) else -100
                 spoilt[i] = array.at[jnp.asarray(index)].set(bad)
         return tuple(spoilt)
 

@@ -18,6 +18,7 @@ from cases import (
     robust,
     softmax,
     sparsemax,
+    survival,
 )
 from cases.table import Case as Case
 from cases.table import K as K
@@ -37,6 +38,7 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    survival,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

@@ -1,0 +1,71 @@
+"""Partial likelihoods: each of some members against all that come with it or after it, in the order of a key."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.numerics.safe import largest_like
+from jaxloss.types import Array
+
+
+class Ordered(NamedTuple):
+    """A list sorted by its keys, and for each place the first and the last place of the same key."""
+
+    scores: Array
+    chosen: Array
+    first: Array
+    last: Array
+
+
+def ordered(keys: Array, scores: Array, chosen: Array) -> Ordered:
+    """Sorts a list, `[n]`, by its keys, the smallest first."""
+    keys, scores, chosen = jax.lax.sort((keys, scores, chosen), num_keys=1)
+    place = jax.lax.iota(jnp.int32, keys.shape[0])
+    rises = keys[1:] != keys[:-1]
+    edge = jnp.ones(1, bool)
+    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    return Ordered(scores, chosen, first, last)
+
+
+def _largest(scores: Array) -> Array:
+    """The largest score, as a constant, which the likelihood does not depend on; 0 where all are -inf."""
+    largest = jax.lax.stop_gradient(jnp.max(scores))
+    return jnp.where(largest == -jnp.inf, 0, largest)
+
+
+def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool) -> Array:
+    r"""The negative log partial likelihood of the chosen members, each drawn from those whose key is not smaller.
+
+    $$ \sum_{i\ \mathrm{chosen}} \log \sum_{j:\,t_j \ge t_i} e^{s_j} - s_i $$
+
+    With `average_ties`, the d chosen members of one key leave the sum one after the other, each by a share 1 / d of
+    them all (Efron). A score of -inf is in no sum.
+
+    The terms are formed from what is left of a sum without the member itself, so that a member that is sure to be drawn
+    costs 1e-9 when it should.
+    """
+    scores, chosen, first, last = ordered(keys, scores - _largest(scores), chosen)
+    nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
+    from_here = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
+    after = jnp.concatenate([from_here[1:], nothing[:1]])[last]
+    log_sum = from_here[first]
+    share = jnp.exp(scores - log_sum)  # of the whole sum
+
+    def with_same_key(x: Array) -> Array:
+        return jnp.zeros_like(x).at[first].add(x)[first]
+
+    leaving = with_same_key(jnp.where(chosen, share, 0))
+    gone = jnp.zeros_like(share)  # what of the chosen has left the sum, in shares of them all
+    if average_ties:
+        count = jnp.cumsum(chosen)
+        before = count - chosen.astype(count.dtype)
+        before_key = before[first]
+        gone = jnp.where(chosen, (before - before_key) / jnp.maximum(1, count[last] - before_key), 0).astype(share.dtype)
+    staying = with_same_key(jnp.where(chosen, 0, share))
+    others = jnp.exp(after - log_sum) + staying + (1 - gone) * (leaving - share) - gone * share
+    near = chosen & (share > 0.5)
+    sure = jnp.log1p(others / jnp.where(near, share, 1))
+    unsure = log_sum - scores + jnp.log1p(-gone * jnp.where(near, 0, leaving))
+    return jnp.sum(jnp.where(chosen, jnp.where(near, sure, unsure), 0))
