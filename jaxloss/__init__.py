@@ -75,6 +75,8 @@ from jaxloss.losses.likelihood.scores import brier as brier
 from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
 from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian
 from jaxloss.losses.likelihood.scores import energy_score as energy_score
+from jaxloss.losses.likelihood.scores import interval_score as interval_score
+from jaxloss.losses.likelihood.scores import multi_quantile as multi_quantile
 from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
@@ -93,6 +95,7 @@ from jaxloss.losses.regression.errors import squared_error as squared_error
 from jaxloss.losses.regression.relative import absolute_percentage_error as absolute_percentage_error
 from jaxloss.losses.regression.relative import cosine_distance as cosine_distance
 from jaxloss.losses.regression.relative import scale_invariant_log_error as scale_invariant_log_error
+from jaxloss.losses.regression.relative import scaled_absolute_error as scaled_absolute_error
 from jaxloss.losses.regression.relative import squared_log_error as squared_log_error
 from jaxloss.losses.regression.relative import (
     symmetric_absolute_percentage_error as symmetric_absolute_percentage_error,

@@ -62,7 +62,9 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
         count = jnp.cumsum(chosen)
         before = count - chosen.astype(count.dtype)
         before_key = before[first]
-        gone = jnp.where(chosen, (before - before_key) / jnp.maximum(1, count[last] - before_key), 0).astype(share.dtype)
+        gone = jnp.where(chosen, (before - before_key) / jnp.maximum(1, count[last] - before_key), 0).astype(
+            share.dtype
+        )
     staying = with_same_key(jnp.where(chosen, 0, share))
     others = jnp.exp(after - log_sum) + staying + (1 - gone) * (leaving - share) - gone * share
     near = chosen & (share > 0.5)

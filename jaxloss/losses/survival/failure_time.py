@@ -16,7 +16,6 @@ from jaxloss.numerics.special import exp_remainder, times_exp
 from jaxloss.types import Array, Input
 
 
-
 class _Distribution(NamedTuple):
     """Of the standardised log time z: -log f(z), -log F(z), -log(1 - F(z)), and -log(F(z + d) - F(z)).
 
@@ -35,7 +34,7 @@ def _slope_of_gumbel_before(z: Array) -> Array:
 
 
 def _inverse_mean(x: Array) -> Array:
-    """x / (1 - e^-x), 1 at 0."""
+    """X / (1 - e^-x), 1 at 0."""
     return jnp.where(x == 0, 1, x / jnp.where(x == 0, 1, -jnp.expm1(-x)))
 
 
@@ -65,7 +64,7 @@ def _mills(z: Array) -> Array:
     far = z > 5
     beyond, inside = jnp.where(far, z, 5), jnp.where(far, 0, z)
     fraction = beyond
-    for order in range(12, 0, -1):  # Laplace's continued fraction
+    for order in range(30, 0, -1):  # Laplace's continued fraction
         fraction = beyond + order / fraction
     density = jnp.exp(-0.5 * jnp.square(inside)) * math.sqrt(2 / math.pi)
     return jnp.where(far, fraction, density / jax.lax.erfc(inside * math.sqrt(0.5)))
@@ -119,9 +118,7 @@ _DISTRIBUTIONS: Mapping[str, _Distribution] = {
 
 
 @custom_loss(stand_in=0.5)
-def aft_nll(
-    location: Input, lower: Input, upper: Input, log_scale: Input, *, distribution: str = "weibull"
-) -> Array:
+def aft_nll(location: Input, lower: Input, upper: Input, log_scale: Input, *, distribution: str = "weibull") -> Array:
     r"""The negative log-likelihood of a time known up to an interval, whose logarithm has a location and a scale.
 
     $$ -\log \frac{f(z)}{\sigma t} \text{ at } t = l = u, \qquad
