@@ -126,7 +126,7 @@ def _energy_score(samples: Array, target: Array) -> Array:
     return jnp.mean(near, -1) - 0.5 * jnp.mean(apart, (-2, -1))
 
 
-def _multi_quantile(prediction: Array, target: Array, *, quantiles: Array) -> Array:
+def _multi_quantile(prediction: Array, target: Array, quantiles: Array) -> Array:
     error, levels = prediction - target[..., None], jnp.asarray(quantiles)
     return jnp.maximum(-levels * error, (1 - levels) * error)
 

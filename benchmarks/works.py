@@ -29,7 +29,7 @@ OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},
 }
-CLASS_OPTIONS = {
+ROW_OPTIONS = {
     "logit_adjusted_cross_entropy": "log_prior",
     "ldam": "class_counts",
     "multi_quantile": "quantiles",
@@ -108,8 +108,8 @@ def work(
         return jax.ShapeDtypeStruct((() if name in SHARED else leading) + tuple(axes[a] for a in cores[name]), kind)
 
     arrays = {name: struct(name) for name in names if name not in LEFT_OUT}
-    if loss in CLASS_OPTIONS:
-        arrays[CLASS_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes[row[-1]],), jnp.float32)
+    if loss in ROW_OPTIONS:
+        arrays[ROW_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes[row[-1]],), jnp.float32)
     if extra:
         values = leading + tuple(axes[a] for a in _cores(output)[0])
         arrays[extra] = jax.ShapeDtypeStruct(values, jnp.bool_ if extra == "where" else jnp.float32)

@@ -161,7 +161,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             lambda x: (_constant(x, -1.0, 0.0, 1.0), x),
         ),
     ),
-    "lower, upper, target": (view("target, for the interval from -1 to 1", -3, 3, lambda x: (0 * x - 1, 0 * x + 1, x)),),
+    "lower, upper, target": (view("target, for the interval -1 to 1", -3, 3, lambda x: (0 * x - 1, 0 * x + 1, x)),),
     "prediction, target, scale": (
         View(_ERROR.along, -3, 3, _each("scale", (0.5, 1.0, 2.0), lambda s, x: (x, 0 * x, 0 * x + s))),
     ),
