@@ -20,13 +20,14 @@ class Ordered(NamedTuple):
 
 def ordered(keys: Array, scores: Array, chosen: Array) -> Ordered:
     """Sorts a list, `[n]`, by its keys, the smallest first."""
-    keys, scores, chosen = jax.lax.sort((keys, scores, chosen), num_keys=1)
     place = jax.lax.iota(jnp.int32, keys.shape[0])
+    # A choice of the keys, so that the places are split over devices as the keys are.
+    keys, order = jax.lax.sort((keys, jnp.where(keys == keys, place, place)), num_keys=1)
     rises = keys[1:] != keys[:-1]
     edge = jnp.ones(1, bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
     last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
-    return Ordered(scores, chosen, first, last)
+    return Ordered(scores[order], chosen[order], first, last)
 
 
 def _largest(scores: Array) -> Array:
