@@ -81,6 +81,16 @@ from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
 from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
+from jaxloss.losses.ranking import approx_mrr as approx_mrr
+from jaxloss.losses.ranking import approx_ndcg as approx_ndcg
+from jaxloss.losses.ranking import lambda_rank as lambda_rank
+from jaxloss.losses.ranking import list_mle as list_mle
+from jaxloss.losses.ranking import listwise_softmax as listwise_softmax
+from jaxloss.losses.ranking import pairwise_hinge as pairwise_hinge
+from jaxloss.losses.ranking import pairwise_logistic as pairwise_logistic
+from jaxloss.losses.ranking import pairwise_squared_error as pairwise_squared_error
+from jaxloss.losses.ranking import pairwise_squared_hinge as pairwise_squared_hinge
+from jaxloss.losses.ranking import unique_softmax as unique_softmax
 from jaxloss.losses.regression.errors import absolute_error as absolute_error
 from jaxloss.losses.regression.errors import epsilon_insensitive as epsilon_insensitive
 from jaxloss.losses.regression.errors import expectile as expectile

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, language, robust
+from jaxloss.losses import adversarial, embedding, language, ranking, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
@@ -31,6 +31,7 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    ranking,
     hazards,
     failure_time,
 )

@@ -1,4 +1,4 @@
-"""Partial likelihoods: each of some members against all that come with it or after it, in the order of a key."""
+"""Lists in the order of a key: sums of exponentials from a place on, and partial likelihoods that are made of them."""
 
 from typing import NamedTuple
 
@@ -10,16 +10,27 @@ from jaxloss.types import Array
 
 
 class Ordered(NamedTuple):
-    """A list sorted by its keys, and for each place the first and the last place of the same key."""
+    """A list sorted by its keys, the smallest first.
 
-    scores: Array
-    chosen: Array
+    Attributes:
+        order: The place of each in the list.
+        first: The first place of the same key, in the sorted list.
+        last: The last one.
+        scores: The scores, less the largest of all.
+        after: log sum exp of the scores of larger keys; a hugely negative number where there are none.
+        from_here: log sum exp of the scores of the same and larger keys.
+    """
+
+    order: Array
     first: Array
     last: Array
+    scores: Array
+    after: Array
+    from_here: Array
 
 
-def ordered(keys: Array, scores: Array, chosen: Array) -> Ordered:
-    """Sorts a list, `[n]`, by its keys, the smallest first."""
+def in_order(keys: Array, scores: Array) -> Ordered:
+    """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
     place = jax.lax.iota(jnp.int32, keys.shape[0])
     # A choice of the keys, so that the places are split over devices as the keys are.
     keys, order = jax.lax.sort((keys, jnp.where(keys == keys, place, place)), num_keys=1)
@@ -27,13 +38,12 @@ def ordered(keys: Array, scores: Array, chosen: Array) -> Ordered:
     edge = jnp.ones(1, bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
     last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
-    return Ordered(scores[order], chosen[order], first, last)
-
-
-def _largest(scores: Array) -> Array:
-    """The largest score, as a constant, which the likelihood does not depend on; 0 where all are -inf."""
-    largest = jax.lax.stop_gradient(jnp.max(scores))
-    return jnp.where(largest == -jnp.inf, 0, largest)
+    largest = jax.lax.stop_gradient(jnp.max(scores))  # no term depends on a constant added to all
+    scores = (scores - jnp.where(largest == -jnp.inf, 0, largest))[order]
+    nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
+    running = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
+    after = jnp.concatenate([running[1:], nothing[:1]])[last]
+    return Ordered(order, first, last, scores, after, running[first])
 
 
 def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool) -> Array:
@@ -47,11 +57,8 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     The terms are formed from what is left of a sum without the member itself, so that a member that is sure to be drawn
     costs 1e-9 when it should.
     """
-    scores, chosen, first, last = ordered(keys, scores - _largest(scores), chosen)
-    nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
-    from_here = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
-    after = jnp.concatenate([from_here[1:], nothing[:1]])[last]
-    log_sum = from_here[first]
+    order, first, last, scores, after, log_sum = in_order(keys, scores)
+    chosen = chosen[order]
     share = jnp.exp(scores - log_sum)  # of the whole sum
 
     def with_same_key(x: Array) -> Array:

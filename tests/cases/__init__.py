@@ -14,6 +14,7 @@ from cases import (
     margin,
     noisy,
     ordinal,
+    ranking,
     regression,
     robust,
     softmax,
@@ -38,6 +39,7 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    ranking,
     survival,
 )
 
