@@ -153,6 +153,71 @@ LIKELIHOOD = {
     ),
 }
 
+# ---------------------------------------------------------------------------------------------------------- ranking
+
+
+def _pairs(x: Array, y: Array) -> tuple[Array, Array]:
+    """x_i - x_j of all pairs, and whether y_i > y_j."""
+    return x[..., :, None] - x[..., None, :], y[..., :, None] > y[..., None, :]
+
+
+def _pairwise(cost: Callable[..., Array]) -> Callable[..., Array]:
+    def mean(scores: Array, targets: Array, **options: float) -> Array:
+        ahead, counts = _pairs(scores, targets)
+        return jnp.sum(cost(ahead, **options) * counts, (-2, -1)) / jnp.maximum(jnp.sum(counts, (-2, -1)), 1)
+
+    return mean
+
+
+def _against(scores: Array, others: Array) -> Array:
+    """Log sum exp of the others and of the score, less the score."""
+    diagonal = jnp.eye(scores.shape[-1], dtype=bool)
+    return logsumexp(jnp.where(others | diagonal, scores[..., None, :], -jnp.inf), -1) - scores
+
+
+def _gain(targets: Array) -> Array:
+    return 2**targets - 1
+
+
+def _max_dcg(targets: Array) -> Array:
+    rank = 1 + jnp.arange(targets.shape[-1])
+    return jnp.sum(jnp.flip(jnp.sort(_gain(targets), -1), -1) / jnp.log2(1 + rank), -1)
+
+
+def _smooth_rank(scores: Array, temperature: float) -> Array:
+    return 0.5 + jnp.sum(sigmoid(-_pairs(scores, scores)[0] / temperature), -1)
+
+
+def _approx_ndcg(scores: Array, targets: Array, *, temperature: float = 0.1) -> Array:
+    dcg = jnp.sum(_gain(targets) / jnp.log2(1 + _smooth_rank(scores, temperature)), -1)
+    return 1 - dcg / _max_dcg(targets)
+
+
+def _lambda_rank(scores: Array, targets: Array) -> Array:
+    ahead, counts = _pairs(scores, targets)
+    rank = 1 + jnp.argsort(jnp.argsort(-scores, -1), -1)
+    gains, discounts = _gain(targets) / _max_dcg(targets)[..., None], 1 / jnp.log2(1 + rank)
+    weight = abs(_pairs(gains, gains)[0] * _pairs(discounts, discounts)[0])
+    return jnp.sum(weight * counts * softplus(-ahead), (-2, -1))
+
+
+RANKING = {
+    "listwise_softmax": lambda scores, targets: -jnp.sum(targets * log_softmax(scores), -1),
+    "list_mle": lambda scores, targets: jnp.sum(_against(scores, targets[..., None, :] <= targets[..., :, None]), -1),
+    "pairwise_logistic": _pairwise(lambda ahead: softplus(-ahead)),
+    "pairwise_hinge": _pairwise(lambda ahead, margin=1.0: relu(margin - ahead)),
+    "pairwise_squared_hinge": _pairwise(lambda ahead, margin=1.0: relu(margin - ahead) ** 2),
+    "pairwise_squared_error": lambda scores, targets: 2 * jnp.var(scores - targets, -1, ddof=1),
+    "unique_softmax": lambda scores, targets: jnp.sum(
+        _gain(targets) * _against(scores, targets[..., None, :] < targets[..., :, None]), -1
+    ),
+    "approx_ndcg": _approx_ndcg,
+    "approx_mrr": lambda scores, targets, *, temperature=0.1: (
+        1 - jnp.max(jnp.where(targets > 0, 1 / _smooth_rank(scores, temperature), 0), -1)
+    ),
+    "lambda_rank": _lambda_rank,
+}
+
 # --------------------------------------------------------------------------------------------------------- survival
 
 
@@ -365,4 +430,11 @@ OTHERS = {
     "linear_softmax_cross_entropy": _head,
 }
 
-FORMULAS: Mapping[str, Callable[..., Array]] = {**REGRESSION, **LIKELIHOOD, **SURVIVAL, **CLASSIFICATION, **OTHERS}
+FORMULAS: Mapping[str, Callable[..., Array]] = {
+    **REGRESSION,
+    **LIKELIHOOD,
+    **RANKING,
+    **SURVIVAL,
+    **CLASSIFICATION,
+    **OTHERS,
+}

@@ -15,12 +15,23 @@ import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
 AXES = {"k": 4096, "d": 4096, "n": 4096, "m": 128, "c": 9, "q": 9, "v": 131072}
+_OF_PAIRS = (
+    "list_mle",
+    "unique_softmax",
+    "pairwise_logistic",
+    "pairwise_hinge",
+    "pairwise_squared_hinge",
+    "approx_ndcg",
+    "approx_mrr",
+    "lambda_rank",
+    "cox",
+)
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
-    "cox": {"n": 64},
+    **{loss: {"n": 64} for loss in _OF_PAIRS},
     "linear_softmax_cross_entropy": {"items": 8192},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items

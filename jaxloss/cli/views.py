@@ -165,6 +165,15 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "prediction, target, scale": (
         View(_ERROR.along, -3, 3, _each("scale", (0.5, 1.0, 2.0), lambda s, x: (x, 0 * x, 0 * x + s))),
     ),
+    # Ranking
+    "scores(n), targets(n)": (
+        View(
+            "score of one of three documents; the others have the scores -1 and 1, and the relevances 1 and 0",
+            -3,
+            3,
+            _each("its relevance", (2.0, 0.0), lambda y, x: (_row(x, -1, 1), _constant(x, y, 1.0, 0.0))),
+        ),
+    ),
     # Survival
     "log_hazards(n), times(n), events(n)": (
         View(
@@ -362,6 +371,7 @@ OF_AN_OPTION: dict[str, tuple[Any, ...]] = {
     "alpha": (0.1, 0.2, 0.5),
     "distribution": ("weibull", "lognormal", "loglogistic"),
     "ties": ("efron", "breslow"),
+    "scheme": ("lambda_rank", "ndcg_loss2", "ndcg_loss2++"),
 }
 """The first of these that a loss takes is drawn at these values, its other options at their defaults."""
 
@@ -370,6 +380,8 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "general_robust": ("alpha", (2.0, 1.0, 0.0, -2.0, float("-inf"))),
     "renyi_divergence": ("alpha", (0.5, 1.0, 2.0)),
     "bi_tempered_cross_entropy": ("t1", (0.3, 0.8, 1.0)),
+    "approx_ndcg": ("temperature", (0.1, 0.5, 1.0)),
+    "approx_mrr": ("temperature", (0.1, 0.5, 1.0)),
     "poly_cross_entropy": ("epsilon", (0.0, 2.0)),
     "logit_adjusted_cross_entropy": ("temperature", (0.0, 1.0, 2.0)),
     "tukey_biweight": ("scale", (2.0, 4.685)),

@@ -11,21 +11,19 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.order import in_order, partial_nll
+from jaxloss.numerics.order import in_order, partial_nll, places_by
 from jaxloss.numerics.pairs import sums_over_pairs
 from jaxloss.numerics.safe import multiply_no_nan, positive_part, ratio
 from jaxloss.numerics.softmax import target_row
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, Positive
 
-_LIST = {"signature": "(n),(n),(n)->()", "stand_in": {"scores": 0.0, "targets": 0.0}}
-
 
 def _listed(scores: Array, item_mask: Array | None) -> Array:
     return jnp.ones_like(scores, bool) if item_mask is None else item_mask
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def listwise_softmax(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     r"""The cross entropy of the softmax of the scores of a list with its relevances, which are taken as they are.
 
@@ -53,7 +51,7 @@ def listwise_softmax(scores: Input, targets: Input, item_mask: Input = None) -> 
     return jnp.where(jnp.any(item_mask), row.surprisal, 0)
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def list_mle(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     r"""The negative log-likelihood of the order of the relevances, drawn one document after the other (Plackett-Luce).
 
@@ -80,7 +78,7 @@ def list_mle(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     return partial_nll(-targets, jnp.where(listed, scores, -jnp.inf), listed, average_ties=False)
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def unique_softmax(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     r"""Each document against those of lower relevance, weighed by its gain.
 
@@ -120,7 +118,7 @@ def _mean_over_pairs(scores: Array, targets: Array, item_mask: Array | None, cos
     return ratio(jnp.sum(sums), jnp.sum(counts.astype(scores.dtype)))
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def pairwise_logistic(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     r"""The logistic loss of the differences of scores, over the pairs of documents of different relevance.
 
@@ -145,7 +143,7 @@ def pairwise_logistic(scores: Input, targets: Input, item_mask: Input = None) ->
     return _mean_over_pairs(scores, targets, item_mask, lambda ahead: softplus(-ahead))
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def pairwise_hinge(scores: Input, targets: Input, item_mask: Input = None, *, margin: NonNegative = 1.0) -> Array:
     r"""By how much pairs of documents of different relevance miss a margin between their scores.
 
@@ -173,7 +171,7 @@ def pairwise_hinge(scores: Input, targets: Input, item_mask: Input = None, *, ma
     return _mean_over_pairs(scores, targets, item_mask, lambda ahead: positive_part(margin - ahead))
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def pairwise_squared_hinge(
     scores: Input, targets: Input, item_mask: Input = None, *, margin: NonNegative = 1.0
 ) -> Array:
@@ -204,7 +202,7 @@ def pairwise_squared_hinge(
     return _mean_over_pairs(scores, targets, item_mask, lambda ahead: jnp.square(positive_part(margin - ahead)))
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def pairwise_squared_error(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     r"""The squared error of the differences of scores, over all pairs of documents; in O(n).
 
@@ -232,15 +230,6 @@ def pairwise_squared_error(scores: Input, targets: Input, item_mask: Input = Non
 
 
 # ------------------------------------------------------------------------------------------------------ the metrics
-
-
-def _places(*keys: Array) -> Array:
-    """The place of each, from 0, when sorted by the keys, the smallest first."""
-    place = jax.lax.iota(jnp.int32, keys[0].shape[0])
-    # A choice of the keys, so that the places are split over devices as the keys are.
-    place = jnp.where(keys[0] == keys[0], place, place)
-    order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
-    return jax.lax.sort((order, place), num_keys=1)[1]
 
 
 def _gains(targets: Array, listed: Array) -> Array:
@@ -271,7 +260,7 @@ def _rank_excess(scores: Array, before: Array, listed: Array, temperature: Any) 
     return excess
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def approx_ndcg(scores: Input, targets: Input, item_mask: Input = None, *, temperature: Positive = 0.1) -> Array:
     r"""One minus the normalised discounted cumulative gain of smooth ranks.
 
@@ -302,7 +291,7 @@ def approx_ndcg(scores: Input, targets: Input, item_mask: Input = None, *, tempe
     listed = _listed(scores, item_mask)
     gains = _gains(targets, listed)
     # The best order; equal grades by score, so that they exchange no places.
-    best = _places(jnp.where(listed, -targets, jnp.inf), -scores)
+    best = places_by(jnp.where(listed, -targets, jnp.inf), -scores)
     rank = 1 + best.astype(scores.dtype)
     excess = _rank_excess(scores, best, listed, temperature)
     # 1 / log2(1 + k) - 1 / log2(1 + r), where r exceeds k.
@@ -310,7 +299,7 @@ def approx_ndcg(scores: Input, targets: Input, item_mask: Input = None, *, tempe
     return ratio(jnp.sum(gains * missed), jnp.sum(gains * _discount(best, scores.dtype)))
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def approx_mrr(scores: Input, targets: Input, item_mask: Input = None, *, temperature: Positive = 0.1) -> Array:
     r"""One minus the reciprocal of the smooth rank of the best relevant document.
 
@@ -340,14 +329,14 @@ def approx_mrr(scores: Input, targets: Input, item_mask: Input = None, *, temper
     """
     listed = _listed(scores, item_mask)
     relevant = listed & (targets > 0)
-    places = _places(jnp.where(listed, -scores, jnp.inf))
+    places = places_by(jnp.where(listed, -scores, jnp.inf))
     ahead = _rank_excess(scores, places, listed, temperature) + places.astype(scores.dtype)
     best = jnp.min(jnp.where(relevant, ahead, jnp.inf))
     found = jnp.any(relevant)
     return jnp.where(found, best / (1 + jnp.where(found, best, 0)), 0)
 
 
-@custom_loss(**_LIST)
+@custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
 def lambda_rank(
     scores: Input,
     targets: Input,
@@ -398,9 +387,9 @@ def lambda_rank(
         raise ValueError(f"lambda_rank: top must be 1 or more, got {top}.")
     listed, last = _listed(scores, item_mask), scores.shape[0] if top is None else top
     gains = _gains(targets, listed)
-    best = _places(jnp.where(listed, -targets, jnp.inf))
+    best = places_by(jnp.where(listed, -targets, jnp.inf))
     gains = ratio(gains, jnp.sum(jnp.where(best < last, gains * _discount(best, scores.dtype), 0)))
-    place = _places(jnp.where(listed, -scores, jnp.inf))
+    place = places_by(jnp.where(listed, -scores, jnp.inf))
 
     def term(s: Array, y: Array, gain: Array, at: Array, here: Array, *others: Array) -> Array:
         scores, grades, gains, places, listed = others

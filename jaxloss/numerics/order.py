@@ -32,8 +32,7 @@ class Ordered(NamedTuple):
 def in_order(keys: Array, scores: Array) -> Ordered:
     """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
     place = jax.lax.iota(jnp.int32, keys.shape[0])
-    # A choice of the keys, so that the places are split over devices as the keys are.
-    keys, order = jax.lax.sort((keys, jnp.where(keys == keys, place, place)), num_keys=1)
+    keys, order = jax.lax.sort((keys, _split_as(keys, place)), num_keys=1)
     rises = keys[1:] != keys[:-1]
     edge = jnp.ones(1, bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
@@ -44,6 +43,19 @@ def in_order(keys: Array, scores: Array) -> Ordered:
     running = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
     after = jnp.concatenate([running[1:], nothing[:1]])[last]
     return Ordered(order, first, last, scores, after, running[first])
+
+
+def places_by(*keys: Array) -> Array:
+    """The place of each member, from 0, when sorted by the keys, the smallest first; equal ones as they stand."""
+    keys = tuple(map(jax.lax.stop_gradient, keys))
+    place = _split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
+    order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
+    return jax.lax.sort((order, place), num_keys=1)[1]
+
+
+def _split_as(keys: Array, members: Array) -> Array:
+    """The members, split over devices as the keys are, which sorts and gathers on explicit meshes ask for."""
+    return jnp.where(keys == keys, members, members)
 
 
 def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool) -> Array:
@@ -58,7 +70,7 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     costs 1e-9 when it should.
     """
     order, first, last, scores, after, log_sum = in_order(keys, scores)
-    chosen = chosen[order]
+    chosen = _split_as(keys, chosen)[order]
     share = jnp.exp(scores - log_sum)  # of the whole sum
 
     def with_same_key(x: Array) -> Array:
