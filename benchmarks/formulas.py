@@ -51,6 +51,7 @@ REGRESSION = {
         )
     ),
     "squared_log_error": lambda prediction, target: (jnp.log1p(prediction) - jnp.log1p(target)) ** 2,
+    "scaled_absolute_error": lambda prediction, target, scale: abs(prediction - target) / scale,
     "absolute_percentage_error": lambda prediction, target: abs((prediction - target) / target),
     "symmetric_absolute_percentage_error": lambda prediction, target: (
         2 * abs(prediction - target) / (abs(prediction) + abs(target))
@@ -125,6 +126,11 @@ def _energy_score(samples: Array, target: Array) -> Array:
     return jnp.mean(near, -1) - 0.5 * jnp.mean(apart, (-2, -1))
 
 
+def _multi_quantile(prediction: Array, target: Array, quantiles: Array) -> Array:
+    error, levels = prediction - target[..., None], jnp.asarray(quantiles)
+    return jnp.maximum(-levels * error, (1 - levels) * error)
+
+
 LIKELIHOOD = {
     "gaussian_nll": lambda mean, target, log_variance: (
         0.5 * (math.log(2 * math.pi) + log_variance + (mean - target) ** 2 * jnp.exp(-log_variance))
@@ -141,6 +147,129 @@ LIKELIHOOD = {
     "crps_gaussian": _crps_gaussian,
     "crps_ensemble": _crps_ensemble,
     "energy_score": _energy_score,
+    "multi_quantile": _multi_quantile,
+    "interval_score": lambda lower, upper, target, *, alpha=0.1: (
+        upper - lower + 2 / alpha * (relu(lower - target) + relu(target - upper))
+    ),
+}
+
+# ---------------------------------------------------------------------------------------------------------- ranking
+
+
+def _pairs(x: Array, y: Array) -> tuple[Array, Array]:
+    """x_i - x_j of all pairs, and whether y_i > y_j."""
+    return x[..., :, None] - x[..., None, :], y[..., :, None] > y[..., None, :]
+
+
+def _pairwise(cost: Callable[..., Array]) -> Callable[..., Array]:
+    def mean(scores: Array, targets: Array, **options: float) -> Array:
+        ahead, counts = _pairs(scores, targets)
+        return jnp.sum(cost(ahead, **options) * counts, (-2, -1)) / jnp.maximum(jnp.sum(counts, (-2, -1)), 1)
+
+    return mean
+
+
+def _against(scores: Array, others: Array) -> Array:
+    """Log sum exp of the others and of the score, less the score."""
+    diagonal = jnp.eye(scores.shape[-1], dtype=bool)
+    return logsumexp(jnp.where(others | diagonal, scores[..., None, :], -jnp.inf), -1) - scores
+
+
+def _gain(targets: Array) -> Array:
+    return 2**targets - 1
+
+
+def _max_dcg(targets: Array) -> Array:
+    rank = 1 + jnp.arange(targets.shape[-1])
+    return jnp.sum(jnp.flip(jnp.sort(_gain(targets), -1), -1) / jnp.log2(1 + rank), -1)
+
+
+def _smooth_rank(scores: Array, temperature: float) -> Array:
+    return 0.5 + jnp.sum(sigmoid(-_pairs(scores, scores)[0] / temperature), -1)
+
+
+def _approx_ndcg(scores: Array, targets: Array, *, temperature: float = 0.1) -> Array:
+    dcg = jnp.sum(_gain(targets) / jnp.log2(1 + _smooth_rank(scores, temperature)), -1)
+    return 1 - dcg / _max_dcg(targets)
+
+
+def _lambda_rank(scores: Array, targets: Array) -> Array:
+    ahead, counts = _pairs(scores, targets)
+    rank = 1 + jnp.argsort(jnp.argsort(-scores, -1), -1)
+    gains, discounts = _gain(targets) / _max_dcg(targets)[..., None], 1 / jnp.log2(1 + rank)
+    weight = abs(_pairs(gains, gains)[0] * _pairs(discounts, discounts)[0])
+    return jnp.sum(weight * counts * softplus(-ahead), (-2, -1))
+
+
+RANKING = {
+    "listwise_softmax": lambda scores, targets: -jnp.sum(targets * log_softmax(scores), -1),
+    "list_mle": lambda scores, targets: jnp.sum(_against(scores, targets[..., None, :] <= targets[..., :, None]), -1),
+    "pairwise_logistic": _pairwise(lambda ahead: softplus(-ahead)),
+    "pairwise_hinge": _pairwise(lambda ahead, margin=1.0: relu(margin - ahead)),
+    "pairwise_squared_hinge": _pairwise(lambda ahead, margin=1.0: relu(margin - ahead) ** 2),
+    "pairwise_squared_error": lambda scores, targets: 2 * jnp.var(scores - targets, -1, ddof=1),
+    "unique_softmax": lambda scores, targets: jnp.sum(
+        _gain(targets) * _against(scores, targets[..., None, :] < targets[..., :, None]), -1
+    ),
+    "approx_ndcg": _approx_ndcg,
+    "approx_mrr": lambda scores, targets, *, temperature=0.1: (
+        1 - jnp.max(jnp.where(targets > 0, 1 / _smooth_rank(scores, temperature), 0), -1)
+    ),
+    "lambda_rank": _lambda_rank,
+}
+
+# --------------------------------------------------------------------------------------------------------- survival
+
+
+def _cox(
+    log_hazards: Array, times: Array, events: Array, item_mask: Array | None = None, *, ties: str = "efron"
+) -> Array:
+    weights = jnp.exp(log_hazards) if item_mask is None else jnp.where(item_mask, jnp.exp(log_hazards), 0)
+    seen = events if item_mask is None else jnp.where(item_mask, events, 0)
+    at_risk = jnp.sum(jnp.where(times[..., None, :] >= times[..., :, None], weights[..., None, :], 0), -1)
+    same = (times[..., None, :] == times[..., :, None]) * seen[..., None, :]
+    tied, count = jnp.sum(same * weights[..., None, :], -1), jnp.sum(same, -1)
+    earlier = jnp.sum(jnp.tril(same, -1), -1) if ties == "efron" else jnp.zeros_like(count)
+    nll = jnp.log(at_risk - earlier / jnp.maximum(count, 1) * tied) - log_hazards
+    return jnp.sum(jnp.where(seen > 0, nll, 0), -1) / jnp.maximum(jnp.sum(seen, -1), 1)
+
+
+def _discrete_hazard(logits: Array, labels: Array, events: Array) -> Array:
+    before = jnp.arange(logits.shape[-1]) < labels[..., None]
+    end = _at(logits, labels)
+    return jnp.sum(softplus(logits) * before, -1) + softplus(jnp.where(events > 0, -end, end))
+
+
+def _discrete_survival(logits: Array, labels: Array, events: Array) -> Array:
+    log_p = log_softmax(jnp.concatenate([logits, jnp.zeros_like(logits[..., :1])], -1))
+    later = jnp.arange(log_p.shape[-1]) > labels[..., None]
+    return -jnp.where(events > 0, _at(log_p, labels), jnp.log(jnp.sum(jnp.exp(log_p) * later, -1)))
+
+
+_AFTER = {
+    "weibull": lambda z: jnp.exp(-jnp.exp(z)),
+    "lognormal": lambda z: norm.cdf(-z),
+    "loglogistic": lambda z: sigmoid(-z),
+}
+_LOG_DENSITY = {
+    "weibull": lambda z: z - jnp.exp(z),
+    "lognormal": norm.logpdf,
+    "loglogistic": lambda z: -softplus(z) - softplus(-z),
+}
+
+
+def _aft(location: Array, lower: Array, upper: Array, log_scale: Array, *, distribution: str = "weibull") -> Array:
+    start, end = ((jnp.log(t) - location) * jnp.exp(-log_scale) for t in (lower, upper))
+    after = _AFTER[distribution]
+    event = -_LOG_DENSITY[distribution](start) + log_scale + jnp.log(lower)
+    return jnp.where(lower == upper, event, -jnp.log(after(start) - after(end)))
+
+
+SURVIVAL = {
+    "cox": _cox,
+    "discrete_hazard_nll": _discrete_hazard,
+    "discrete_survival_nll": _discrete_survival,
+    "aft_nll": _aft,
 }
 
 # --------------------------------------------------------------------------------------------------- classification
@@ -301,4 +430,11 @@ OTHERS = {
     "linear_softmax_cross_entropy": _head,
 }
 
-FORMULAS: Mapping[str, Callable[..., Array]] = {**REGRESSION, **LIKELIHOOD, **CLASSIFICATION, **OTHERS}
+FORMULAS: Mapping[str, Callable[..., Array]] = {
+    **REGRESSION,
+    **LIKELIHOOD,
+    **RANKING,
+    **SURVIVAL,
+    **CLASSIFICATION,
+    **OTHERS,
+}

@@ -14,21 +14,37 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "m": 128, "c": 9, "v": 131072}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "m": 128, "c": 9, "q": 9, "v": 131072}
+_OF_PAIRS = (
+    "list_mle",
+    "unique_softmax",
+    "pairwise_logistic",
+    "pairwise_hinge",
+    "pairwise_squared_hinge",
+    "approx_ndcg",
+    "approx_mrr",
+    "lambda_rank",
+    "cox",
+)
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
+    **{loss: {"n": 64} for loss in _OF_PAIRS},
     "linear_softmax_cross_entropy": {"items": 8192},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "bias", "embedding"}  # None by default
+LEFT_OUT = {"class_mask", "item_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},
 }
-CLASS_OPTIONS = {"logit_adjusted_cross_entropy": "log_prior", "ldam": "class_counts"}  # arrays [k]
+ROW_OPTIONS = {
+    "logit_adjusted_cross_entropy": "log_prior",
+    "ldam": "class_counts",
+    "multi_quantile": "quantiles",
+}  # [k]
 
 
 @dataclass(frozen=True)
@@ -103,8 +119,8 @@ def work(
         return jax.ShapeDtypeStruct((() if name in SHARED else leading) + tuple(axes[a] for a in cores[name]), kind)
 
     arrays = {name: struct(name) for name in names if name not in LEFT_OUT}
-    if loss in CLASS_OPTIONS:
-        arrays[CLASS_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes["k"],), jnp.float32)
+    if loss in ROW_OPTIONS:
+        arrays[ROW_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes[row[-1]],), jnp.float32)
     if extra:
         values = leading + tuple(axes[a] for a in _cores(output)[0])
         arrays[extra] = jax.ShapeDtypeStruct(values, jnp.bool_ if extra == "where" else jnp.float32)

@@ -75,10 +75,22 @@ from jaxloss.losses.likelihood.scores import brier as brier
 from jaxloss.losses.likelihood.scores import crps_ensemble as crps_ensemble
 from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian
 from jaxloss.losses.likelihood.scores import energy_score as energy_score
+from jaxloss.losses.likelihood.scores import interval_score as interval_score
+from jaxloss.losses.likelihood.scores import multi_quantile as multi_quantile
 from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
 from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
+from jaxloss.losses.ranking import approx_mrr as approx_mrr
+from jaxloss.losses.ranking import approx_ndcg as approx_ndcg
+from jaxloss.losses.ranking import lambda_rank as lambda_rank
+from jaxloss.losses.ranking import list_mle as list_mle
+from jaxloss.losses.ranking import listwise_softmax as listwise_softmax
+from jaxloss.losses.ranking import pairwise_hinge as pairwise_hinge
+from jaxloss.losses.ranking import pairwise_logistic as pairwise_logistic
+from jaxloss.losses.ranking import pairwise_squared_error as pairwise_squared_error
+from jaxloss.losses.ranking import pairwise_squared_hinge as pairwise_squared_hinge
+from jaxloss.losses.ranking import unique_softmax as unique_softmax
 from jaxloss.losses.regression.errors import absolute_error as absolute_error
 from jaxloss.losses.regression.errors import epsilon_insensitive as epsilon_insensitive
 from jaxloss.losses.regression.errors import expectile as expectile
@@ -93,6 +105,7 @@ from jaxloss.losses.regression.errors import squared_error as squared_error
 from jaxloss.losses.regression.relative import absolute_percentage_error as absolute_percentage_error
 from jaxloss.losses.regression.relative import cosine_distance as cosine_distance
 from jaxloss.losses.regression.relative import scale_invariant_log_error as scale_invariant_log_error
+from jaxloss.losses.regression.relative import scaled_absolute_error as scaled_absolute_error
 from jaxloss.losses.regression.relative import squared_log_error as squared_log_error
 from jaxloss.losses.regression.relative import (
     symmetric_absolute_percentage_error as symmetric_absolute_percentage_error,
@@ -104,3 +117,7 @@ from jaxloss.losses.robust import general_robust as general_robust
 from jaxloss.losses.robust import tukey_biweight as tukey_biweight
 from jaxloss.losses.robust import welsch as welsch
 from jaxloss.losses.robust import wing as wing
+from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
+from jaxloss.losses.survival.hazards import cox as cox
+from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll
+from jaxloss.losses.survival.hazards import discrete_survival_nll as discrete_survival_nll

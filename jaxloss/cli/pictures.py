@@ -36,7 +36,7 @@ _LOOK: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
 }
-_IN_NATS = ("classification", "divergence", "likelihood", "adversarial", "language")
+_IN_NATS = ("classification", "divergence", "likelihood", "adversarial", "language", "survival")
 _AT_MOST = 6
 """Losses on the same axes."""
 

@@ -153,6 +153,62 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
                 )),
         ),
     ),
+    "prediction(q), target": (
+        view(
+            "target, for the predictions -1, 0 and 1 of three quantiles",
+            -3,
+            3,
+            lambda x: (_constant(x, -1.0, 0.0, 1.0), x),
+        ),
+    ),
+    "lower, upper, target": (view("target, for the interval -1 to 1", -3, 3, lambda x: (0 * x - 1, 0 * x + 1, x)),),
+    "prediction, target, scale": (
+        View(_ERROR.along, -3, 3, _each("scale", (0.5, 1.0, 2.0), lambda s, x: (x, 0 * x, 0 * x + s))),
+    ),
+    # Ranking
+    "scores(n), targets(n)": (
+        View(
+            "score of one of three documents; the others have the scores -1 and 1, and the relevances 1 and 0",
+            -3,
+            3,
+            _each("its relevance", (2.0, 0.0), lambda y, x: (_row(x, -1, 1), _constant(x, y, 1.0, 0.0))),
+        ),
+    ),
+    # Survival
+    "log_hazards(n), times(n), events(n)": (
+        View(
+            "log hazard of the first of three subjects, the others 0; all three events are seen",
+            -6,
+            6,
+            _each("time of the first", (1.0, 2.0, 3.0), lambda t, x: (
+                    _row(x, 0, 0), _constant(x, t, 1.5, 2.5), _constant(x, 1.0, 1.0, 1.0)
+                )),
+        ),
+    ),
+    "logits(k), labels, events": (
+        view(
+            "logit of the second of three intervals, the others 0",
+            -6,
+            6,
+            **{
+                "event there": lambda x: (_row(0, x, 0), jnp.asarray(1), 0 * x + 1),
+                "censored there": lambda x: (_row(0, x, 0), jnp.asarray(1), 0 * x),
+            },
+        ),
+    ),
+    "location, lower, upper, log_scale": (
+        view(
+            "location of the log time",
+            -3,
+            3,
+            **{
+                "event at 1": lambda x: (x, 0 * x + 1, 0 * x + 1, 0 * x),
+                "later than 1": lambda x: (x, 0 * x + 1, 0 * x + jnp.inf, 0 * x),
+                "before 1": lambda x: (x, 0 * x, 0 * x + 1, 0 * x),
+                "between 1 and 2": lambda x: (x, 0 * x + 1, 0 * x + 2, 0 * x),
+            },
+        ),
+    ),
     # Classification
     "probabilities, targets": (_targets("probability of the class 1", 0, 1, 1, 0),),
     "logits, targets": (_targets("logit of the class 1", -6, 6, 1, 0),),
@@ -312,6 +368,10 @@ OF_AN_OPTION: dict[str, tuple[Any, ...]] = {
     "max_margin": (0.0, 0.5),
     "width": (5.0, 10.0),
     "scale": (0.5, 1.0, 2.0),
+    "alpha": (0.1, 0.2, 0.5),
+    "distribution": ("weibull", "lognormal", "loglogistic"),
+    "ties": ("efron", "breslow"),
+    "scheme": ("lambda_rank", "ndcg_loss2", "ndcg_loss2++"),
 }
 """The first of these that a loss takes is drawn at these values, its other options at their defaults."""
 
@@ -320,6 +380,8 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "general_robust": ("alpha", (2.0, 1.0, 0.0, -2.0, float("-inf"))),
     "renyi_divergence": ("alpha", (0.5, 1.0, 2.0)),
     "bi_tempered_cross_entropy": ("t1", (0.3, 0.8, 1.0)),
+    "approx_ndcg": ("temperature", (0.1, 0.5, 1.0)),
+    "approx_mrr": ("temperature", (0.1, 0.5, 1.0)),
     "poly_cross_entropy": ("epsilon", (0.0, 2.0)),
     "logit_adjusted_cross_entropy": ("temperature", (0.0, 1.0, 2.0)),
     "tukey_biweight": ("scale", (2.0, 4.685)),
@@ -328,6 +390,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
 FIXED: dict[str, Any] = {
     "class_counts": [10.0, 100.0, 1000.0],
     "log_prior": [-2.3026, -1.204, -0.5108],
+    "quantiles": [0.1, 0.5, 0.9],
     "t2": 1.2,
 }
 """Options that a picture needs and that have no default, or none that shows anything."""

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, language, robust
+from jaxloss.losses import adversarial, embedding, language, ranking, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.regression import errors, relative
+from jaxloss.losses.survival import failure_time, hazards
 
 _FAMILIES = (
     errors,
@@ -30,6 +31,9 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    ranking,
+    hazards,
+    failure_time,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

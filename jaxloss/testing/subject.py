@@ -43,8 +43,8 @@ class Subject:
         self.mapped = tuple(self.layout.mapped[name] for name in self.names)
         # Real numbers are kept in float64, so that each law can take them in the dtype that it is about.
         self._given = tuple(
-            np.asarray(array) if is_label(name) or is_mask(name) else np.asarray(array, np.float64)
-            for name, array in bound.items()
+            np.asarray(array, np.float64 if jnp.issubdtype(np.asarray(array).dtype, jnp.floating) else None)
+            for array in bound.values()
         )
         self._programs: dict[Any, Callable[..., Any]] = {}
 
@@ -52,8 +52,8 @@ class Subject:
 
     @property
     def real(self) -> tuple[int, ...]:
-        """The positions of the arrays that have a gradient."""
-        return tuple(i for i, name in enumerate(self.names) if not (is_label(name) or is_mask(name)))
+        """The positions of the arrays that have a gradient: those that were given as real numbers."""
+        return tuple(i for i, array in enumerate(self._given) if jnp.issubdtype(array.dtype, jnp.floating))
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -91,7 +91,8 @@ class Subject:
         spoilt = tuple(arrays)
         for i, name in enumerate(self.names):
             if self.mapped[i]:
-                spoilt = self.filled(spoilt, i, False if is_mask(name) else -100 if is_label(name) else poison, index)
+                bad = poison if i in self.real else False if is_mask(name) else -100
+                spoilt = self.filled(spoilt, i, bad, index)
         return spoilt
 
     # -------------------------------------------------------------------------------------------------------- the calls

@@ -14,10 +14,12 @@ from cases import (
     margin,
     noisy,
     ordinal,
+    ranking,
     regression,
     robust,
     softmax,
     sparsemax,
+    survival,
 )
 from cases.table import Case as Case
 from cases.table import K as K
@@ -37,6 +39,8 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    ranking,
+    survival,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

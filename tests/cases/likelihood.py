@@ -84,6 +84,38 @@ def negative_binomial_nll(log_mean, target, log_dispersion):
     return choices + (k * mp.log1p(1 / odds) if k else 0) + r * mp.log1p(odds)
 
 
+LEVELS = (0.1, 0.5, 0.9)
+
+
+def multi_quantile(prediction, target, quantiles):
+    errors = [mpf(target) - mpf(p) for p in prediction]
+    return [max(mpf(q) * u, (mpf(q) - 1) * u) for u, q in zip(errors, quantiles, strict=True)]
+
+
+def interval_score(lower, upper, target, alpha=0.1):
+    low, high, y = mpf(lower), mpf(upper), mpf(target)
+    return high - low + 2 / mpf(alpha) * (max(low - y, 0) + max(y - high, 0))
+
+
+def three_quantiles(rng, n):
+    return np.sort(rng.normal(size=(n, len(LEVELS))) * 2), rng.normal(size=n)
+
+
+def hard_quantiles(ulp):
+    rows = ([-1.0, 0.0, 1.0], [1.0, 1.0, 1.0], [3.0, -2.0, 1e-4], [1e30, -1e30, 1e10], [1 - ulp, 1.0, 1 + 2 * ulp])
+    yield from itertools.product(rows, (0.0, 1.0, -1e4, 1e30))
+
+
+def intervals(rng, n):
+    middle = rng.normal(size=n)
+    return middle - rng.gamma(2.0, size=n), middle + rng.gamma(2.0, size=n), rng.normal(size=n) * 3
+
+
+def hard_intervals(ulp):
+    ends = ((-1.0, 1.0), (1.0, 1.0), (2.0, -2.0), (1 - ulp, 1 + 2 * ulp), (-1e30, 1e30), (1e-30, 2e-30))
+    yield from ((low, high, y) for low, high in ends for y in (0.0, 1.0, -1.5, 1 + 2 * ulp, 1e4, 1e-30, -1e30))
+
+
 def brier(p, label):
     return sum((mpf(pj) - int(j == label)) ** 2 for j, pj in enumerate(p))
 
@@ -290,5 +322,22 @@ CASES = (
         energy_score,
         corners=(([[1.0, 2.0]] * 3, [1.0, 2.0]), ([[1.0, 2.0]] * 3, [0.0, 0.0])),
         hard=hard_vector_ensembles,
+    ),
+    Case(
+        "multi_quantile",
+        three_quantiles,
+        multi_quantile,
+        options=({"quantiles": LEVELS}, {"quantiles": (0.0, 1.0, 0.3)}),
+        corners=(([1.0, 2.0, 4.0], 2.0),),
+        hard=hard_quantiles,
+    ),
+    Case(
+        "interval_score",
+        intervals,
+        interval_score,
+        options=({}, {"alpha": 0.5}),
+        differentiable=(0, 1, 2),
+        corners=((1.0, 4.0, 4.0), (1.0, 4.0, 1.0), (4.0, 1.0, 2.0)),
+        hard=hard_intervals,
     ),
 )

@@ -46,6 +46,11 @@ def squared_log_error(prediction, target):
     return (log1p(mpf(prediction)) - log1p(mpf(target))) ** 2
 
 
+def scaled_absolute_error(prediction, target, scale):
+    error = abs(mpf(prediction) - mpf(target))
+    return (error / mpf(scale) if scale else inf) if error else mpf(0)
+
+
 def pinball(prediction, target, quantile=0.5):
     u, quantile = mpf(target) - mpf(prediction), mpf(quantile)
     return max(quantile * u, (quantile - 1) * u)
@@ -90,6 +95,15 @@ def scale_invariant_log_error(prediction, target, pixel_mask=None, variance_focu
 
 def sizes(rng, n):
     return rng.gamma(2.0, size=n), rng.gamma(2.0, size=n)
+
+
+def errors_and_scale(rng, n):
+    return rng.normal(size=n) * 2, rng.normal(size=n), rng.gamma(2.0, size=n) + 0.1
+
+
+def hard_errors_and_scales(ulp):
+    sizes = (0.0, 1e-30, 1e-10, 0.3, 1 + 2 * ulp, 1e10, 1e30)
+    yield from ((sign * e, 0.0, s) for e in sizes for sign in (1, -1) for s in (0.0, 1e-20, 0.3, 1.0, 1e20))
 
 
 def two_vectors(rng, n):
@@ -315,5 +329,14 @@ CASES = (
         ),
         domain={0: (0.0, inf), 1: (0.0, inf)},
         hard=_hard_images_with_holes,
+    ),
+    Case(
+        "scaled_absolute_error",
+        errors_and_scale,
+        scaled_absolute_error,
+        differentiable=(0, 1, 2),
+        corners=((1.0, 1.0, 0.0), (3.0, 1.0, 0.0), (1.0, 1.0, 2.0)),
+        domain={2: (0.0, inf)},
+        hard=hard_errors_and_scales,
     ),
 )

@@ -1,18 +1,19 @@
-"""Proper scores: of class probabilities, of a predicted Gaussian, of an ensemble."""
+"""Proper scores: of class probabilities, of a predicted Gaussian, of an ensemble, of quantiles and intervals."""
 
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import one_hot
+from jaxloss.numerics.classes import nan_unless, one_hot
 from jaxloss.numerics.norms import euclidean_distance
 from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.safe import absolute, multiply_no_nan, positive_part
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.special import times_exp
-from jaxloss.types import Array, Input
+from jaxloss.types import Array, Input, Interval, Number
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)
@@ -188,3 +189,71 @@ def energy_score(samples: Input, target: Input) -> Array:
     else:
         pairs = jnp.sum(euclidean_distance(samples[:, None], samples[None]))
     return jnp.mean(euclidean_distance(samples, target[None])) - pairs / (2 * members**2)
+
+
+@custom_loss(signature="(q),()->(q)", stand_in=0.5)
+def multi_quantile(prediction: Input, target: Input, *, quantiles: Input) -> Array:
+    r"""The pinball loss of several predicted quantiles of one target; `reduce` takes the mean over them.
+
+    $$ |\tau_j - [u_j < 0]|\,|u_j|, \qquad u_j = y - \hat y_j $$
+
+    Args:
+        prediction: `[..., q]`, predictions of the quantiles.
+        target: `[...]`, true values.
+        quantiles: `[q]`, tau, the share of targets that should lie below each prediction, in [0, 1].
+
+    Twice the mean over levels that are symmetric about 1/2 is the weighted interval score, and tends to the CRPS as the
+    levels get closer. The weighted quantile loss of a data set divides by the sum of |y|, which is no weight:
+    `Tally(2 * reduce(multi_quantile, "sum").tally(...).numerator, abs(y).sum())`.
+
+    Corners: 0 at a perfect prediction, with subgradient 0. Predictions that cross are scored as they stand. A quantile
+    outside [0, 1] gives NaN.
+
+    Raises:
+        ValueError: `quantiles` are not one for each prediction.
+
+    Source: Koenker and Bassett (1978), Regression quantiles, equation 3.1, at each level.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{multi_quantile(jnp.array([1.0, 2.0, 4.0]), 3.0, quantiles=jnp.array([0.1, 0.5, 0.9])):.6f}")
+    0.266667
+    """
+    levels = jnp.asarray(quantiles, prediction.dtype)
+    if levels.shape != prediction.shape:
+        raise ValueError(
+            f"multi_quantile: quantiles must be one for each of the {prediction.shape[-1]} predictions along the last "
+            f"axis, got shape {levels.shape}."
+        )
+    error = prediction - target
+    inside = nan_unless((levels >= 0) & (levels <= 1), prediction.dtype)
+    return multiply_no_nan(jnp.where(error > 0, 1 - levels, levels), absolute(error)) + inside
+
+
+@custom_loss(stand_in=0.5)
+def interval_score(
+    lower: Input, upper: Input, target: Input, *, alpha: Annotated[Number, Interval(gt=0, lt=1)] = 0.1
+) -> Array:
+    r"""The width of a predicted interval, and a penalty for a target outside it.
+
+    $$ (u - l) + \frac2\alpha \max(l - y, 0) + \frac2\alpha \max(y - u, 0) $$
+
+    Args:
+        lower: l, the lower end of a central interval that should hold a share 1 - alpha of the targets, any shape.
+        upper: u, its upper end, the shape of `lower`.
+        target: True values, the shape of `lower`.
+        alpha: The share of the targets that may lie outside, in (0, 1).
+
+    Divided by the scale of each series it is the mean scaled interval score (MSIS).
+
+    Corners: a target at an end of the interval has no penalty, with subgradient 0 of it. Ends that cross are scored as
+    they stand.
+
+    Raises:
+        ValueError: `alpha` is outside (0, 1).
+
+    Source: Gneiting and Raftery (2007), Strictly proper scoring rules, prediction, and estimation, equation 43.
+
+    >>> print(f"{interval_score(1.0, 4.0, 5.0, alpha=0.2):.1f}")
+    13.0
+    """
+    return (upper - lower) + 2 / alpha * (positive_part(lower - target) + positive_part(target - upper))

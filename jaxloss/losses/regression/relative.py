@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics import norms
+from jaxloss.numerics.classes import nan_unless
 from jaxloss.numerics.safe import (
     finite_slope,
     largest_like,
@@ -94,6 +95,40 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
     0.10
     """
     return _relative_error(prediction, target)
+
+
+def _slope_in_scale(error: Array, scale: Array) -> Array:
+    return -finite_slope(_per_scale(error, scale) * jnp.where(error == 0, 0, 1 / scale))
+
+
+@with_slopes(lambda error, scale: jnp.sign(error) * finite_slope(1 / scale), _slope_in_scale)  # an infinite slope
+def _per_scale(error: Array, scale: Array) -> Array:
+    return jnp.abs(error) / jnp.where(error == 0, 1, scale)
+
+
+@custom_loss(stand_in=0.5)
+def scaled_absolute_error(prediction: Input, target: Input, scale: Input) -> Array:
+    r"""The absolute error in units of a scale, that of its series; its mean is the MASE.
+
+    $$ \frac{|\hat y - y|}{s} $$
+
+    Args:
+        prediction: Predictions, any shape.
+        target: True values, the shape of `prediction`.
+        scale: s > 0, the shape of `prediction`: broadcast that of each series, for the MASE the mean absolute error of
+            the naive forecast in the training data.
+
+    The scale is a factor and no weight, which would cancel in the mean.
+
+    Corners: 0 with subgradient 0 at a perfect prediction, also of scale 0. Any other error of scale 0 costs inf, and
+    its gradient is the largest finite number; leave such series out with `where=`. A negative scale gives NaN.
+
+    Source: Hyndman and Koehler (2006), Another look at measures of forecast accuracy, section 4.
+
+    >>> print(f"{scaled_absolute_error(3.0, 5.0, 1.6):.2f}")
+    1.25
+    """
+    return _per_scale(prediction - target, scale) + nan_unless(scale >= 0, scale.dtype)
 
 
 def _scaled(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:

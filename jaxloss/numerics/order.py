@@ -1,0 +1,93 @@
+"""Lists in the order of a key: sums of exponentials from a place on, and partial likelihoods that are made of them."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.numerics.safe import largest_like
+from jaxloss.types import Array
+
+
+class Ordered(NamedTuple):
+    """A list sorted by its keys, the smallest first.
+
+    Attributes:
+        order: The place of each in the list.
+        first: The first place of the same key, in the sorted list.
+        last: The last one.
+        scores: The scores, less the largest of all.
+        after: log sum exp of the scores of larger keys; a hugely negative number where there are none.
+        from_here: log sum exp of the scores of the same and larger keys.
+    """
+
+    order: Array
+    first: Array
+    last: Array
+    scores: Array
+    after: Array
+    from_here: Array
+
+
+def in_order(keys: Array, scores: Array) -> Ordered:
+    """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
+    place = jax.lax.iota(jnp.int32, keys.shape[0])
+    keys, order = jax.lax.sort((keys, _split_as(keys, place)), num_keys=1)
+    rises = keys[1:] != keys[:-1]
+    edge = jnp.ones(1, bool)
+    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    largest = jax.lax.stop_gradient(jnp.max(scores))  # no term depends on a constant added to all
+    scores = (scores - jnp.where(largest == -jnp.inf, 0, largest))[order]
+    nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
+    running = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
+    after = jnp.concatenate([running[1:], nothing[:1]])[last]
+    return Ordered(order, first, last, scores, after, running[first])
+
+
+def places_by(*keys: Array) -> Array:
+    """The place of each member, from 0, when sorted by the keys, the smallest first; equal ones as they stand."""
+    keys = tuple(map(jax.lax.stop_gradient, keys))
+    place = _split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
+    order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
+    return jax.lax.sort((order, place), num_keys=1)[1]
+
+
+def _split_as(keys: Array, members: Array) -> Array:
+    """The members, split over devices as the keys are, which sorts and gathers on explicit meshes ask for."""
+    return jnp.where(keys == keys, members, members)
+
+
+def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool) -> Array:
+    r"""The negative log partial likelihood of the chosen members, each drawn from those whose key is not smaller.
+
+    $$ \sum_{i\ \mathrm{chosen}} \log \sum_{j:\,t_j \ge t_i} e^{s_j} - s_i $$
+
+    With `average_ties`, the d chosen members of one key leave the sum one after the other, each by a share 1 / d of
+    them all (Efron). A score of -inf is in no sum.
+
+    The terms are formed from what is left of a sum without the member itself, so that a member that is sure to be drawn
+    costs 1e-9 when it should.
+    """
+    order, first, last, scores, after, log_sum = in_order(keys, scores)
+    chosen = _split_as(keys, chosen)[order]
+    share = jnp.exp(scores - log_sum)  # of the whole sum
+
+    def with_same_key(x: Array) -> Array:
+        return jnp.zeros_like(x).at[first].add(x)[first]
+
+    leaving = with_same_key(jnp.where(chosen, share, 0))
+    gone = jnp.zeros_like(share)  # what of the chosen has left the sum, in shares of them all
+    if average_ties:
+        count = jnp.cumsum(chosen)
+        before = count - chosen.astype(count.dtype)
+        before_key = before[first]
+        gone = jnp.where(chosen, (before - before_key) / jnp.maximum(1, count[last] - before_key), 0).astype(
+            share.dtype
+        )
+    staying = with_same_key(jnp.where(chosen, 0, share))
+    others = jnp.exp(after - log_sum) + staying + (1 - gone) * (leaving - share) - gone * share
+    near = chosen & (share > 0.5)
+    sure = jnp.log1p(others / jnp.where(near, share, 1))
+    unsure = log_sum - scores + jnp.log1p(-gone * jnp.where(near, 0, leaving))
+    return jnp.sum(jnp.where(chosen, jnp.where(near, sure, unsure), 0))
