@@ -104,3 +104,4 @@ from jaxloss.losses.robust import general_robust as general_robust
 from jaxloss.losses.robust import tukey_biweight as tukey_biweight
 from jaxloss.losses.robust import welsch as welsch
 from jaxloss.losses.robust import wing as wing
+from jaxloss.version import __version__ as __version__

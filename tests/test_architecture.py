@@ -112,7 +112,9 @@ def test_a_file_stays_on_a_few_screens(module):
 
 
 def test_the_public_list_is_the_catalogue_and_the_concepts():
-    concepts = {"Loss", "Tally", "custom_loss", "reduce", "value_and_grad", "numerics", "testing", "catalogue"}
+    concepts = {"Loss", "Tally", "custom_loss", "reduce", "value_and_grad", "numerics", "testing", "catalogue"} | {
+        "__version__"
+    }
     makers_and_penalties = {
         "fenchel_young",
         "linear_softmax_loss",

@@ -1219,8 +1219,51 @@ def test_a_loss_as_class_attribute_stays_itself():
     assert Model().cost(f32([3, 0])) == 1.25
 
 
-def test_a_loss_is_no_pytree():
-    assert jax.tree.leaves(jaxloss.huber) == [jaxloss.huber]
+def bound_to(delta):
+    return jaxloss.reduce(functools.partial(jaxloss.huber, delta=delta), "sum")
+
+
+def test_a_loss_is_a_pytree_of_the_arrays_bound_in_it():
+    p, plain, bound = f32([3, 3]), bound_to(2.0), bound_to(jnp.array([1.0, 2.0]))
+    assert jax.tree.leaves((jaxloss.huber, plain)) == []
+    (path, leaf), *others = jax.tree.leaves_with_path({"a": bound, "b": plain})
+    assert (jax.tree_util.keystr(path), leaf.shape, others) == ("['a'].delta", (2,), [])
+    call = jax.jit(lambda loss, p: loss(p, 0.0))
+    assert call(bound, p) == bound(p, 0.0) == 6.5
+    assert call(plain, p) == plain(p, 0.0) == 8
+    assert bound_to(jnp.array([2.0, 4.0])) == jax.tree.map(lambda delta: 2 * delta, bound)
+    axes = jax.tree.map(lambda _: 0, bound)
+    np.testing.assert_allclose(jax.vmap(lambda loss, p: loss(p, 0.0), (axes, 0))(bound, p), [2.5, 4])
+    np.testing.assert_allclose(jax.vmap(lambda loss, p: loss(p, 0.0), (axes, None))(bound, p), [5, 8])
+    # The gradient of |e| delta - delta^2 / 2 in delta.
+    slope = jax.grad(lambda loss: loss(p, 0.0))(bound)
+    assert slope == bound_to(jnp.array([2.0, 1.0]))
+
+
+def test_a_loss_of_arrays_does_not_retrace():
+    traced = []
+
+    @jax.jit
+    def call(loss, p):
+        traced.append(None)
+        return loss(p, 0.0)
+
+    assert [float(call(bound_to(jnp.float32(delta)), f32([3]))) for delta in (1, 2)] == [2.5, 4]
+    call(jaxloss.huber, f32([3]))
+    call(jaxloss.reduce(jaxloss.huber), f32([3]))
+    assert len(traced) == 2
+
+
+def test_pickled_by_name():
+    assert pickle.loads(pickle.dumps(jaxloss.huber)) is jaxloss.huber
+    assert copy.deepcopy(log_error) is log_error
+
+    @jaxloss.custom_loss
+    def local(prediction, target):
+        return prediction - target
+
+    with pytest.raises((AttributeError, pickle.PicklingError), match="local"):
+        pickle.dumps(local)
 
 
 # ----------------------------------------------------------------------------------------------------------- catalogue
