@@ -92,6 +92,14 @@ def test_objects_that_hold_an_array(run):
     assert run(cost, P, jnp.float32(2.0), P, jnp.array([False, True])) == 4
 
 
+@pytest.mark.parametrize("scale", [2, np.float64(2), np.float16(2), np.int64(2), np.array(2), np.array(2.0)], ids=repr)
+def test_a_number_of_numpy_is_the_number_of_python(scale):
+    seen = []
+    loss = jaxloss.custom_loss(lambda u, v, *, scale=1.0: seen.append(scale) or scale * (u - v))
+    assert loss(P, 0.0, scale=scale) == 4
+    assert [(type(x), x) for x in seen] == [(float, 2.0)]
+
+
 def test_an_object_that_holds_an_array_bound_in_a_loss():
     assert jaxloss.reduce(functools.partial(huber, delta=Parameter(jnp.float32(2.0))), "sum")(P, 0.0) == 4.5
     with pytest.raises(ValueError, match=r"delta must be > 0, got"):

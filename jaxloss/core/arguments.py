@@ -14,7 +14,7 @@ from jaxloss.core.term import Core, Term
 from jaxloss.types import Array, is_label, is_mask
 from jaxloss.types import Shape as Shape
 
-_PLAIN = (int, float, str, jax.Array, type(None))
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 @dataclass(frozen=True)
@@ -232,7 +232,7 @@ def _option(term: Term, name: str, value: Any) -> Any:
     A NumPy number is the Python number that it stands for, so that no term has to know two kinds.
     """
     default, given, limits = term.defaults.get(name), value, term.limits.get(name, ())
-    if not isinstance(value, _PLAIN):
+    if type(value) not in _PLAIN and not isinstance(value, jax.Array):
         if hasattr(value, "__jax_array__"):
             value = value.__jax_array__()
         if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
