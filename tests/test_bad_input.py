@@ -538,6 +538,13 @@ def test_unknown_distance(distance):
 # --------------------------------------------------------------------------------------------------------------- terms
 
 
+def test_a_term_that_indexes_other_items():
+    with refused(IndexError, "<lambda>: Too many indices", "a term sees one item", "'(d),()->()'"):
+        term(lambda row, labels: row[labels, 0], "(d),()->()")(ROWS, LABELS)
+    with refused(ValueError, "integer", "named labels or ..._labels"):
+        term(lambda row, ids: jnp.take(row, ids), "(d),()->()")(ROWS, LABELS)
+
+
 @pytest.mark.parametrize("signature", [None, "(d),(d)->(d)"])
 @pytest.mark.parametrize(
     ("returned", "came"),

@@ -117,8 +117,8 @@ class Term:
         """What the formula returns; what authors most often get wrong in it is refused in their words."""
         try:
             value = self.function(*arrays, **options)
-        except (TypeError, ValueError) as error:
-            advice = self._advice(error)
+        except (TypeError, ValueError, IndexError) as error:
+            advice = self._advice(type(error), str(error))
             if advice is None:
                 raise
             raise type(error)(f"{self.name}: {str(error).splitlines()[0].rstrip('.')}; {advice}.") from error
@@ -137,11 +137,11 @@ class Term:
             )
         return value
 
-    def _advice(self, error: Exception) -> str | None:
-        said = str(error)
-        if type(error) is TypeError and "integer" in said:
+    def _advice(self, kind: type[Exception], said: str) -> str | None:
+        """What the author of the formula most likely mistook, by an error of JAX."""
+        if kind in (TypeError, ValueError) and "integer" in said and "ind" in said.lower():  # indices, an indexer
             return "an array comes to the term as integers where it is named labels or ..._labels, else as real numbers"
-        if type(error) is not ValueError or not ("axis" in said and "out of bounds" in said):
+        if kind is not IndexError and not (kind is ValueError and "axis" in said and "out of bounds" in said):
             return None
         if self.signature is None:
             return "leave mean and sum to reduce, or declare signature= if one item is more than one number"

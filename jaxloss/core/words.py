@@ -92,10 +92,10 @@ _ELSEWHERE = {
     "y_pred": _ARRAYS,
     "y_true": _ARRAYS,
 }
-_CLASS_WEIGHTS = (
-    "write weights=class_weights[jnp.maximum({second}, 0)]; where={second} >= 0 leaves out what has no class"
+_OF_LABELS = dict.fromkeys(
+    ("class_weight", "class_weights", "weight"),
+    "write weights=class_weights[jnp.maximum({second}, 0)]; where={second} >= 0 leaves out what has no class",
 )
-_OF_LABELS = dict.fromkeys(("class_weight", "class_weights", "weight"), _CLASS_WEIGHTS)
 """What reads otherwise where a loss takes labels."""
 
 
