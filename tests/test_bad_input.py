@@ -270,9 +270,10 @@ def test_the_sister_that_takes_the_other():
 @pytest.mark.parametrize("name", WITH_LABELS)
 def test_labels_that_are_no_integers(name, run):
     for dtype in (np.float32, np.float16, bool):
-        parts = "labels must be integers", np.dtype(dtype).name, "labels.astype(int)", "jnp.argmax(labels, -1)"
-        with refused(TypeError, f"{name}: ", *parts):
+        with refused(TypeError, f"{name}: labels must be integers", np.dtype(dtype).name, "pass labels.astype(int)."):
             run(catalogue[name], ROWS, LABELS.astype(dtype))
+    with refused(TypeError, f"{name}: labels must be integers", "float32", "(4, 3)", "pass jnp.argmax(labels, -1) if"):
+        run(catalogue[name], ROWS, ROWS)
     with refused(ValueError, f"{name}: ", "(4, 3) and (4, 3)", "one-hot", "jnp.argmax(labels, -1)"):
         run(catalogue[name], ROWS, ROWS.astype(np.int32))
 
@@ -366,9 +367,12 @@ ARGUMENTS = {
     "unheard of": (lambda: huber(ONES, ONES, zzz=1), "no argument 'zzz', it takes prediction, target, delta, where, w"),
     "in a tally": (lambda: huber.tally(ONES, ONES, dleta=2.0), "has no argument 'dleta' | did you mean 'delta'?"),
     "in a sum": (lambda: jaxloss.reduce(huber, "sum")(ONES, ONES, dleta=2.0), "has no argument 'dleta' | 'delta'?"),
-    "option by place": (lambda: huber(ONES, ONES, 2.0), "takes 2 arrays | options by name (delta) | 3 positional"),
+    "option by place": (
+        lambda: huber(ONES, ONES, 2.0),
+        "2 arrays (prediction, target) | by name delta, where | 3 pos",
+    ),
     "too many arrays": (lambda: squared(ONES, ONES, ONES), "squared_error takes 2 arrays | 3 positional"),
-    "one too many": (lambda: soft(ROWS, ROWS, None, 0.1), "takes 3 arrays | label_smoothing | 4 positional"),
+    "one too many": (lambda: soft(ROWS, ROWS, None, 0.1), "takes 3 arrays | by name label_smoothing | 4 positional"),
     "option in a mask's place": (lambda: soft(ROWS, ROWS, 0.1), "class_mask must be | by name (label_smoothing"),
     "one too few": (lambda: huber(ONES), "huber:  | missing | 'target'"),
     "none": (lambda: huber(), "huber:  | missing | 'prediction'"),

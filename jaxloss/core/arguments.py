@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core import words
-from jaxloss.core.term import Core, Term
+from jaxloss.core.term import RESERVED, Core, Term
 from jaxloss.types import Array, is_label, is_mask
 from jaxloss.types import Shape as Shape
 
@@ -46,8 +46,10 @@ def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: An
         if name not in term.parameters:
             raise TypeError(words.unknown(term, name, value))
     if len(args) > len(term.arrays):
-        named = f", and takes its options by name ({', '.join(term.options)})" if term.options else ""
-        raise TypeError(f"{term.name} takes {len(term.arrays)} arrays{named}; got {len(args)} positional arguments.")
+        raise TypeError(
+            f"{term.name} takes {len(term.arrays)} arrays ({', '.join(term.arrays)}), and by name "
+            f"{', '.join([*term.options, *RESERVED])}; got {len(args)} positional arguments."
+        )
     values = {**term.defaults, **dict(zip(term.arrays, args, strict=False)), **keywords}
     if len(values) < len(term.parameters) or any(name in keywords for name in term.arrays[: len(args)]):
         try:
@@ -55,9 +57,7 @@ def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: An
         except TypeError as error:
             raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
     arrays = {
-        name: _array(term, name, values[name])
-        for name in term.arrays
-        if not (values[name] is None and name in term.defaults)
+        name: _array(term, name, values) for name in term.arrays if not (values[name] is None and name in term.defaults)
     }
     options = {name: _option(term, name, values[name]) for name in term.options}
     return Given(
@@ -71,15 +71,14 @@ def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: An
 # -------------------------------------------------------------------------------------------------------------- arrays
 
 
-def _array(term: Term, name: str, value: Any) -> Array:
+def _array(term: Term, name: str, values: Mapping[str, Any]) -> Array:
     """The argument as an array of the kind its name asks for: labels are integers, masks booleans, all else real."""
-    array = _convert(term, name, value)
+    array = _convert(term, name, values[name])
     if is_label(name):
         if not jnp.issubdtype(array.dtype, jnp.integer):
+            fix = words.to_integers(term, name, array.shape, np.shape(values[term.arrays[0]]))
             raise TypeError(
-                f"{term.name}: {name} must be integers, got {array.dtype} of shape {array.shape}; convert "
-                f"class numbers with {name}.astype(int), a one-hot array with jnp.argmax({name}, -1)"
-                f"{words.sister(term, name, 'targets')}."
+                f"{term.name}: {name} must be integers, got {array.dtype} of shape {array.shape}; pass {fix}."
             )
         return array.astype(jnp.int32) if array.dtype.itemsize < 4 else array
     if is_mask(name):
@@ -109,7 +108,7 @@ def _weights(term: Term, weights: Any) -> Array:
     """How much values count, as real numbers."""
     if isinstance(weights, int | float | np.number) and not weights >= 0:
         raise ValueError(f"{term.name}: weights must be >= 0, got {weights!r}.")
-    return _array(term, "weights", weights)
+    return _array(term, "weights", {"weights": weights})
 
 
 def _convert(term: Term, name: str, value: Any) -> Array:

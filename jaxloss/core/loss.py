@@ -91,7 +91,9 @@ class Loss(Generic[P]):
             raise ValueError(
                 f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce."
             )
-        return self._finish(tally)
+        if callable(self._plan.last):
+            return finish_by(self._plan.last, tally, self.__name__)
+        return tally.numerator if self._plan.last == "sum" else tally.mean
 
     # --------------------------------------------------------------------------------------------------- how it is done
 
@@ -114,9 +116,9 @@ class Loss(Generic[P]):
             return self._add_up(items, part.reduced, part.reduced)
         if self._plan.axis_name:
             self._refuse_groups_across_a_split(items.layout)
-            return self._finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
+            return self.finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
         if self._plan.last not in (None, "mean"):
-            return self._finish(self._tally_of(items, part))
+            return self.finish(self._tally_of(items, part))
         if self._term.weighted_sum is None:
             return part.mean(self._add_up(items, everything, part.reduced))
         items = replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype))
@@ -157,13 +159,6 @@ class Loss(Generic[P]):
                 f"so its groups may lie across the split and their tallies do not add up; "
                 f"call the loss on all items at once."
             )
-
-    def _finish(self, tally: Tally) -> Array:
-        if self._plan.last is None or self._plan.last == "mean":
-            return tally.mean
-        if callable(self._plan.last):
-            return finish_by(self._plan.last, tally, self.__name__)
-        return tally.numerator
 
     # ------------------------------------------------------------------------------------------------- what Python asks
 

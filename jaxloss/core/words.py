@@ -170,6 +170,14 @@ def to_agree(
     return of_labels(term, arrays, second) or "; nothing is broadcast, so shape them alike"
 
 
+def to_integers(term: Term, name: str, shape: Shape, first: Shape) -> str:
+    """What to pass where labels are due: `first` is the shape of the first array, one-hot labels have it too."""
+    cores = dict(zip(term.arrays, term.core.inputs, strict=True))
+    if shape == first and len(cores[name]) < len(cores[term.arrays[0]]):
+        return f"jnp.argmax({name}, -1) if it is one-hot{sister(term, name, 'targets')}"
+    return f"{name}.astype(int)"
+
+
 def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:
     """What to do with labels where one number for each class is due, as a clause; empty if they are none."""
     shape = arrays[name].shape
