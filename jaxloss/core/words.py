@@ -14,7 +14,6 @@ _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
     ("beta", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
-    ("class_mask", "label_mask", "logits_mask"),
     ("class_prior", "log_prior", "log_priors", "prior"),
     ("degrees_of_freedom", "df", "dof", "nu"),
     ("distance", "distance_fn", "distance_function", "p"),
@@ -33,7 +32,7 @@ _OF_REDUCE = "it is an argument of reduce: jaxloss.reduce({loss}, {name}={value}
 _ARRAYS = "pass the arrays {arrays} in this order, or by these names"
 _CONSTANTS = "drop it: the constants of the formula are part of the cost"
 _EXACT = "drop it: nothing is clipped, and the corners are exact without it"
-_SPACE = "drop it: {first} is the space this loss works in, and logits and probabilities have losses of their own"
+_SPACE = "this loss takes {first}{other}"
 _CLASS_WEIGHTS = "write weights={second} @ class_weights, which weighs an item by its classes"
 _LAST = (
     "classes and features are on the last axis, where jnp.moveaxis({first}, axis, -1) brings another one; "
@@ -111,7 +110,7 @@ def unknown(term: Term, name: str, value: Any) -> str:
         guess = difflib.get_close_matches(name, known, n=1)
         suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
         return f"{term.name} has no argument {name!r}, it takes {', '.join(known)}{suggestion}"
-    required = [array for array in term.arrays if array not in term.defaults]
+    required = _required(term)
     facts = {
         "loss": f"jaxloss.{term.name}" if term.is_of_the_library else term.name,
         "name": name,
@@ -120,6 +119,7 @@ def unknown(term: Term, name: str, value: Any) -> str:
         "arrays": ", ".join(required),
         "first": required[0],
         "second": labels or required[-1],
+        "other": sister(term, required[0], "probabilities" if "logits" in required[0] else "logits"),
         "inner": "".join(f"; {array} leaves out slots of an item" for array in filter(is_mask, term.arrays)),
     }
     return f"{term.name} has no argument {name!r}; {advice.format(**facts)}."
@@ -137,16 +137,22 @@ def _how(name: str, value: Any) -> str:
 
 def sister(term: Term, array: str, other: str) -> str:
     """The loss of the same family that takes `other` in place of an array, as a clause; empty if there is none."""
-    wanted = tuple(other if name == array else name for name in term.arrays)
+    wanted = [other if name == array else name for name in _required(term)]
     for loss in vars(sys.modules.get(term.function.__module__, object)).values():
         found = getattr(loss, "_term", None)
-        if isinstance(found, Term) and found.arrays == wanted and _nested(found.options, term.options):
+        if isinstance(found, Term) and _required(found) == wanted and _akin(found, term):
             return f", or call {found.name}, which takes {other}"
     return ""
 
 
-def _nested(some: tuple[str, ...], others: tuple[str, ...]) -> bool:
-    return set(some) <= set(others) or set(others) <= set(some)
+def _required(term: Term) -> list[str]:
+    return [array for array in term.arrays if array not in term.defaults]
+
+
+def _akin(one: Term, other: Term) -> bool:
+    """Whether two losses share a word of their names, and one has the options of the other."""
+    options, words = ({*one.options}, {*other.options}), ({*one.name.split("_")}, {*other.name.split("_")})
+    return bool(words[0] & words[1]) and (options[0] <= options[1] or options[1] <= options[0])
 
 
 # -------------------------------------------------------------------------------------------------------------- shapes
