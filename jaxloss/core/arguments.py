@@ -134,7 +134,7 @@ def _convert(term: Term, name: str, value: Any) -> Array:
 
 
 def from_host(asked: str, name: str, value: Any) -> Array:
-    """An array of NumPy as one of JAX, without loss: JAX would wrap integers of 64 bits round, and drop masks.
+    """An array of NumPy as one of JAX, which by itself wraps integers of 64 bits round and drops masks.
 
     A label that does not fit becomes -1, which is no class. Other integers that do not fit become floats.
     """
