@@ -121,3 +121,4 @@ from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll
 from jaxloss.losses.survival.hazards import discrete_survival_nll as discrete_survival_nll
+from jaxloss.version import __version__ as __version__

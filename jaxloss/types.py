@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 Array: TypeAlias = jax.Array
+Shape: TypeAlias = tuple[int, ...]
 
 Input: TypeAlias = Any
 """An array parameter: a caller may pass anything array-like, the term receives a `jax.Array`."""
@@ -24,7 +25,7 @@ The term does not branch on it, so that an eager call traces it, and compiles no
 
 @dataclass(frozen=True)
 class Interval:
-    """The range of an option. Checked on Python and NumPy numbers, never on traced arrays.
+    """The range of an option. A number out of it is refused; an array, which may be traced, is NaN out of it.
 
     The attributes are those of `annotated_types.Interval`, so an option annotated with that package is checked too.
     """

@@ -125,7 +125,7 @@ def test_the_public_list_is_the_catalogue_and_the_concepts():
     statements = [node for node in tree.body if not isinstance(node, ast.Expr)]
     assert all(isinstance(node, ast.ImportFrom) for node in statements)
     public = {alias.asname for node in statements for alias in node.names}
-    assert public == concepts | makers_and_penalties | set(jaxloss.catalogue)
+    assert public == concepts | makers_and_penalties | set(jaxloss.catalogue) | {"__version__"}
     assert all(alias.asname == alias.name for node in statements for alias in node.names)
 
 

@@ -16,13 +16,11 @@ from cases import CASES
 import jaxloss
 from jaxloss.types import TRACED
 
-
-def _takes_its_arrays_alone(loss):
-    parameters = inspect.signature(loss).parameters.values()
-    return not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters)
-
-
-catalogue = {name: loss for name, loss in jaxloss.catalogue.items() if _takes_its_arrays_alone(loss)}
+catalogue = {
+    name: loss
+    for name, loss in jaxloss.catalogue.items()
+    if not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in inspect.signature(loss).parameters.values())
+}
 ELEMENTWISE = [
     name for name, loss in catalogue.items() if loss.signature is None and loss.__wrapped__.__code__.co_argcount == 2
 ]
@@ -37,10 +35,13 @@ LEADING, CLASSES = 4, 3
 ROWS = np.full((LEADING, CLASSES), 0.5, np.float32)
 ONES = np.ones(LEADING, np.float32)
 LABELS = np.zeros(LEADING, np.int32)
+NAN = float("nan")
 
 huber = jaxloss.huber
 sparse = jaxloss.softmax_cross_entropy_with_integer_labels
 soft = jaxloss.softmax_cross_entropy
+binary = jaxloss.sigmoid_binary_cross_entropy
+squared = jaxloss.squared_error
 
 
 @contextlib.contextmanager
@@ -49,8 +50,7 @@ def refused(error, *parts):
     with pytest.raises(error) as caught:
         yield
     message = str(caught.value)
-    kinds = error if isinstance(error, tuple) else (error,)
-    assert caught.type in kinds, f"{caught.type.__name__}: {message}"
+    assert caught.type is error, f"{caught.type.__name__}: {message}"
     assert "\n" not in message, message
     assert message.endswith((".", "?")), message
     for part in parts:
@@ -70,6 +70,23 @@ def vmapped(call, *arrays):
 
 
 everywhere = pytest.mark.parametrize("run", [eager, jitted, vmapped])
+
+
+def table(rows):
+    """A test for each row, by its name."""
+    return pytest.mark.parametrize("row", rows.values(), ids=rows)
+
+
+def zeros(*shape, dtype=np.float32):
+    return np.zeros(shape, dtype)
+
+
+def mask(*shape):
+    return np.ones(shape, bool)
+
+
+def term(function, signature=None):
+    return jaxloss.custom_loss(function, signature=signature)
 
 
 def array_names(loss):
@@ -120,127 +137,174 @@ def test_column_against_row(name, run):
 
 
 @everywhere
-@pytest.mark.parametrize(
-    ("one", "other", "fix"),
-    [
-        ((1, 4), (4,), "prediction.squeeze(-2)"),
-        ((4, 3), (4, 1, 3), "target.squeeze(-2)"),
-        ((4, 1), (1, 4), "nothing is broadcast"),
-        ((1,), (4,), "nothing is broadcast"),
-        ((4, 3), (3,), "nothing is broadcast"),
-        ((4, 3), (4,), "nothing is broadcast"),
-        ((4,), (5,), "nothing is broadcast"),
-    ],
-    ids=str,
-)
-def test_nothing_is_broadcast(one, other, fix, run):
-    with refused(ValueError, "huber: prediction and target ", f"{one} and {other}", fix):
-        run(huber, np.ones(one, np.float32), np.ones(other, np.float32))
-
-
-@everywhere
 @pytest.mark.parametrize("name", SIGNED)
-def test_leading_axes_differ(name, run):
-    loss = catalogue[name]
-    arrays = arrays_of(loss)
-    arrays[1] = np.concatenate([arrays[1], arrays[1][:1]])
-    first, second, *_ = array_names(loss)
-    shapes = f"{arrays[0].shape} and {arrays[1].shape}"
+def test_axes_differ(name, run):
+    loss, (first, second, *_) = catalogue[name], array_names(catalogue[name])
+    one, other, *more = arrays_of(loss)
+    longer = np.concatenate([other, other[:1]])
+    shapes = f"{one.shape} and {longer.shape}"
     with refused(ValueError, f"{name}: ", first, second, "leading axes", shapes, "nothing is broadcast"):
-        run(loss, *arrays)
+        run(loss, one, longer, *more)
+    if all(cores(loss)[:2]):
+        axis = repr(cores(loss)[0][0])
+        with refused(ValueError, f"{name}: ", f"{second} has 2", axis, "(4, 2)", f"{first} has 3", "(4, 3)"):
+            run(loss, one, other[..., :-1], *more)
+    if cores(loss)[0]:
+        with refused(ValueError, f"{name}: {first} ", f"({cores(loss)[0][0]})", "shape ()"):
+            loss(0.5, other, *more)
+
+
+def where_of(loss, *arrays):
+    return loss(*arrays[:-1], where=arrays[-1])
+
+
+def weights_of(loss, *arrays):
+    return loss(*arrays[:-1], weights=arrays[-1])
+
+
+where_of_huber, weights_of_huber = functools.partial(where_of, huber), functools.partial(weights_of, huber)
+ints = functools.partial(zeros, dtype=np.int32)
+
+
+def weighed(logits, targets, weight):
+    return binary(logits, targets, positive_weight=weight)
+
+
+def scaled(u, v, scale):
+    return term(lambda u, v, *, scale: scale * jnp.sum(u - v), "(d),(d)->()")(u, v, scale=scale)
+
+
+def partly(how, axis):
+    return jaxloss.reduce(huber, how, axis=axis)
+
+
+# What is called, with which arrays, and the parts of the sentence.
+SHAPES = {
+    "row first": (huber, (zeros(1, 4), zeros(4)), "prediction and target | (1, 4) and (4,) | prediction.squeeze(-2)"),
+    "an axis between": (huber, (zeros(4, 3), zeros(4, 1, 3)), "(4, 3) and (4, 1, 3) | target.squeeze(-2)"),
+    "column and row": (huber, (zeros(4, 1), zeros(1, 4)), "(4, 1) and (1, 4) | nothing is broadcast"),
+    "one and four": (huber, (zeros(1), zeros(4)), "(1,) and (4,) | nothing is broadcast"),
+    "trailing": (huber, (zeros(4, 3), zeros(3)), "(4, 3) and (3,) | nothing is broadcast"),
+    "leading": (huber, (zeros(4, 3), zeros(4)), "(4, 3) and (4,) | nothing is broadcast"),
+    "four and five": (huber, (zeros(4), zeros(5)), "(4,) and (5,) | nothing is broadcast"),
+    "labels of one column": (sparse, (zeros(2, 3), ints(2, 1)), "(2, 3) and (2, 1) | labels.squeeze(-1)."),
+    "labels of one row": (sparse, (zeros(2, 3), ints(1, 2)), "(2, 3) and (1, 2) | labels.squeeze(-2)."),
+    "logits of one column": (sparse, (zeros(2, 1, 3), ints(2)), "(2, 1, 3) and (2,) | logits.squeeze(-2)."),
+    "classes first": (sparse, (zeros(2, 3, 8, 8), ints(2, 8, 8)), "(2, 3, 8, 8) | jnp.moveaxis(logits, 1, -1)."),
+    "classes between": (sparse, (zeros(2, 8, 3, 9), ints(2, 8, 9)), "(2, 8, 9) | jnp.moveaxis(logits, 2, -1)."),
+    "one-hot labels": (sparse, (zeros(4, 3), ints(4, 3)), "jnp.argmax(labels, -1), or call softmax_cross_entropy,"),
+    "class_mask too long": (soft, (ROWS, ROWS, mask(4)), "class_mask has 4 | logits has 3 | (4, 3)"),
+    "class_mask of others": (soft, (ROWS, ROWS, mask(2, 3)), "logits and class_mask | (4, 3) and (2, 3)"),
+    "k labels of k classes": (soft, (zeros(3, 3), ints(3)), "targets must be real numbers to be shared | one_hot"),
+    "an option too short": (weighed, (ROWS, ROWS, zeros(2)), "positive_weight | trailing | (2,) | (4, 3)"),
+    "an option too long": (weighed, (ROWS, ROWS, zeros(4)), "positive_weight | trailing | (4,) | must be an array"),
+    **{
+        f"{name} {shape}": (call, (ROWS, ROWS, np.ones(shape, dtype)), f"{name} | (4, 3) | leading | {shape} | {fix}")
+        for name, call, dtype in [("where", where_of_huber, bool), ("weights", weights_of_huber, np.float32)]
+        for shape, fix in [
+            ((3,), f"write jnp.broadcast_to({name}, (4, 3))."),
+            ((1, 3), f"write jnp.broadcast_to({name}, (4, 3))."),
+            ((4, 1), f"write {name}.squeeze(-1)."),
+            ((4, 3, 1), f"write {name}.squeeze(-1)."),
+            ((5,), "trailing axes."),
+            ((12,), "trailing axes."),
+        ]
+    },
+    "where of classes": (functools.partial(where_of, sparse), (ROWS, LABELS, mask(4, 3)), "values (4,) | ..._mask"),
+    "weights of classes": (functools.partial(weights_of, sparse), (ROWS, LABELS, ROWS), "values (4,) | ..._mask"),
+    "axis 2": (partly("mean", 2), (ROWS, ROWS), "axis=(2,) | out of range | 2 axes"),
+    "axis -3": (partly("mean", -3), (ROWS, ROWS), "axis=(-3,) | out of range | 2 axes"),
+    "axes 0 and 2": (partly("mean", (0, 2)), (ROWS, ROWS), "axis=(0, 2) | out of range | 2 axes"),
+    "axis of the rest": (jaxloss.reduce(partly("sum", -1), axis=1), (ROWS, ROWS), "axis=(1,) | out of range | 1 axes"),
+    "axes 0 and 0": (partly("mean", (0, 0)), (ROWS, ROWS), "axis | (0, 0) | twice"),
+    "axes 1 and -1": (partly("mean", (1, -1)), (ROWS, ROWS), "axis | (1, -1) | twice"),
+    "two last numbers": (jaxloss.reduce(huber, lambda t: jnp.stack([t.mean] * 2)), (ONES, ONES), "scalar | (2,)"),
+    "tally by axis 0": (partly("mean", 0).tally, (ROWS, ROWS), "inner step | first axis | (4, 3)"),
+    "tally by axis -2": (partly("mean", -2).tally, (ROWS, ROWS), "inner step | first axis | (4, 3)"),
+    "tally by both": (partly("mean", (0, 1)).tally, (ROWS, ROWS), "inner step | first axis | (4, 3)"),
+    "tally by each": (jaxloss.reduce(partly("mean", -1), axis=-1).tally, (ROWS, ROWS), "inner step | first axis"),
+    "a mean": (term(lambda u, v: jnp.mean(u - v)), (ONES, ONES), "arrays (4,) | got () | u (4,) | reduce | signature="),
+    "a mean of rows": (term(lambda u, v: jnp.mean(u - v, -1)), (ROWS, ROWS), "(4, 3) | got (4,) | reduce | signature="),
+    "a row": (term(lambda u, v: u - v, "(d),(d)->()"), (ROWS, ROWS), "'(d),(d)->()' | shape () | got (3,)"),
+    "other items": (
+        term(lambda u, v: jnp.sum(u - v, axis=1), "(d),(d)->()"),
+        (ROWS, ROWS),
+        "axis 1 is out of bounds | a term sees one item | '(d),(d)->()'",
+    ),
+    "no axis": (term(lambda u, v: jnp.sum(u - v, 1)), (ONES, ONES), "axis 1 is out of bounds | reduce | signature="),
+    "an option of items": (scaled, (ROWS, ROWS, ONES), "'scale' of shape (4,) | what varies by item must be an array"),
+}
 
 
 @everywhere
-@pytest.mark.parametrize("name", [name for name in SIGNED if all(cores(catalogue[name])[:2])])
-def test_core_axes_differ(name, run):
-    loss = catalogue[name]
-    arrays = arrays_of(loss)
-    arrays[1] = arrays[1][..., :-1]
-    first, second, *_ = array_names(loss)
-    axis = repr(cores(loss)[0][0])
-    with refused(ValueError, f"{name}: ", f"{second} has 2", axis, "(4, 2)", f"{first} has 3", "(4, 3)"):
-        run(loss, *arrays)
-
-
-@pytest.mark.parametrize("name", [name for name in SIGNED if cores(catalogue[name])[0]])
-def test_core_axes_missing(name):
-    loss = catalogue[name]
-    arrays = arrays_of(loss)
-    with refused(ValueError, f"{name}: {array_names(loss)[0]} ", f"({cores(loss)[0][0]})", "shape ()"):
-        loss(0.5, *arrays[1:])
-
-
-@everywhere
-def test_class_mask_of_another_length(run):
-    with refused(ValueError, "softmax_cross_entropy: class_mask has 4", "(4,)", "logits has 3", "(4, 3)"):
-        run(soft, ROWS, ROWS, ONES > 0)
-
-
-@everywhere
-def test_class_mask_of_other_items(run):
-    with refused(ValueError, "softmax_cross_entropy: logits and class_mask ", "(4, 3) and (2, 3)"):
-        run(soft, ROWS, ROWS, ROWS[:2] > 0)
-
-
-@everywhere
-@pytest.mark.parametrize("length", [2, 4])
-def test_array_option_of_another_length(length, run):
-    def call(logits, targets, weight):
-        return jaxloss.sigmoid_binary_cross_entropy(logits, targets, positive_weight=weight)
-
-    with refused(ValueError, "sigmoid_binary_cross_entropy: positive_weight ", "trailing", f"({length},)", "(4, 3)"):
-        run(call, ROWS, ROWS, np.ones(length, np.float32))
-
-
-# -------------------------------------------------------------------------------------------------------------- dtypes
-
-
-@everywhere
-@pytest.mark.parametrize("name", WITH_LABELS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float16, bool])
-def test_labels_that_are_no_integers(name, dtype, run):
-    loss = catalogue[name]
-    parts = "labels must be integers", np.dtype(dtype).name, "labels.astype(int)"
-    with refused(TypeError, f"{name}: ", *parts):
-        run(loss, ROWS, LABELS.astype(dtype))
-
-
-@everywhere
-@pytest.mark.parametrize("name", WITH_LABELS)
-def test_one_hot_where_labels_are_due(name, run):
-    loss = catalogue[name]
-    with refused(TypeError, f"{name}: ", "labels must be integers", "float32", "(4, 3)", "jnp.argmax(labels, -1)"):
-        run(loss, ROWS, ROWS)
-    with refused(ValueError, f"{name}: ", "(4, 3) and (4, 3)", "one-hot", "jnp.argmax(labels, -1)"):
-        run(loss, ROWS, ROWS.astype(np.int32))
+@table(SHAPES)
+def test_shapes(row, run):
+    call, arrays, parts = row
+    with refused(ValueError, *parts.split(" | ")):
+        run(call, *arrays)
 
 
 @everywhere
 @pytest.mark.parametrize("name", WITH_TARGETS)
 def test_labels_where_one_hot_is_due(name, run):
-    loss = catalogue[name]
     fix = "integer labels", "jax.nn.one_hot(targets, k)"
     with refused(ValueError, f"{name}: targets ", "(4,)", "(4, 3)", *fix):
-        run(loss, ROWS, LABELS)
+        run(catalogue[name], ROWS, LABELS)
     with refused(ValueError, f"{name}: ", "targets", "(2, 4, 3) and (2, 4)", *fix):
-        run(loss, np.stack([ROWS, ROWS]), np.stack([LABELS, LABELS]))
+        run(catalogue[name], np.stack([ROWS, ROWS]), np.stack([LABELS, LABELS]))
+
+
+def test_the_sister_that_takes_the_other():
+    with refused(TypeError, "or call softmax_cross_entropy, which takes targets."):
+        sparse(ROWS, ROWS)
+    with refused(ValueError, "or call sparse_categorical_cross_entropy, which takes labels."):
+        jaxloss.categorical_cross_entropy(ROWS, LABELS)
+    with refused(ValueError, "jax.nn.one_hot(targets, k)."):
+        jaxloss.poly_cross_entropy(ROWS, LABELS)
+
+
+# --------------------------------------------------------------------------------------------------------------- kinds
 
 
 @everywhere
-@pytest.mark.parametrize("loss", [soft, sparse], ids=lambda loss: loss.__name__)
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_class_mask_that_is_no_boolean(loss, dtype, run):
-    target = LABELS if loss is sparse else ROWS
-    with refused(TypeError, f"{loss.__name__}: class_mask ", "booleans", np.dtype(dtype).name, "class_mask != 0"):
-        run(loss, ROWS, target, np.ones(3, dtype))
+@pytest.mark.parametrize("name", WITH_LABELS)
+def test_labels_that_are_no_integers(name, run):
+    for dtype in (np.float32, np.float16, bool):
+        with refused(TypeError, f"{name}: labels must be integers", np.dtype(dtype).name, "pass labels.astype(int)."):
+            run(catalogue[name], ROWS, LABELS.astype(dtype))
+    with refused(TypeError, f"{name}: labels must be integers", "float32", "(4, 3)", "pass jnp.argmax(labels, -1) if"):
+        run(catalogue[name], ROWS, ROWS)
+    with refused(ValueError, f"{name}: ", "(4, 3) and (4, 3)", "one-hot", "jnp.argmax(labels, -1)"):
+        run(catalogue[name], ROWS, ROWS.astype(np.int32))
+
+
+KINDS = {
+    **{
+        f"class_mask, {kind}": (soft, (ROWS, ROWS, np.ones(3, kind)), f"class_mask must be booleans | {kind} | != 0")
+        for kind in ("float32", "int32")
+    },
+    **{
+        f"where, {kind}": (
+            where_of_huber,
+            (ROWS, ROWS, np.ones(4, kind)),
+            f"where must be booleans | {kind} | weights=",
+        )
+        for kind in ("float32", "int32", "uint8")
+    },
+    "complex prediction": (huber, (ONES * 1j, ONES), "prediction | real | complex64"),
+    "complex target": (huber, (ONES, ONES * 1j), "target | real | complex64"),
+    "indices": (term(lambda row, ids: row[ids], "(d),()->()"), (ROWS, LABELS), "integer | named labels or ..._labels"),
+    "booleans": (term(lambda u, v: u > v), (ROWS, ROWS), "real numbers, got bool | .astype(float)"),
+    "integers": (term(lambda u, v: jnp.argmax(u - v), "(d),(d)->()"), (ROWS, ROWS), "got int32 | .astype(float)"),
+}
 
 
 @everywhere
-def test_complex_arrays(run):
-    with refused(TypeError, "huber: prediction ", "real", "complex64"):
-        run(huber, ONES.astype(np.complex64), ONES)
-    with refused(TypeError, "huber: target ", "real", "complex64"):
-        run(huber, ONES, ONES.astype(np.complex64))
+@table(KINDS)
+def test_kinds(row, run):
+    call, arrays, parts = row
+    with refused(TypeError, *parts.split(" | ")):
+        run(call, *arrays)
 
 
 NO_ARRAYS = {
@@ -254,60 +318,70 @@ NO_ARRAYS = {
     "complex": (1j, "complex"),
     "complex64": (np.complex64(1), "complex"),
     "function": (abs, "function"),
+    "masked": (np.ma.array([0, 1], mask=[False, True]), "masked array"),
+    "key": (jax.random.split(jax.random.key(0), LEADING), "key"),
 }
-ARGUMENTS = ("prediction", "target", "labels", "class_mask", "weights", "where")
-LEFT_OUT_BY_NONE = ("class_mask", "weights", "where")
 
 
-@pytest.mark.parametrize(
-    ("argument", "kind"),
-    [(a, kind) for a in ARGUMENTS for kind in NO_ARRAYS if not (kind == "None" and a in LEFT_OUT_BY_NONE)],
-)
-def test_what_is_no_array(argument, kind):
-    value, came = NO_ARRAYS[kind]
+@pytest.mark.parametrize("argument", ["prediction", "target", "labels", "class_mask", "weights", "where"])
+def test_what_is_no_array(argument):
     loss = huber if argument in ("prediction", "target") else sparse
-    arrays = dict(zip(array_names(loss), arrays_of(loss), strict=True)) | {argument: value}
-    with refused(TypeError, f"{loss.__name__}: {argument} must be ", came):
-        loss(**arrays)
+    for value, came in NO_ARRAYS.values():
+        if value is not None or argument not in ("class_mask", "weights", "where"):
+            arrays = dict(zip(array_names(loss), arrays_of(loss), strict=True)) | {argument: value}
+            with refused(TypeError, f"{loss.__name__}: {argument} ", came):
+                loss(**arrays)
 
 
-def test_a_random_key_is_no_number():
-    with refused(TypeError, "huber: prediction ", "key"):
-        huber(jax.random.split(jax.random.key(0), LEADING), ONES)
+def test_masked_arrays():
+    masked = np.ma.array([0, 1, 1, 0], mask=[0, 0, 1, 0])
+    with refused(TypeError, "labels is a masked array", "pass labels.data, and where=~labels.mask."):
+        sparse(ROWS, masked)
+    with refused(TypeError, "huber: delta is a masked array", "delta.data"):
+        huber(ONES, ONES, delta=np.ma.array([1.0, 1.0, 2.0, 2.0]))
+    cost = jaxloss.value_and_grad(lambda p, batch: squared.tally(p, batch["y"]), microbatch_size=2)
+    with refused(TypeError, "value_and_grad: batch['y'] is a masked array", "batch['y'].data"):
+        cost(jnp.ones(4), {"y": masked})
+
+
+@pytest.mark.parametrize("where", [1, 1.0, [1, 0, 1, 1], np.float64(1)], ids=str)
+def test_where_of_plain_numbers(where):
+    with refused(TypeError, "huber: where must be booleans", "mask != 0", "weights="):
+        huber(ONES, ONES, where=where)
+
+
+@pytest.mark.parametrize("weights", [-1, -0.5, NAN, np.float32(-1), np.float64(-0.5), np.int64(-1)], ids=repr)
+def test_negative_weights(weights):
+    with refused(ValueError, f"huber: weights must be >= 0, got {weights!r}."):
+        huber(ONES, ONES, weights=weights)
+    with refused(ValueError, "huber: weights must be >= 0"):
+        jax.jit(lambda p: huber(p, ONES, weights=weights))(ONES)
 
 
 # ----------------------------------------------------------------------------------------------------------- arguments
 
+ARGUMENTS = {
+    "misspelt option": (lambda: huber(ONES, ONES, dleta=2.0), "has no argument 'dleta' | did you mean 'delta'?"),
+    "misspelt where": (lambda: huber(ONES, ONES, were=ONES), "has no argument 'were' | did you mean 'where'?"),
+    "misspelt array": (lambda: sparse(ROWS, label=LABELS), "has no argument 'label' | did you mean 'labels'?"),
+    "unheard of": (lambda: huber(ONES, ONES, zzz=1), "no argument 'zzz', it takes prediction, target, delta, where, w"),
+    "in a tally": (lambda: huber.tally(ONES, ONES, dleta=2.0), "has no argument 'dleta' | did you mean 'delta'?"),
+    "in a sum": (lambda: jaxloss.reduce(huber, "sum")(ONES, ONES, dleta=2.0), "has no argument 'dleta' | 'delta'?"),
+    "option by place": (lambda: huber(ONES, ONES, 2.0), "2 arrays (prediction, target) | by name delta, where | 3 pos"),
+    "too many arrays": (lambda: squared(ONES, ONES, ONES), "squared_error takes 2 arrays | 3 positional"),
+    "one too many": (lambda: soft(ROWS, ROWS, None, 0.1), "takes 3 arrays | by name label_smoothing | 4 positional"),
+    "option in a mask's place": (lambda: soft(ROWS, ROWS, 0.1), "class_mask must be | by name (label_smoothing"),
+    "one too few": (lambda: huber(ONES), "huber:  | missing | 'target'"),
+    "none": (lambda: huber(), "huber:  | missing | 'prediction'"),
+    "not the first": (lambda: huber(target=ONES), "huber:  | missing | 'prediction'"),
+    "twice": (lambda: huber(ONES, ONES, prediction=ONES), "huber:  | multiple | 'prediction'"),
+}
 
-@pytest.mark.parametrize(
-    ("call", "parts"),
-    [
-        (lambda: huber(ONES, ONES, dleta=2.0), ("huber has no argument 'dleta'", "did you mean 'delta'?")),
-        (lambda: huber(ONES, ONES, weight=ONES), ("huber has no argument 'weight'", "did you mean 'weights'?")),
-        (lambda: huber(ONES, ONES, were=ONES), ("huber has no argument 'were'", "did you mean 'where'?")),
-        (lambda: sparse(ROWS, label=LABELS), ("has no argument 'label'", "did you mean 'labels'?")),
-        (
-            lambda: huber(ONES, ONES, from_logits=True),
-            ("huber has no argument 'from_logits'", "prediction, target, delta, where, weights."),
-        ),
-        (lambda: huber(ONES, ONES, 2.0), ("huber takes 2 arrays", "options by name (delta)", "3 positional")),
-        (lambda: jaxloss.squared_error(ONES, ONES, ONES), ("squared_error takes 2 arrays", "3 positional")),
-        (lambda: soft(ROWS, ROWS, None, 0.1), ("softmax_cross_entropy takes 3 arrays", "label_smoothing", "4 posit")),
-        (lambda: huber(ONES), ("huber: ", "missing", "'target'")),
-        (lambda: huber(), ("huber: ", "missing", "'prediction'")),
-        (lambda: huber(target=ONES), ("huber: ", "missing", "'prediction'")),
-        (lambda: huber(ONES, ONES, prediction=ONES), ("huber: ", "multiple", "'prediction'")),
-        (lambda: huber(ONES, ONES, axis=-1), ("huber has no argument 'axis'",)),
-        (lambda: huber.tally(ONES, ONES, dleta=2.0), ("huber has no argument 'dleta'", "did you mean 'delta'?")),
-        (
-            lambda: jaxloss.reduce(huber, "sum")(ONES, ONES, dleta=2.0),
-            ("huber has no argument 'dleta'", "did you mean 'delta'?"),
-        ),
-    ],
-    ids=lambda value: value[-1] if isinstance(value, tuple) else "",
-)
-def test_arguments(call, parts):
-    with refused(TypeError, *parts):
+
+@table(ARGUMENTS)
+def test_arguments(row):
+    call, parts = row
+    with refused(TypeError, *parts.split(" | ")):
         call()
 
 
@@ -317,30 +391,61 @@ def test_a_misspelt_option_under_a_transformation(transform):
         transform(lambda p: huber(p, ONES, dleta=2.0) if p.ndim else huber(p, 1.0, dleta=2.0))(ONES)
 
 
+# The loss, the argument of another library and its value, and the line that does it here.
+WORDS = [
+    (huber, "reduction", "none", "jaxloss.reduce(jaxloss.huber, 'none')(prediction, target)."),
+    (huber, "reduction", "sum", "jaxloss.reduce(jaxloss.huber, 'sum')(prediction, target)."),
+    (huber, "reduction", "sum_over_batch_size", "jaxloss.reduce(jaxloss.huber, 'mean')(prediction, target)."),
+    (huber, "reduction", None, "jaxloss.reduce(jaxloss.huber, 'none')(prediction, target)."),
+    (huber, "size_average", False, "jaxloss.reduce(jaxloss.huber, 'sum')(prediction, target)."),
+    (huber, "reduce", False, "jaxloss.reduce(jaxloss.huber, 'none')(prediction, target)."),
+    (huber, "reduce_fn", jnp.sum, "jaxloss.reduce(jaxloss.huber, 'sum')(prediction, target)."),
+    (huber, "chunk_size", 3, "jaxloss.reduce(jaxloss.huber, chunk_size=3)(prediction, target)."),
+    (huber, "axis", 1, "jaxloss.reduce(jaxloss.huber, axis=1)."),
+    (sparse, "axis", 1, "jnp.moveaxis(logits, axis, -1)"),
+    (sparse, "ignore_index", -100, "where=labels != -100."),
+    (sparse, "ignore_class", 255, "where=labels != 255."),
+    (sparse, "weight", ONES, "weights=class_weights[jnp.maximum(labels, 0)]"),
+    (soft, "class_weights", ONES, "weights=targets @ class_weights"),
+    (huber, "weight", ONES, "jnp.mean(weight * jaxloss.reduce(jaxloss.huber, 'none')(prediction, target))."),
+    (huber, "sample_weight", ONES, "weights=sample_weight"),
+    (binary, "pos_weight", 2.0, "called 'positive_weight' here."),
+    (huber, "beta", 2.0, "called 'delta' here."),
+    (jaxloss.smooth_l1, "delta", 2.0, "called 'beta' here."),
+    (jaxloss.pinball, "tau", 0.5, "called 'quantile' here."),
+    (jaxloss.student_t_nll, "df", 3.0, "called 'degrees_of_freedom' here."),
+    (sparse, "smoothing", 0.1, "called 'label_smoothing' here."),
+    (jaxloss.sparse_categorical_cross_entropy, "label_smoothing", 0.1, "(1 - s) * targets + s / k."),
+    (jaxloss.categorical_cross_entropy, "from_logits", True, "probabilities, or call softmax_cross_entropy, which"),
+    (jaxloss.sigmoid_focal, "from_logits", False, "this loss takes logits, or call binary_focal, which takes prob"),
+    (jaxloss.squared_error, "from_logits", True, "this loss takes prediction."),
+    (huber, "mask", ONES > 0, "where=mask"),
+    (sparse, "mask", ONES > 0, "class_mask leaves out slots of an item."),
+    (huber, "segments", LABELS, "jaxloss.reduce(jaxloss.huber, axis=-1)"),
+    (huber, "eps", 1e-8, "drop it"),
+    (jaxloss.poisson_nll, "full", True, "constants"),
+    (huber, "y_true", ONES, "prediction, target in this order"),
+    (term(lambda u, v: u - v), "reduction", "sum", "jaxloss.reduce(<lambda>, 'sum')(u, v)."),
+]
+
+
+@pytest.mark.parametrize(
+    ("loss", "name", "value", "line"), WORDS, ids=[f"{loss.__name__}-{name}" for loss, name, *_ in WORDS]
+)
+def test_the_words_of_other_libraries(loss, name, value, line):
+    with refused(TypeError, f"{loss.__name__} has no argument {name!r}", line):
+        loss(*(ROWS for _ in array_names(loss)), **{name: value})
+
+
 # ------------------------------------------------------------------------------------------------------------- options
 
-NAN = float("nan")
 OUT_OF_RANGE = [
     ("huber", "delta", "> 0", (0, -1, NAN)),
     ("softmax_cross_entropy", "label_smoothing", ">= 0 and <= 1", (-0.1, 1.1, 2, NAN)),
-    ("softmax_cross_entropy_with_integer_labels", "label_smoothing", ">= 0 and <= 1", (-0.1, 1.1)),
-    ("sigmoid_binary_cross_entropy", "label_smoothing", ">= 0 and <= 1", (-0.1, 1.1)),
     ("softmax_cross_entropy", "z_loss", ">= 0", (-1e-4,)),
-    ("softmax_cross_entropy_with_integer_labels", "z_loss", ">= 0", (-1e-4,)),
-    ("sigmoid_binary_cross_entropy", "positive_weight", ">= 0", (-1.0,)),
     ("binary_focal", "gamma", ">= 0", (-1, -0.5, NAN)),
     ("binary_focal", "alpha", ">= 0 and <= 1", (-0.1, 1.5)),
-    ("triplet", "margin", ">= 0", (-1, -0.2)),
-    ("triplet_from_distances", "margin", ">= 0", (-1, -0.2)),
 ]
-out_of_range = pytest.mark.parametrize(
-    ("name", "option", "expected", "value"),
-    [
-        pytest.param(name, option, expected, value, id=f"{name}-{option}-{value}")
-        for name, option, expected, values in OUT_OF_RANGE
-        for value in values
-    ],
-)
 
 
 def numbers(value):
@@ -367,175 +472,80 @@ RANGED = {
 RANGED["tweedie_deviance", "power"].append(0.5)
 
 
-@pytest.mark.parametrize(("name", "option"), RANGED)
-def test_every_number_out_of_range_is_refused(name, option):
-    loss = jaxloss.catalogue[name]
-    parameters = inspect.signature(loss).parameters.values()
-    required = {p.name: ONES[:CLASSES] for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
-    for number in itertools.chain.from_iterable(map(numbers, RANGED[name, option])):
-        with refused(ValueError, f"{name}: {option} must be "):
-            loss(*arrays_of(loss), **required | {option: number})
-
-
 def test_many_options_have_a_range():
     assert {("student_t_nll", "degrees_of_freedom"), ("wing", "curvature"), ("ldam", "scale")} <= set(RANGED)
 
 
-@out_of_range
-def test_option_out_of_range(name, option, expected, value):
+def required(loss):
+    """The options that have no default."""
+    parameters = inspect.signature(loss).parameters.values()
+    return {p.name: ONES[:CLASSES] for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty}
+
+
+@pytest.mark.parametrize(("name", "option"), RANGED)
+def test_every_number_out_of_range_is_refused(name, option):
+    loss = jaxloss.catalogue[name]
+    for number in itertools.chain.from_iterable(map(numbers, RANGED[name, option])):
+        with refused(ValueError, f"{name}: {option} must be "):
+            loss(*arrays_of(loss), **required(loss) | {option: number})
+
+
+@pytest.mark.parametrize(("name", "option", "expected", "values"), OUT_OF_RANGE)
+def test_option_out_of_range(name, option, expected, values):
     loss = catalogue[name]
     arrays = arrays_of(loss)
-    for number in numbers(value):
-        with refused(ValueError, f"{name}: {option} must be {expected}, got {number!r}."):
-            loss(*arrays, **{option: number})
-        bound = jaxloss.reduce(functools.partial(loss, **{option: number}), "sum")
-        with refused(ValueError, f"{name}: {option} must be {expected}, got {number!r}."):
-            bound(*arrays)
-
-
-@out_of_range
-def test_option_out_of_range_while_tracing(name, option, expected, value):
-    loss = catalogue[name]
-    with refused(ValueError, f"{name}: {option} must be {expected}"):
-        jax.jit(lambda *arrays: loss(*arrays, **{option: value}))(*arrays_of(loss))
-
-
-@out_of_range
-def test_a_traced_option_is_never_checked(name, option, expected, value):
-    del expected
-    loss = catalogue[name]
-
-    def call(option_value, *arrays):
-        return loss(*arrays, **{option: option_value})
-
-    traced = jax.eval_shape(jax.jit(jax.value_and_grad(call)), jnp.float32(value), *arrays_of(loss))
-    assert [leaf.shape for leaf in traced] == [(), ()]
-
-
-def test_a_concrete_array_as_option_is_never_checked():
-    # Below 0 the parabola is never near: delta (|e| - delta / 2) at e = 2 is -2.5.
-    for delta in (jnp.float32(-1.0), np.array([-1.0])):
-        assert huber(np.float32([2.0]), np.float32([0.0]), delta=delta) == -2.5
+    for value in values:
+        for number in numbers(value):
+            with refused(ValueError, f"{name}: {option} must be {expected}, got {number!r}."):
+                loss(*arrays, **{option: number})
+        bound = jaxloss.reduce(functools.partial(loss, **{option: value}), "sum")
+        for call in (bound, jax.jit(lambda *arrays, value=value: loss(*arrays, **{option: value}))):
+            with refused(ValueError, f"{name}: {option} must be {expected}"):
+                call(*arrays)
 
 
 @pytest.mark.parametrize(
-    "value",
-    ["1", None, 1j, np.complex64(1), [1.0], (1.0,), {}, object(), abs],
-    ids=["str", "None", "complex", "complex64", "list", "tuple", "dict", "object", "function"],
+    ("name", "option"), [ranged for ranged in RANGED if ranged != ("linear_softmax_cross_entropy", "memory")]
 )
+@pytest.mark.sampled(3)
+def test_an_array_out_of_range_is_nan(name, option):
+    loss = jaxloss.catalogue[name]
+    kernel = {"kernel": zeros(CLASSES, CLASSES)} if "kernel" in inspect.signature(loss).parameters else {}
+    value = jnp.float32(RANGED[name, option][-1])
+    cost = jax.jit(lambda value, *arrays: loss(*arrays, **kernel, **required(loss) | {option: value}))
+    assert np.isnan(cost(value, *arrays_of(loss)))
+
+
+def test_an_option_out_of_range_for_one_class():
+    values = jaxloss.reduce(huber, "none")(ROWS, ROWS, delta=np.float32([1, -1, 2]))
+    np.testing.assert_array_equal(values, np.float32([0, NAN, 0]) * ROWS)
+    # A masked NaN counts for nothing, and in range the gradient is that of the option.
+    assert huber(np.float32([3.0]), 0.0, delta=jnp.float32(-1), where=False) == 0
+    assert jax.jit(jax.grad(lambda delta: huber(np.float32([3.0]), 0.0, delta=delta)))(2.0) == 1  # |e| - delta
+
+
+@pytest.mark.parametrize("value", ["1", None, 1j, np.complex64(1), [[1], [1, 2]], {}, object(), abs, True], ids=str)
 @pytest.mark.parametrize(("name", "option"), [("huber", "delta"), ("softmax_cross_entropy", "label_smoothing")])
 def test_option_that_is_no_number(name, option, value):
-    with refused(TypeError, f"{name}: {option} must be a number"):
+    with refused(TypeError, f"{name}: {option} must be a"):
         catalogue[name](*arrays_of(catalogue[name]), **{option: value})
 
 
-def test_a_list_as_array_option_names_the_fix():
-    with refused(TypeError, "sigmoid_binary_cross_entropy: positive_weight ", "got [1.0, 2.0, 3.0]", "array"):
-        jaxloss.sigmoid_binary_cross_entropy(ROWS, ROWS, positive_weight=[1.0, 2.0, 3.0])
-
-
-@pytest.mark.parametrize("distance", ["l2", "L2", None, 2])
+@pytest.mark.parametrize("distance", ["l2", "L2", None, 2, ["euclidean"]])
 def test_unknown_distance(distance):
     known = "euclidean, squared_euclidean, cosine"
     with refused(ValueError, "triplet: distance must be one of ", known, "function", f"got {distance!r}"):
         jaxloss.triplet(ROWS, ROWS, ROWS, distance=distance)
 
 
-def test_distance_that_is_a_list():
-    with refused((TypeError, ValueError), "triplet: distance must be one of ", "['euclidean']"):
-        jaxloss.triplet(ROWS, ROWS, ROWS, distance=["euclidean"])
-
-
-# --------------------------------------------------------------------------------------------------- where and weights
-
-
-@everywhere
-@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint8])
-def test_where_that_is_no_boolean(dtype, run):
-    with refused(TypeError, "huber: where must be booleans", np.dtype(dtype).name, "mask != 0", "weights="):
-        run(lambda p, t, where: huber(p, t, where=where), ROWS, ROWS, np.ones(LEADING, dtype))
-
-
-@pytest.mark.parametrize("where", [1, 1.0, [1, 0, 1, 1], np.float64(1)], ids=str)
-def test_where_of_plain_numbers(where):
-    with refused(TypeError, "huber: where must be booleans", "mask != 0", "weights="):
-        huber(ONES, ONES, where=where)
-
-
-@everywhere
-@pytest.mark.parametrize("argument", ["where", "weights"])
-@pytest.mark.parametrize("shape", [(3,), (1, 3), (4, 1), (4, 3, 1), (5,), (12,)], ids=str)
-def test_where_and_weights_are_not_aligned_with_trailing_axes(argument, shape, run):
-    array = np.ones(shape, bool if argument == "where" else np.float32)
-    with refused(ValueError, f"huber: {argument} ", "(4, 3)", "leading part", f"{shape}", "trailing"):
-        run(lambda p, t, a: huber(p, t, **{argument: a}), ROWS, ROWS, array)
-
-
-@pytest.mark.parametrize("argument", ["where", "weights"])
-def test_where_and_weights_of_classes(argument):
-    array = np.ones((4, 3), bool if argument == "where" else np.float32)
-    name = "softmax_cross_entropy_with_integer_labels"
-    with refused(ValueError, f"{name}: {argument} ", "values (4,)", "(4, 3)"):
-        sparse(ROWS, LABELS, **{argument: array})
-
-
-@pytest.mark.parametrize("shape", [(), (4,), (4, 3)], ids=str)
-def test_where_and_weights_of_a_leading_part(shape):
-    rng = np.random.default_rng(0)
-    prediction = rng.normal(size=(4, 3)).astype(np.float32)
-    where, weights = rng.random(shape) < 0.6, rng.uniform(0.5, 2, shape).astype(np.float32)
-    where = np.asarray(True) if shape == () else where
-    value = jaxloss.squared_error(prediction, np.zeros_like(prediction), where=where, weights=weights)
-    full = (where * weights).reshape(shape + (1,) * (2 - len(shape))) * np.ones((4, 3))
-    np.testing.assert_allclose(value, np.sum(full * prediction.astype(float) ** 2) / np.sum(full), rtol=1e-6)
-
-
-@pytest.mark.parametrize("weights", [-1, -0.5, NAN, np.float32(-1), np.float64(-0.5), np.int64(-1)], ids=repr)
-def test_negative_weights(weights):
-    with refused(ValueError, f"huber: weights must be >= 0, got {weights!r}."):
-        huber(ONES, ONES, weights=weights)
-    with refused(ValueError, "huber: weights must be >= 0"):
-        jax.jit(lambda p: huber(p, ONES, weights=weights))(ONES)
-
-
-def test_traced_weights_are_never_checked():
-    # (-1 * 1 + 3 * 4) / 2
-    value = jax.jit(lambda p, w: jaxloss.squared_error(p, jnp.zeros(2), weights=w))(
-        np.array([1, 2], np.float32), np.array([-1, 3], np.float32)
-    )
-    assert value == 5.5
-
-
 # --------------------------------------------------------------------------------------------------------------- terms
 
 
-def mean_of_items(prediction, target):
-    return jnp.mean((prediction - target) ** 2)
-
-
-def mean_of_features(prediction, target):
-    return jnp.mean((prediction - target) ** 2, axis=-1)
-
-
-@everywhere
-def test_a_term_that_takes_the_mean(run):
-    loss = jaxloss.custom_loss(mean_of_items)
-    with refused(ValueError, "mean_of_items: ", "(4,)", "got ()", "prediction (4,)", "reduce", "signature="):
-        run(loss, ONES, ONES)
-
-
-@everywhere
-def test_a_term_that_returns_another_shape(run):
-    loss = jaxloss.custom_loss(mean_of_features)
-    with refused(ValueError, "mean_of_features: ", "(4, 3)", "got (4,)", "reduce", "signature="):
-        run(loss, ROWS, ROWS)
-
-
-@everywhere
-def test_a_term_that_does_not_keep_its_signature(run):
-    loss = jaxloss.custom_loss(lambda u, v: u - v, signature="(d),(d)->()")
-    with refused(ValueError, "<lambda>: ", "'(d),(d)->()'", "shape ()", "got (3,)"):
-        run(loss, ROWS, ROWS)
+def test_a_term_that_indexes_other_items():
+    with refused(IndexError, "<lambda>: Too many indices", "a term sees one item", "'(d),()->()'"):
+        term(lambda row, labels: row[labels, 0], "(d),()->()")(ROWS, LABELS)
+    with refused(ValueError, "integer", "named labels or ..._labels"):
+        term(lambda row, ids: jnp.take(row, ids), "(d),()->()")(ROWS, LABELS)
 
 
 @pytest.mark.parametrize("signature", [None, "(d),(d)->(d)"])
@@ -543,13 +553,12 @@ def test_a_term_that_does_not_keep_its_signature(run):
     ("returned", "came"),
     [
         (lambda e: None, "NoneType"),  # noqa: ARG005
-        (lambda e: (e, e), "tuple"),
         (lambda e: (e, jnp.sum(e)), "tuple"),
         (lambda e: [e], "list"),
         (lambda e: {"value": e}, "dict"),
         (lambda e: "low", "str"),  # noqa: ARG005
     ],
-    ids=["None", "pair", "value-and-aux", "list", "dict", "str"],
+    ids=["None", "value-and-aux", "list", "dict", "str"],
 )
 def test_a_term_that_returns_no_array(returned, came, signature):
     def lossy(u, v):
@@ -600,10 +609,12 @@ def of_nothing():
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-@pytest.mark.parametrize("make", [jaxloss.custom_loss, jaxloss.reduce], ids=["custom_loss", "reduce"])
-def test_the_parameters_of_a_term(make, term, parts):
+def test_the_parameters_of_a_term(term, parts):
     with refused(TypeError, term.__name__, *parts):
-        make(term)
+        jaxloss.custom_loss(term)
+    not_yours = f"not yours fits in a term: jaxloss.reduce(lambda prediction, target: {term.__name__}("
+    with refused(TypeError, term.__name__, *parts, not_yours):
+        jaxloss.reduce(term)
 
 
 def two_arrays(u, v):
@@ -626,143 +637,95 @@ def two_arrays(u, v):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_signatures(signature, parts):
-    with refused(ValueError, *parts):
-        jaxloss.custom_loss(two_arrays, signature=signature)
-    with refused(ValueError, *parts):
-        jaxloss.custom_loss(signature=signature)(two_arrays)
+    for make in (jaxloss.custom_loss(signature=signature), functools.partial(term, signature=signature)):
+        with refused(ValueError, *parts):
+            make(two_arrays)
 
 
-@pytest.mark.parametrize("signature", [3, ("(k)", "(k)")], ids=["int", "tuple"])
-def test_a_signature_that_is_no_text(signature):
-    with refused(TypeError, "signature ", repr(signature)):
-        jaxloss.custom_loss(two_arrays, signature=signature)
+# ------------------------------------------------------------------------------------------- losses, steps and tallies
+
+MADE_OF = {
+    "a signature of an int": (lambda: term(two_arrays, 3), "signature | 3"),
+    "a signature of a tuple": (lambda: term(two_arrays, ("(k)", "(k)")), "signature | ('(k)', '(k)')"),
+    "custom_loss of a number": (lambda: jaxloss.custom_loss(3), "custom_loss takes a function | int"),
+    "custom_loss of an array": (lambda: jaxloss.custom_loss(ONES), "custom_loss takes a function | ndarray"),
+    "custom_loss of a signature": (lambda: jaxloss.custom_loss("(d)->()"), "custom_loss(signature='(d)->()')."),
+    "custom_loss of a loss": (lambda: jaxloss.custom_loss(huber), "custom_loss | jaxloss.huber | reduce"),
+    "Loss of a function": (lambda: jaxloss.Loss(two_arrays), "jaxloss.custom_loss(f) | two_arrays"),
+    "reduce of a number": (lambda: jaxloss.reduce(3), "a loss first | int | jaxloss.reduce(loss, 'mean')(prediction"),
+    "reduce of a value": (lambda: jaxloss.reduce(huber(ONES, ONES), "sum"), "not its value | reduce(loss, 'sum')(pred"),
+    "reduce of a word": (lambda: jaxloss.reduce("sum")(huber), "a loss first | str | reduce(loss, 'sum')(pred"),
+    "a product": (lambda: 0.5 * huber, "huber is a function | values of losses | tallies"),
+    "a product with an array": (lambda: ONES * huber, "huber is a function | values of losses | tallies"),
+    "a product from the right": (lambda: huber * jnp.float32(2), "huber is a function | values of losses"),
+    "a sum": (lambda: huber + squared, "huber is a function | values of losses | tallies"),
+    "a sum of several": (lambda: sum([huber, squared]), "huber is a function | values of losses"),
+    "a difference": (lambda: 1 - huber, "huber is a function | values of losses"),
+    "a quotient": (lambda: huber / 2, "huber is a function | values of losses"),
+    "the negative": (lambda: -huber, "huber is a function | values of losses"),
+    **{
+        f"a partial with {came}": (functools.partial(jaxloss.reduce, partial), f"a partial may bind options | {came}")
+        for came, partial in {
+            "array 1": functools.partial(huber, ROWS),
+            "'target'": functools.partial(huber, target=ROWS),
+            "'where'": functools.partial(huber, where=True),
+            "'weights'": functools.partial(huber, weights=2.0, delta=2.0),
+            "'dleta'": functools.partial(huber, dleta=2.0),
+            "'delta'": functools.partial(squared, delta=2.0),
+        }.items()
+    },
+    **{
+        f"finish of {tally!r}": (functools.partial(huber.finish, tally), f"a Tally, got {type(tally).__name__}; add up")
+        for tally in (sum([]), 1.0, (1.0, 2.0), [], None, huber)
+    },
+}
 
 
-@pytest.mark.parametrize(
-    ("value", "came"), [(3, "int"), ("huber", "str"), (ONES, "ndarray")], ids=["int", "str", "array"]
-)
-def test_custom_loss_of_no_function(value, came):
-    with refused(TypeError, "custom_loss takes a function", came):
-        jaxloss.custom_loss(value)
+@table(MADE_OF)
+def test_what_losses_are_made_of(row):
+    call, parts = row
+    with refused(TypeError, *parts.split(" | ")):
+        call()
 
 
-@pytest.mark.parametrize("value", [3, "huber", ONES], ids=["int", "str", "array"])
-def test_reduce_of_no_function(value):
-    with refused(TypeError, "takes a function", type(value).__name__):
-        jaxloss.reduce(value, "sum")
+STEPS = {
+    **{
+        f"how={how!r}": (functools.partial(jaxloss.reduce, huber, how), "'mean', 'sum', 'none' | callable of a Tally")
+        for how in ["avg", "Mean", "", 1, True, ["mean"], np.array(["mean", "sum"]), huber]
+    },
+    **{
+        f"axis={axis!r}": (functools.partial(jaxloss.reduce, huber, axis=axis), f"axis must be an int | {axis!r}")
+        for axis in [1.0, "last", (0, "a"), (0, 1.0), True, np.float64(1), object]
+    },
+    **{
+        f"axis after {last}": (
+            functools.partial(jaxloss.reduce, jaxloss.reduce(huber, last), axis=-1),
+            "axis=-1 | last",
+        )
+        for last in ["mean", "sum", "none", abs]
+    },
+    **{
+        f"axis with {how}": (functools.partial(jaxloss.reduce, huber, how, axis=-1), "axis=-1 | 'mean' or 'sum' | last")
+        for how in ["none", abs]
+    },
+    "finish of values": (
+        functools.partial(jaxloss.reduce(huber, "none").finish, jaxloss.Tally(1, 1)),
+        "'none' | finish",
+    ),
+}
 
 
-def test_custom_loss_of_a_loss():
-    with refused(TypeError, "custom_loss ", "jaxloss.huber", "reduce"):
-        jaxloss.custom_loss(huber)
-
-
-# -------------------------------------------------------------------------------------------------- partial and reduce
-
-
-@pytest.mark.parametrize(
-    ("partial", "came"),
-    [
-        (functools.partial(huber, ROWS), ""),
-        (functools.partial(huber, target=ROWS), "'target'"),
-        (functools.partial(huber, where=True), "'where'"),
-        (functools.partial(huber, weights=2.0, delta=2.0), "'weights'"),
-        (functools.partial(huber, dleta=2.0), "'dleta'"),
-        (functools.partial(jaxloss.squared_error, delta=2.0), "'delta'"),
-    ],
-    ids=["positional", "array", "where", "weights", "misspelt", "no-options"],
-)
-def test_what_a_partial_may_not_bind(partial, came):
-    with refused(TypeError, f"{partial.func.__name__}: a partial may bind options", came):
-        jaxloss.reduce(partial, "sum")
-
-
-@pytest.mark.parametrize("how", ["avg", "Mean", "", 1, True, ["mean"], np.array(["mean", "sum"]), huber], ids=repr)
-def test_unknown_how(how):
-    with refused(ValueError, "reduce: how ", "'mean', 'sum', 'none'", "callable of a Tally"):
-        jaxloss.reduce(huber, how)
-
-
-@pytest.mark.parametrize("last", ["mean", "sum", "none", abs], ids=str)
-def test_an_inner_step_after_the_last(last):
-    with refused(ValueError, "reduce: axis=-1 ", "last step", "jaxloss.huber"):
-        jaxloss.reduce(jaxloss.reduce(huber, last), axis=-1)
-
-
-@pytest.mark.parametrize("how", ["none", abs], ids=str)
-def test_an_inner_step_that_can_only_be_the_last(how):
-    with refused(ValueError, "reduce: axis=-1 ", "'mean' or 'sum'", "last"):
-        jaxloss.reduce(huber, how, axis=-1)
-
-
-@pytest.mark.parametrize("axis", [2, -3, (0, 2), (5,)], ids=str)
-@everywhere
-def test_axis_out_of_range(axis, run):
-    with refused(
-        ValueError, "huber: ", "axis=", str(axis).strip("()").split(",")[-1].strip(), "out of range", "2 axes"
-    ):
-        run(jaxloss.reduce(huber, axis=axis), ROWS, ROWS)
-
-
-def test_axis_out_of_range_counts_what_is_left():
-    loss = jaxloss.reduce(jaxloss.reduce(huber, axis=-1), axis=1)
-    with refused(ValueError, "huber: ", "axis=(1,)", "out of range", "1 axes"):
-        loss(ROWS, ROWS)
-
-
-@pytest.mark.parametrize("axis", [(0, 0), (1, -1), (-2, 0)], ids=str)
-def test_axis_twice(axis):
-    with refused(ValueError, "axis", str(axis), "twice"):
-        jaxloss.reduce(huber, axis=axis)(ROWS, ROWS)
-
-
-@pytest.mark.parametrize("axis", [1.0, "last", (0, "a"), (0, 1.0), True, np.float64(1), object], ids=repr)
-def test_axis_that_is_no_integer(axis):
-    with refused((TypeError, ValueError), "reduce: axis must be an int or a tuple of ints", repr(axis)):
-        jaxloss.reduce(huber, axis=axis)
+@table(STEPS)
+def test_steps(row):
+    call, parts = row
+    with refused(ValueError, *parts.split(" | ")):
+        call()
 
 
 @pytest.mark.parametrize("axis", [np.int64(-1), [-1], (np.int32(1),)], ids=repr)
 def test_axis_that_is_some_integer(axis):
     assert jaxloss.reduce(huber, axis=axis)(ROWS, ROWS) == 0
     assert isinstance(hash(jaxloss.reduce(huber, axis=axis)), int)
-
-
-def test_a_last_step_that_is_no_scalar():
-    with refused(ValueError, "huber: ", "scalar", "(2,)"):
-        jaxloss.reduce(huber, lambda tally: jnp.stack([tally.mean, tally.mean]))(ONES, ONES)
-
-
-# --------------------------------------------------------------------------------------------------------------- tally
-
-
-@pytest.mark.parametrize("tally", [0, 1.0, (1.0, 2.0), [], None, huber], ids=repr)
-def test_finish_of_what_is_no_tally(tally):
-    with refused(TypeError, "huber: finish takes a Tally", type(tally).__name__):
-        huber.finish(tally)
-
-
-def test_finish_of_an_empty_sum():
-    with refused(TypeError, "huber: finish takes a Tally", "int", "at least one"):
-        huber.finish(sum([]))
-
-
-def test_finish_of_unreduced_values():
-    with refused(ValueError, "huber: ", "'none'", "finish", "reduce"):
-        jaxloss.reduce(huber, "none").finish(jaxloss.Tally(1.0, 1.0))
-
-
-@everywhere
-@pytest.mark.parametrize("axis", [0, -2, (0, 1)], ids=str)
-def test_tally_of_groups_that_cross_the_split(axis, run):
-    with refused(ValueError, "huber: ", "inner step", "first axis", "(4, 3)"):
-        run(jaxloss.reduce(huber, axis=axis).tally, ROWS, ROWS)
-
-
-@everywhere
-def test_tally_of_groups_that_cross_the_split_by_a_later_step(run):
-    with refused(ValueError, "huber: ", "inner step", "first axis"):
-        run(jaxloss.reduce(jaxloss.reduce(huber, axis=-1), "sum", axis=-1).tally, ROWS, ROWS)
 
 
 def test_a_tally_is_added_to_tallies_only():
@@ -843,13 +806,9 @@ def test_a_label_outside_in_64_bits(name, label):
         check_label_outside(name, jnp.array([1, label, K - 1], jnp.int64), *labelled(name))
 
 
-@pytest.mark.parametrize("label", [2**32 + 1, 2**70, -1, K])
+@pytest.mark.parametrize("label", [-1, K, 2**32 + 1, 2**70, np.uint64(2**64 - 1), [2**40], np.ulonglong(K)], ids=repr)
 def test_a_plain_integer_outside(label):
-    if label == 2**70:
-        with refused(TypeError, "softmax_cross_entropy_with_integer_labels: labels "):
-            sparse(LOGITS[0], label)
-    else:
-        assert np.isnan(sparse(LOGITS[0], label))
+    assert np.isnan(sparse(LOGITS[0], label))
 
 
 @pytest.mark.parametrize(("dtype", "label"), [(np.int8, 100), (np.uint8, 255), (np.int8, 127)])
@@ -858,17 +817,3 @@ def test_more_classes_than_the_dtype_of_the_labels_can_count(name, dtype, label)
     row = np.linspace(0.1, 0.9, 300, dtype=np.float32)
     value = jax.jit(catalogue[name])(row, np.array(label, dtype))
     np.testing.assert_allclose(value, truth(name, row, label), rtol=1e-6)
-
-
-def test_integer_labels_are_not_taken_for_a_shared_distribution_when_there_are_as_many_items_as_classes():
-    logits, labels = np.zeros((3, 3), np.float32), np.array([0, 1, 2])
-    with refused(
-        ValueError, "softmax_cross_entropy: targets must be real numbers to be shared", "jax.nn.one_hot(targets, k)"
-    ):
-        soft(logits, labels)
-    assert soft(logits, np.array([0.0, 1.0, 0.0], np.float32)) > 1
-
-
-def test_a_truth_value_is_no_number():
-    with refused(TypeError, "huber: delta must be a number", "True"):
-        huber(ONES, ONES, delta=True)

@@ -1,7 +1,5 @@
 """From what a caller passed to the arrays and options of a term, or to a sentence that says what is wrong."""
 
-import contextlib
-import difflib
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.signature import Core, show
-from jaxloss.core.term import RESERVED, Term
+from jaxloss.core import words
+from jaxloss.core.term import RESERVED, Core, Term
 from jaxloss.types import Array, is_label, is_mask
+from jaxloss.types import Shape as Shape
 
-Shape = tuple[int, ...]
+_PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
 @dataclass(frozen=True)
@@ -43,12 +42,14 @@ class Given(NamedTuple):
 
 def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: Any = None, weights: Any = None) -> Given:
     """The arrays that were passed, and all options, with defaults."""
-    for name in keywords:
+    for name, value in keywords.items():
         if name not in term.parameters:
-            raise TypeError(_unknown(term, name))
+            raise TypeError(words.unknown(term, name, value))
     if len(args) > len(term.arrays):
-        named = f", and takes its options by name ({', '.join(term.options)})" if term.options else ""
-        raise TypeError(f"{term.name} takes {len(term.arrays)} arrays{named}; got {len(args)} positional arguments.")
+        raise TypeError(
+            f"{term.name} takes {len(term.arrays)} arrays ({', '.join(term.arrays)}), and by name "
+            f"{', '.join([*term.options, *RESERVED])}; got {len(args)} positional arguments."
+        )
     values = {**term.defaults, **dict(zip(term.arrays, args, strict=False)), **keywords}
     if len(values) < len(term.parameters) or any(name in keywords for name in term.arrays[: len(args)]):
         try:
@@ -56,91 +57,99 @@ def bind(term: Term, args: Sequence[Any], keywords: Mapping[str, Any], where: An
         except TypeError as error:
             raise TypeError(f"{term.name}: {error}; it takes {', '.join(term.parameters)}.") from None
     arrays = {
-        name: as_array(term.name, name, values[name])
-        for name in term.arrays
-        if not (values[name] is None and name in term.defaults)
+        name: _array(term, name, values) for name in term.arrays if not (values[name] is None and name in term.defaults)
     }
-    options = {name: _checked_option(term, name, values[name]) for name in term.options}
-    return Given(arrays, options, as_where(term.name, where), as_weights(term.name, weights))
-
-
-def _unknown(term: Term, name: str) -> str:
-    known = [*term.parameters, *RESERVED]
-    guess = difflib.get_close_matches(name, known, n=1)
-    suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
-    return f"{term.name} has no argument {name!r}, it takes {', '.join(known)}{suggestion}"
+    options = {name: _option(term, name, values[name]) for name in term.options}
+    return Given(
+        arrays,
+        options,
+        None if where is None else _where(term, where),
+        None if weights is None else _weights(term, weights),
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- arrays
 
 
-def as_array(loss: str, name: str, value: Any) -> Array:
+def _array(term: Term, name: str, values: Mapping[str, Any]) -> Array:
     """The argument as an array of the kind its name asks for: labels are integers, masks booleans, all else real."""
-    if is_label(name):
-        value = _narrow(value)
-    array = convert(loss, name, value)
+    array = _convert(term, name, values[name])
     if is_label(name):
         if not jnp.issubdtype(array.dtype, jnp.integer):
+            fix = words.to_integers(term, name, array.shape, np.shape(values[term.arrays[0]]))
             raise TypeError(
-                f"{loss}: {name} must be integers, got {array.dtype} of shape {array.shape}; "
-                f"convert class numbers with {name}.astype(int), or a one-hot array with jnp.argmax({name}, -1)."
+                f"{term.name}: {name} must be integers, got {array.dtype} of shape {array.shape}; pass {fix}."
             )
         return array.astype(jnp.int32) if array.dtype.itemsize < 4 else array
     if is_mask(name):
         if array.dtype != bool:
-            raise TypeError(f"{loss}: {name} must be booleans, got {array.dtype}; write {name} != 0.")
+            fix = f"write {name} != 0"
+            if not array.shape and term.options:
+                fix = f"options go by name ({', '.join(term.options)})"
+            raise TypeError(f"{term.name}: {name} must be booleans, got {array.dtype} of shape {array.shape}; {fix}.")
         return array
     if not _is_real(array.dtype):
-        raise TypeError(f"{loss}: {name} must be real numbers, got {array.dtype}.")
+        raise TypeError(f"{term.name}: {name} must be real numbers, got {array.dtype}.")
     return array
 
 
-def as_where(loss: str, where: Any) -> Array | None:
+def _where(term: Term, where: Any) -> Array:
     """Which values count, as booleans."""
-    if where is None:
-        return None
-    mask = convert(loss, "where", where)
+    mask = _convert(term, "where", where)
     if mask.dtype != bool:
         raise TypeError(
-            f"{loss}: where must be booleans, got {mask.dtype}; write mask != 0 if it says which values count, "
+            f"{term.name}: where must be booleans, got {mask.dtype}; write mask != 0 if it says which values count, "
             f"pass it as weights= if it says how much."
         )
     return mask
 
 
-def as_weights(loss: str, weights: Any) -> Array | None:
+def _weights(term: Term, weights: Any) -> Array:
     """How much values count, as real numbers."""
     if isinstance(weights, int | float | np.number) and not weights >= 0:
-        raise ValueError(f"{loss}: weights must be >= 0, got {weights!r}.")
-    return None if weights is None else as_array(loss, "weights", weights)
+        raise ValueError(f"{term.name}: weights must be >= 0, got {weights!r}.")
+    return _array(term, "weights", {"weights": weights})
 
 
-def convert(loss: str, name: str, value: Any) -> Array:
+def _convert(term: Term, name: str, value: Any) -> Array:
     """Anything array-like as an array. Python and NumPy scalars stay weakly typed: they do not decide the dtype."""
     if isinstance(value, jax.Array):
         return value
+    if hasattr(value, "__jax_array__"):
+        return _convert(term, name, value.__jax_array__())
     if isinstance(value, np.generic):
         value = value.item()
+    if isinstance(value, int) and not -(2**31) <= value < 2**31:
+        value = -1 if is_label(name) else float(value)
     try:
-        if isinstance(value, str | bytes) or np.asarray(value).dtype.kind in "OSUMm":
+        host = np.asanyarray(value)
+        if host.dtype.kind in "OSUMm":
             raise TypeError
-        return jnp.asarray(value)
     except jax.errors.TracerArrayConversionError:  # a list of traced arrays
         return jnp.asarray(value)
     except (TypeError, ValueError):
         came = f"{value.dtype} array" if isinstance(value, np.ndarray) else type(value).__name__
-        raise TypeError(f"{loss}: {name} must be an array, got {came}.") from None
+        raise TypeError(f"{term.name}: {name} must be an array, got {came}.") from None
+    return jnp.asarray(value) if isinstance(value, int | float | complex) else from_host(term.name, name, host)
 
 
-def _narrow(labels: Any) -> Any:
-    """Labels in 32 bits. JAX would wrap a larger one round, perhaps into another class; -1 is no class."""
-    if isinstance(labels, int | list | tuple) and not isinstance(labels, bool):
-        with contextlib.suppress(ValueError, jax.errors.TracerArrayConversionError):
-            labels = np.asarray(labels)
-    if not (isinstance(labels, np.ndarray | np.generic) and np.issubdtype(labels.dtype, np.integer)):
-        return labels
-    labels = np.asarray(labels)
-    return np.where((labels >= 0) & (labels <= np.iinfo(np.int32).max), labels, -1).astype(np.int32)
+def from_host(asked: str, name: str, value: Any) -> Array:
+    """An array of NumPy as one of JAX, which by itself wraps integers of 64 bits round and drops masks.
+
+    A label that does not fit becomes -1, which is no class. Other integers that do not fit become floats.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{asked}: {name} is a masked array, and JAX would drop its mask; pass {name}.data, and where=~{name}.mask."
+        )
+    if isinstance(value, np.ndarray) and value.dtype.kind in "iu" and value.size:
+        kept = np.iinfo(jax.dtypes.canonicalize_dtype(value.dtype))
+        if is_label(name):
+            fits = (value >= 0) & (value < 2**31)
+            value = np.where(fits, value.astype(np.int32), np.int32(-1))
+        elif value.dtype != kept.dtype and (value.min() < kept.min or value.max() > kept.max):
+            value = value.astype(jax.dtypes.canonicalize_dtype(float))
+    return jnp.asarray(value)
 
 
 @functools.cache
@@ -158,10 +167,10 @@ def layout(term: Term, arrays: Mapping[str, Array]) -> Layout:
     batch = next((axes for axes in leading.values() if axes), ())
     for name, array in arrays.items():
         # k integers shared by k items of k classes are far more often k labels than one distribution.
-        if array.shape == batch != () and not leading[name] and _looks_like_labels(name, array):
+        if array.shape == batch != () and not leading[name] and words.look_like_labels(name, array):
             raise ValueError(
                 f"{term.name}: {name} must be real numbers to be shared by all items, got {array.dtype} of "
-                f"shape {array.shape}{_label_hint(arrays, name)}."
+                f"shape {array.shape}{words.of_labels(term, arrays, name)}."
             )
     output = tuple(sizes[axis] for axis in term.core.output)
     return Layout(batch, output, {name: bool(axes) for name, axes in leading.items()})
@@ -169,7 +178,7 @@ def layout(term: Term, arrays: Mapping[str, Array]) -> Layout:
 
 def _leading(loss: str, name: str, shape: Shape, core: Core) -> Shape:
     if len(shape) < len(core):
-        raise ValueError(f"{loss}: {name} must have at least the axes {show(core)}, got shape {shape}.")
+        raise ValueError(f"{loss}: {name} must have at least the axes ({', '.join(core)}), got shape {shape}.")
     return shape[: len(shape) - len(core)]
 
 
@@ -189,51 +198,23 @@ def _core_sizes(term: Term, arrays: Mapping[str, Array], cores: Mapping[str, Cor
                 )
                 raise ValueError(
                     f"{term.name}: {name} has {size} along its axis {axis!r} (shape {shape}), where {against}"
-                    f"{_label_hint(arrays, name)}."
+                    f"{words.of_labels(term, arrays, name)}."
                 )
     return sizes
 
 
 def _check_leading(term: Term, arrays: Mapping[str, Array], leading: Mapping[str, Shape]) -> None:
-    with_items = {name: axes for name, axes in leading.items() if axes}
-    for name, axes in with_items.items():
-        first = next(iter(with_items))
-        if axes == with_items[first]:
+    with_items = [name for name, axes in leading.items() if axes]
+    for name in with_items[1:]:
+        first = with_items[0]
+        if leading[name] == leading[first]:
             continue
         shapes = f"{arrays[first].shape} and {arrays[name].shape}"
         what = (
             "the same shape" if term.signature is None else f"the same leading axes, before those of {term.signature!r}"
         )
-        raise ValueError(f"{term.name}: {first} and {name} must have {what}, got {shapes}{_fix(arrays, first, name)}.")
-
-
-def _fix(arrays: Mapping[str, Array], first: str, second: str) -> str:
-    for one, other in ((first, second), (second, first)):
-        shape, target = arrays[one].shape, arrays[other].shape
-        for axis in range(-len(shape), 0):
-            squeezed = shape[: axis + len(shape)] + shape[axis + len(shape) + 1 :]
-            if shape[axis] == 1 and squeezed == target:
-                return f"; drop the axis of length 1 with {one}.squeeze({axis})"
-    if arrays[first].shape == arrays[second].shape and is_label(second):
-        return (
-            f"; {second} looks one-hot: pass jnp.argmax({second}, -1), or use the form of this loss that takes targets"
-        )
-    return _label_hint(arrays, second) or "; nothing is broadcast, so shape them alike"
-
-
-def _label_hint(arrays: Mapping[str, Array], name: str) -> str:
-    if _looks_like_labels(name, arrays[name]) and any(
-        other.shape[:-1] == arrays[name].shape for other in arrays.values()
-    ):
-        return (
-            f"; {name} looks like integer labels: pass jax.nn.one_hot({name}, k), or use the form of this loss "
-            f"that takes labels"
-        )
-    return ""
-
-
-def _looks_like_labels(name: str, array: Array) -> bool:
-    return jnp.issubdtype(array.dtype, jnp.integer) and not is_label(name)
+        fix = words.to_agree(term, arrays, leading, first, name)
+        raise ValueError(f"{term.name}: {first} and {name} must have {what}, got {shapes}{fix}.")
 
 
 def cast(arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
@@ -244,14 +225,19 @@ def cast(arrays: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
 # ------------------------------------------------------------------------------------------------------------- options
 
 
-def _checked_option(term: Term, name: str, value: Any) -> Any:
+def _option(term: Term, name: str, value: Any) -> Any:
     """The option, its range checked if it is a plain number; an int where a float is due is that float.
 
     A NumPy number is the Python number that it stands for, so that no term has to know two kinds.
     """
     default, given, limits = term.defaults.get(name), value, term.limits.get(name, ())
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        value = value.item()
+    if type(value) not in _PLAIN and not isinstance(value, jax.Array):
+        if hasattr(value, "__jax_array__"):
+            value = value.__jax_array__()
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+            value = value.item()
+        elif isinstance(value, np.ndarray) or (isinstance(value, list | tuple) and (limits or name in term.traced)):
+            value = _convert(term, name, value)
     if limits and not _is_number(value) and not (value is None and name in term.defaults and default is None):
         raise TypeError(f"{term.name}: {name} must be a number or an array, got {given!r}.")
     if isinstance(value, int | float):
@@ -278,12 +264,16 @@ def _prepared(term: Term, name: str, option: Any, values: Shape, dtype: Any) -> 
     if not isinstance(option, np.ndarray | jax.Array) or option.dtype == bool:
         return option
     array = jnp.asarray(option).astype(dtype)
+    for _, bound, holds in term.limits.get(name, ()):
+        inside = holds(array, bound).astype(dtype)
+        array = array * (inside / inside)  # NaN out of range, by 0 / 0: no constant that jax_debug_nans would find
     if term.signature is not None or array.ndim == 0:
         return array
     padded = (1,) * (len(values) - array.ndim) + array.shape
     if len(padded) != len(values) or any(size not in (1, full) for size, full in zip(padded, values, strict=True)):
         raise ValueError(
             f"{term.name}: {name} must be a number or align with the trailing axes of the values, "
-            f"got shape {array.shape} for values of shape {values}."
+            f"got shape {array.shape} for values of shape {values}; what varies by item must be an array of the term, "
+            f"a parameter before its '*'."
         )
     return array.reshape(padded)

@@ -75,7 +75,7 @@ def _values(items: Items) -> Array:
     def one_item(*args: Array) -> Array:
         keywords: dict[str, Any] = dict.fromkeys(term.arrays) | dict(zip(names, args, strict=True)) | options
         positional = [keywords.pop(name) for name in term.arrays]
-        return _checked_value(term, layout, arrays, term.function(*positional, **keywords))
+        return _checked_value(term, layout, arrays, term.evaluate(*positional, **keywords))
 
     values = one_item
     if term.signature is not None:

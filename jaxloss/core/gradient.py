@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxloss.core.arguments import from_host
 from jaxloss.core.splitting import Parts, add_up, cut
 from jaxloss.core.tally import finish_by, is_tally
 from jaxloss.numerics.devices import vary, varying
@@ -160,7 +161,10 @@ def _microbatches(batch: Any, size: int | None) -> Any:
             f"{found or 'no leaf'}; what all items share goes into rest."
         )
     count = next(iter(lengths.values()))[0]
-    return batch if size is None or count <= size else cut(jax.tree.map(jnp.asarray, batch), int(size), _ASKED)
+    if size is None or count <= size:
+        return batch
+    arrays = jax.tree.map_with_path(lambda path, x: from_host(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
+    return cut(arrays, int(size), _ASKED)
 
 
 # ------------------------------------------------------------------------------------------------------- how it is done

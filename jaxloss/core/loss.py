@@ -24,16 +24,19 @@ from jaxloss.types import Array, Input, computing_dtype
 P = ParamSpec("P")
 
 
+@jax.tree_util.register_pytree_with_keys_class
 @dataclass(frozen=True, eq=False, repr=False)
 class Loss(Generic[P]):
     """A formula about one item, applied to many and reduced.
 
     Made by `custom_loss`, changed by `reduce`. A Loss is frozen and holds no state: calling it is calling a pure
     function of arrays, to be jitted, vmapped and differentiated like any other. Two losses built alike are equal.
+    A Loss is a pytree, whose leaves are the arrays that `functools.partial` bound to its options; most have none.
     """
 
     _term: Term
-    _bound: tuple[tuple[str, Any], ...] = ()
+    _options: tuple[tuple[str, Any], ...] = ()  # those bound that are plain values
+    _arrays: tuple[tuple[str, Any], ...] = ()  # those bound that are arrays
     _plan: Plan = MEAN_OF_ALL
 
     # From the term, so that a loss looks to Python like the function it was made of.
@@ -41,17 +44,17 @@ class Loss(Generic[P]):
     __wrapped__: Callable[P, Any] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self._term, Term):
+            raise TypeError(f"a Loss is made by jaxloss.custom_loss(f), where f is the formula; got {self._term!r}.")
         function = self._term.function
-        facts = {
-            "__name__": self._term.name,
-            "__qualname__": getattr(function, "__qualname__", self._term.name),
-            "__module__": getattr(function, "__module__", None),
-            "__doc__": function.__doc__,
-            "__wrapped__": function,
-            "__signature__": self._call_signature(),
-        }
-        for name, value in facts.items():
-            object.__setattr__(self, name, value)
+        vars(self).update(
+            __name__=self._term.name,
+            __qualname__=getattr(function, "__qualname__", self._term.name),
+            __module__=getattr(function, "__module__", None),
+            __doc__=function.__doc__,
+            __wrapped__=function,
+            __signature__=self._call_signature(),
+        )
 
     @property
     def signature(self) -> str | None:
@@ -88,17 +91,23 @@ class Loss(Generic[P]):
             raise ValueError(
                 f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce."
             )
-        return self._finish(tally)
+        if callable(self._plan.last):
+            return finish_by(self._plan.last, tally, self.__name__)
+        return tally.numerator if self._plan.last == "sum" else tally.mean
 
     # --------------------------------------------------------------------------------------------------- how it is done
 
     @functools.cached_property
     def _free(self) -> "Loss[P]":
         """The loss that binds no options; those bound are passed to it."""
-        return replace(self, _bound=()) if self._bound else self
+        return replace(self, _options=(), _arrays=()) if self._bound else self
+
+    @functools.cached_property
+    def _bound(self) -> dict[str, Any]:
+        return dict(sorted([*self._options, *self._arrays], key=lambda pair: pair[0]))
 
     def _given(self, args: Any, keywords: dict[str, Any], where: Any, weights: Any) -> Given:
-        return arguments.bind(self._term, args, {**dict(self._bound), **keywords}, where, weights)
+        return arguments.bind(self._term, args, self._bound | keywords, where, weights)
 
     def _cost(self, given: Given) -> Array:
         items, part = self._prepare(given)
@@ -107,9 +116,9 @@ class Loss(Generic[P]):
             return self._add_up(items, part.reduced, part.reduced)
         if self._plan.axis_name:
             self._refuse_groups_across_a_split(items.layout)
-            return self._finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
+            return self.finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
         if self._plan.last not in (None, "mean"):
-            return self._finish(self._tally_of(items, part))
+            return self.finish(self._tally_of(items, part))
         if self._term.weighted_sum is None:
             return part.mean(self._add_up(items, everything, part.reduced))
         items = replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype))
@@ -151,19 +160,14 @@ class Loss(Generic[P]):
                 f"call the loss on all items at once."
             )
 
-    def _finish(self, tally: Tally) -> Array:
-        if self._plan.last is None or self._plan.last == "mean":
-            return tally.mean
-        if callable(self._plan.last):
-            return finish_by(self._plan.last, tally, self.__name__)
-        return tally.numerator
-
     # ------------------------------------------------------------------------------------------------- what Python asks
 
     def _call_signature(self) -> inspect.Signature:
-        bound = dict(self._bound)
         bare = inspect.Parameter.empty
-        own = [p.replace(default=bound.get(p.name, p.default), annotation=bare) for p in self._term.parameters.values()]
+        own = [
+            p.replace(default=self._bound.get(p.name, p.default), annotation=bare)
+            for p in self._term.parameters.values()
+        ]
         reserved = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in RESERVED]
         return inspect.Signature([*own, *reserved])
 
@@ -171,23 +175,37 @@ class Loss(Generic[P]):
         # As an attribute of a class a loss stays itself, like a static method. `help` takes it for a function by this.
         return self
 
-    def _structure(self) -> tuple[Any, ...]:
-        return self._term, self._plan, tuple(name for name, _ in self._bound)
+    def _no_arithmetic(self, *_: Any) -> Any:
+        raise TypeError(
+            f"{self.__name__} is a function, and has no sum or product: combine the values of losses, as in "
+            f"0.5 * {self.__name__}(...) + other(...), or their tallies, as in value_and_grad."
+        )
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __neg__ = _no_arithmetic
+
+    def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], Any]:
+        names = tuple(name for name, _ in self._arrays)
+        leaves = tuple((jax.tree_util.GetAttrKey(name), array) for name, array in self._arrays)
+        return leaves, (self._term, self._options, names, self._plan)
+
+    @classmethod
+    def tree_unflatten(cls, structure: Any, leaves: tuple[Any, ...]) -> "Loss[...]":
+        term, options, names, plan = structure
+        return Loss(term, options, tuple(zip(names, leaves, strict=True)), plan)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Loss):
             return NotImplemented
-        pairs = zip(self._bound, other._bound, strict=False)
-        return self._structure() == other._structure() and all(_same(a, b) for (_, a), (_, b) in pairs)
+        (ours, structure), (theirs, of_other) = self.tree_flatten_with_keys(), other.tree_flatten_with_keys()
+        return structure == of_other and all(_same(a, b) for (_, a), (_, b) in zip(ours, theirs, strict=True))
 
     def __hash__(self) -> int:
-        return hash((self._structure(), tuple(value for _, value in self._bound)))
+        return hash((self._term, self._options, self._arrays, self._plan))
 
     def __repr__(self) -> str:
-        in_library = str(self.__module__).startswith("jaxloss.losses.")
-        text = f"jaxloss.{self.__name__}" if in_library else self.__name__
+        text = f"jaxloss.{self.__name__}" if self._term.is_of_the_library else self.__name__
         if self._bound:
-            text = f"functools.partial({text}, {', '.join(f'{name}={value!r}' for name, value in self._bound)})"
+            text = f"functools.partial({text}, {', '.join(f'{name}={value!r}' for name, value in self._bound.items())})"
         for step in self._plan.steps:
             axis = step.axes[0] if len(step.axes) == 1 else step.axes
             text = f"jaxloss.reduce({text}, {step.how!r}, axis={axis})"
@@ -199,38 +217,21 @@ class Loss(Generic[P]):
                 text = f"jaxloss.reduce({text}, {name}={getattr(self._plan, name)!r})"
         return text
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self._module_level_name() or self._term, self._bound, self._plan)
-
-    def _module_level_name(self) -> tuple[str, str] | None:
-        """Where the decorator left a loss in place of its term, so that the term cannot be pickled by its own name."""
-        qualname = getattr(self._term.function, "__qualname__", self.__name__)
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        qualname: str = vars(self)["__qualname__"]
         found: Any = sys.modules.get(self.__module__)
         for part in qualname.split("."):
             found = getattr(found, part, None)
-        return (self.__module__, qualname) if isinstance(found, Loss) and found._term == self._term else None
-
-
-def _restore(origin: Term | tuple[str, str], bound: Any, plan: Plan) -> Loss[...]:
-    if isinstance(origin, Term):
-        return Loss(origin, bound, plan)
-    module, qualname = origin
-    found: Any = __import__(module, fromlist=["_"])
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    restored = replace(found, _bound=bound, _plan=plan)
-    return found if restored == found else restored
+        if not (isinstance(found, Loss) and found._term == self._term):
+            return Loss, (self._term, self._options, self._arrays, self._plan)
+        # The decorator left a loss in place of its term, so that the term cannot be pickled by its own name.
+        changed = functools.partial(replace, found, _options=self._options, _arrays=self._arrays, _plan=self._plan)
+        return qualname if found is self else (changed, ())
 
 
 def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, np.ndarray | jax.Array) or isinstance(b, np.ndarray | jax.Array):
-        return a is b or (
-            not isinstance(a, jax.core.Tracer)
-            and not isinstance(b, jax.core.Tracer)
-            and np.array_equal(a, b)
-            and jnp.result_type(a) == jnp.result_type(b)
-        )
-    return bool(a == b)
+    traced = isinstance(a, jax.core.Tracer) or isinstance(b, jax.core.Tracer)
+    return a is b or (not traced and np.array_equal(a, b) and jnp.result_type(a) == jnp.result_type(b))
 
 
 # ----------------------------------------------------------------------------------------------------------- the makers
@@ -266,6 +267,9 @@ def custom_loss(
     `..._mask`, real numbers otherwise. Keyword-only parameters are options. Batch axes, `where`, `weights` and
     reductions come with the decorator and have no place in the term. A term is a pure function: outside `jit` a call
     is compiled for the loss and the shapes of its arrays, and the program is used again.
+
+    An option annotated with a range, `scale: jaxloss.types.Positive` or any other `jaxloss.types.Interval`, is refused
+    as a number out of it, and is NaN as an array out of it, which may be traced.
 
     Without a signature the term is elementwise: all arrays have one shape, and it returns that shape.
 
@@ -340,6 +344,8 @@ def custom_loss(
     """
     if term is None:
         return functools.partial(custom_loss, signature=signature, weighted_sum=weighted_sum, stand_in=stand_in)
+    if isinstance(term, str):
+        raise TypeError(f"custom_loss takes a function; a signature goes by name: custom_loss(signature={term!r}).")
     if not callable(term):
         raise TypeError(f"custom_loss takes a function, got {type(term).__name__}.")
     if isinstance(term, Loss):
@@ -353,7 +359,14 @@ def as_loss(loss: Any) -> Loss[...]:
         return loss
     if isinstance(loss, functools.partial):
         return _bind(as_loss(loss.func), loss)
-    return custom_loss(loss)
+    try:
+        return custom_loss(loss)
+    except TypeError as error:
+        if not callable(loss):
+            raise
+        name = getattr(loss, "__name__", "function")
+        wrapped = f"jaxloss.reduce(lambda prediction, target: {name}(prediction, target))"
+        raise TypeError(f"{error} A function that is not yours fits in a term: {wrapped}.") from None
 
 
 def _bind(loss: Loss[...], partial: functools.partial[Any]) -> Loss[...]:
@@ -364,4 +377,10 @@ def _bind(loss: Loss[...], partial: functools.partial[Any]) -> Loss[...]:
             f"{loss.__name__}: a partial may bind options ({', '.join(loss._term.options) or 'it has none'}), "
             f"never arrays, where or weights; got {', '.join(refused)}."
         )
-    return replace(loss, _bound=tuple(sorted({**dict(loss._bound), **partial.keywords}.items())))
+    bound = sorted((loss._bound | partial.keywords).items())
+    arrays = tuple(pair for pair in bound if _is_array(pair[1]))
+    return replace(loss, _options=tuple(pair for pair in bound if not _is_array(pair[1])), _arrays=arrays)
+
+
+def _is_array(option: Any) -> bool:
+    return isinstance(option, np.ndarray | jax.Array) or hasattr(option, "__jax_array__")

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxloss.core import words
 from jaxloss.core.arguments import Layout, Shape
 from jaxloss.types import Array
 
@@ -44,7 +45,7 @@ def _leading_part(loss: str, name: str, shape: Shape, values: Shape) -> int:
     if shape != values[: len(shape)]:
         raise ValueError(
             f"{loss}: {name} must have the shape of the values {values} or a leading part of it, got {shape}; "
-            f"it is never aligned with the trailing axes."
+            f"it is never aligned with the trailing axes{words.to_lead(shape, name, values)}."
         )
     return len(values) - len(shape)
 

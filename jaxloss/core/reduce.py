@@ -1,6 +1,5 @@
 """reduce: the same loss with other steps from values to cost."""
 
-import functools
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, overload
@@ -22,15 +21,6 @@ def reduce(
     axis_name: AxisName | None = ...,
     chunk_size: int | None = ...,
 ) -> Loss[P]: ...
-@overload
-def reduce(
-    loss: functools.partial[Any],
-    how: How | None = ...,
-    *,
-    axis: int | Sequence[int] | None = ...,
-    axis_name: AxisName | None = ...,
-    chunk_size: int | None = ...,
-) -> Loss[...]: ...
 @overload
 def reduce(
     loss: Callable[P, Any],
@@ -113,6 +103,12 @@ def reduce(
         ValueError: `how` is none of these, or does not go with `axis`; or `axis` comes after the last step was named.
         TypeError: `loss` is none of these.
     """
+    if not callable(loss):
+        last = next((word for word in (loss, how) if isinstance(word, str)), "mean")
+        raise TypeError(
+            f"reduce takes a loss first, a function and not its value, got {type(loss).__name__}; "
+            f"write jaxloss.reduce(loss, {last!r})(prediction, target)."
+        )
     base = as_loss(loss)
     known = how is None or (isinstance(how, str) and how in ("mean", "sum", "none"))
     if not known and (not callable(how) or isinstance(how, Loss)):

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.arguments import Layout
 from jaxloss.core.masking import both, expand, items_of
-from jaxloss.core.signature import Core
-from jaxloss.core.term import Term
+from jaxloss.core.term import Core, Term
 from jaxloss.types import Array, is_label, is_mask
 
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]

@@ -1,19 +1,26 @@
-"""Term: the formula an author wrote, and what its parameter list says about it."""
+"""Term: the formula an author wrote, and what its parameter list and its signature say about it."""
 
 import functools
 import inspect
 import math
 import operator
+import re
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from jaxloss.core import signature as gufunc
-from jaxloss.core.signature import Signature
+import jax
+import jax.numpy as jnp
+import numpy as np
+
 from jaxloss.types import TRACED, is_label, is_mask
 
 RESERVED = ("where", "weights")
+Core: TypeAlias = tuple[str, ...]
+"""The core axes of an array, by name."""
+_DIMENSIONS = r"\((\w+(,\w+)*)?\)"
+_SIGNATURE = re.compile(rf"{_DIMENSIONS}(,{_DIMENSIONS})*->{_DIMENSIONS}")
 _LIMITS = {
     "gt": ("> ", operator.gt),
     "ge": (">= ", operator.ge),
@@ -21,6 +28,25 @@ _LIMITS = {
     "le": ("<= ", operator.le),
 }
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class Signature(NamedTuple):
+    """The core axes of each array parameter and of the value: `"(k),()->()"` is `((("k",), ()), ())`."""
+
+    inputs: tuple[Core, ...]
+    output: Core
+
+
+def parse(text: str) -> Signature:
+    """Reads NumPy's gufunc notation, `"(n,d),(n)->(n)"`. An axis named by a number has that size."""
+    compact = re.sub(r"\s", "", text)
+    if not _SIGNATURE.fullmatch(compact):
+        raise ValueError(f"signature must read like '(k),()->()', with one output, got {text!r}.")
+    *inputs, output = (tuple(re.findall(r"\w+", core)) for core in re.findall(r"\([^)]*\)", compact))
+    for axis in output:
+        if not any(axis in core for core in inputs):
+            raise ValueError(f"signature {text!r} has the output axis {axis!r}, which no input has.")
+    return Signature(tuple(inputs), output)
 
 
 @dataclass(frozen=True)
@@ -87,6 +113,40 @@ class Term:
             )
         object.__setattr__(self, "stand_in", tuple(sorted(constants.items())))
 
+    def evaluate(self, *arrays: Any, **options: Any) -> Any:
+        """What the formula returns; what authors most often get wrong in it is refused in their words."""
+        try:
+            value = self.function(*arrays, **options)
+        except (TypeError, ValueError, IndexError) as error:
+            advice = self._advice(type(error), str(error))
+            if advice is None:
+                raise
+            raise type(error)(f"{self.name}: {str(error).splitlines()[0].rstrip('.')}; {advice}.") from error
+        if isinstance(value, jax.Array | np.ndarray | np.generic | int):
+            dtype = jnp.result_type(value)
+            if not jnp.issubdtype(dtype, jnp.floating):
+                raise TypeError(
+                    f"{self.name}: the term must return real numbers, got {dtype}; cast them by .astype(float)."
+                )
+        shared = [name for name, option in options.items() if getattr(option, "shape", ())]
+        if shared and self.signature is not None and jnp.ndim(value) > len(self.core.output):
+            raise ValueError(
+                f"{self.name}: the term returned shape {jnp.shape(value)} for one item, from the array option "
+                f"{shared[0]!r} of shape {options[shared[0]].shape}; all items share an option, so what varies by item "
+                f"must be an array: a parameter before the '*', and in the signature."
+            )
+        return value
+
+    def _advice(self, kind: type[Exception], said: str) -> str | None:
+        """What the author of the formula most likely mistook, by an error of JAX."""
+        if kind in (TypeError, ValueError) and "integer" in said and "ind" in said.lower():  # indices, an indexer
+            return "an array comes to the term as integers where it is named labels or ..._labels, else as real numbers"
+        if kind is not IndexError and not (kind is ValueError and "axis" in said and "out of bounds" in said):
+            return None
+        if self.signature is None:
+            return "leave mean and sum to reduce, or declare signature= if one item is more than one number"
+        return f"a term sees one item, with the axes of its signature {self.signature!r} and none before them"
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what is cached: an annotation need not be picklable where the function is.
         return Term, (self.function, self.signature, self.weighted_sum, self.stand_in)
@@ -94,6 +154,10 @@ class Term:
     @functools.cached_property
     def name(self) -> str:
         return getattr(self.function, "__name__", type(self.function).__name__)
+
+    @property
+    def is_of_the_library(self) -> bool:
+        return str(getattr(self.function, "__module__", None)).startswith("jaxloss.losses.")
 
     @functools.cached_property
     def call_signature(self) -> inspect.Signature:
@@ -113,9 +177,7 @@ class Term:
 
     @functools.cached_property
     def core(self) -> Signature:
-        if self.signature is None:
-            return gufunc.elementwise(len(self.arrays))
-        return gufunc.parse(self.signature)
+        return Signature(((),) * len(self.arrays), ()) if self.signature is None else parse(self.signature)
 
     @functools.cached_property
     def constants(self) -> Mapping[str, float]:
@@ -133,7 +195,7 @@ class Term:
         return {name: p.default for name, p in self.parameters.items() if p.default is not p.empty}
 
     @functools.cached_property
-    def limits(self) -> Mapping[str, list[tuple[str, float, Callable[[Any, Any], bool]]]]:
+    def limits(self) -> Mapping[str, list[tuple[str, float, Callable[[Any, Any], Any]]]]:
         """What a number must be, for each option: the sign in words, the end of the range, the comparison."""
         return {
             name: [
