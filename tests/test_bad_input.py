@@ -498,14 +498,6 @@ def test_negative_weights(weights):
         jax.jit(lambda p: huber(p, ONES, weights=weights))(ONES)
 
 
-def test_traced_weights_are_never_checked():
-    # (-1 * 1 + 3 * 4) / 2
-    value = jax.jit(lambda p, w: jaxloss.squared_error(p, jnp.zeros(2), weights=w))(
-        np.array([1, 2], np.float32), np.array([-1, 3], np.float32)
-    )
-    assert value == 5.5
-
-
 # --------------------------------------------------------------------------------------------------------------- terms
 
 

@@ -110,7 +110,7 @@ def as_where(loss: str, where: Any) -> Array | None:
 
 def as_weights(loss: str, weights: Any) -> Array | None:
     """How much values count, as real numbers."""
-    if isinstance(weights, int | float | np.number) and not weights >= 0:
+    if isinstance(weights, int | float | np.number | np.ndarray) and np.ndim(weights) == 0 and not weights >= 0:
         raise ValueError(f"{loss}: weights must be >= 0, got {weights!r}.")
     return None if weights is None else as_array(loss, "weights", weights)
 

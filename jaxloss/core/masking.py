@@ -25,18 +25,24 @@ class Selection:
 def select(
     loss: str, where: Array | None, outputs: Array | None, weights: Array | None, values: Shape, dtype: Any
 ) -> Selection:
-    """Joins `where`, the inner masks of the outputs, and `weights`, which are 0 where a value does not count."""
+    """Joins `where`, the inner masks of the outputs, and `weights`.
+
+    Weights are 0 where a value does not count, and NaN where they are negative. A weight of 0 or a subnormal one, which
+    some chips take for 0, is a mask.
+    """
     counted = None if where is None else expand(where, _leading_part(loss, "where", where.shape, values))
     counted = both(counted, outputs)
     if weights is None:
         return Selection(counted, None, 0)
     missing = _leading_part(loss, "weights", weights.shape, values)
-    weighing = expand(weights != 0, missing)
-    counted = weighing if counted is None else counted & weighing
-    # Selected before anything else touches them: a masked weight may be NaN.
-    usable = _any(counted, tuple(range(weights.ndim, len(values))))
-    clean = choose(jnp.broadcast_to(usable, weights.shape), weights, 0).astype(dtype)
-    return Selection(counted, expand(clean, missing), weights.ndim)
+    axes = weights.ndim
+    if counted is not None:  # before anything else touches them: a masked weight may be NaN or negative
+        usable = _any(counted, tuple(range(axes, len(values))))
+        weights = choose(jnp.broadcast_to(usable, weights.shape), weights, 0)
+    weights = expand(weights.astype(dtype), missing)
+    smallest = float(jnp.finfo(dtype).tiny)
+    weights += jnp.sqrt(jnp.minimum(jax.lax.stop_gradient(weights), 0))  # NaN where negative, else 0
+    return Selection(both(counted, ~(weights < smallest)), weights, axes)
 
 
 def _leading_part(loss: str, name: str, shape: Shape, values: Shape) -> int:

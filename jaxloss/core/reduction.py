@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.arguments import Shape
-from jaxloss.core.masking import Selection
+from jaxloss.core.masking import Selection, choose
 from jaxloss.core.tally import Tally
 from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
@@ -128,12 +128,14 @@ def _total(
     if counted is None and weights is None:
         size = math.prod(values[axis] for axis in axes)
         return np.full((1,) * len(values), size, dtype) if keepdims else float(size)
-    summed: Any = counted if weights is None else weights if counted is None else jnp.where(counted, weights, 0)
-    # Booleans in integers: float32 stops counting at 2**24.
-    kind = jnp.int32 if weights is None else dtype
-    total = jnp.sum(summed, axis=axes if keepdims else None, keepdims=keepdims, dtype=kind).astype(dtype)
+    summed: Any = counted if weights is None else weights if counted is None else choose(counted, weights, 0)
     repeats = math.prod(values[axis] for axis in axes if summed.shape[axis] == 1)
-    return total * repeats if repeats != 1 else total
+    if weights is None and summed.size >= 2**31:  # more than 32 bits count: by rows first
+        summed = jnp.sum(summed, axis=axes[-1], keepdims=True, dtype=jnp.int32).astype(dtype)
+    # Booleans in integers: float32 stops counting at 2**24.
+    kind = jnp.int32 if summed.dtype == bool else dtype
+    total = jnp.sum(summed, axis=axes if keepdims else None, keepdims=keepdims, dtype=kind).astype(dtype)
+    return total * float(repeats) if repeats != 1 else total
 
 
 def _at_least_one(count: Any) -> Any:
