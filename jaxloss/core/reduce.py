@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from jaxloss.core.loss import Loss, P, as_loss
-from jaxloss.core.reduction import How, Step
+from jaxloss.core.weighting import How, Step
 
 AxisName: TypeAlias = Hashable | tuple[Hashable, ...]
 

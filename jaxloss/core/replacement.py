@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from jaxloss.core import slots
 from jaxloss.core.arguments import Layout
-from jaxloss.core.masking import choose, expand, items_of
 from jaxloss.core.term import Term
+from jaxloss.core.weighting import choose, expand, items_of
 from jaxloss.types import Array, computing_dtype, is_label, is_mask
 
 _FILL = 0.5

@@ -12,9 +12,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.arguments import Layout
-from jaxloss.core.masking import both, expand, items_of
 from jaxloss.core.signature import Core
 from jaxloss.core.term import Term
+from jaxloss.core.weighting import both, expand, items_of
 from jaxloss.types import Array, is_label, is_mask
 
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]

@@ -16,8 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.arguments import Shape
-from jaxloss.core.masking import Selection, choose
+from jaxloss.core.arguments import Layout, Shape
 from jaxloss.core.tally import Tally
 from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array
@@ -33,7 +32,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Plan:
+class Reduction:
     """How the values of a loss become a cost: inner steps, then the last; over which mesh axes, how many at a time."""
 
     steps: tuple[Step, ...] = ()
@@ -42,28 +41,28 @@ class Plan:
     chunk_size: int | None = None
 
 
-MEAN_OF_ALL = Plan()
+MEAN_OF_ALL = Reduction()
 
 
-class Share(NamedTuple):
-    """What the numerator takes of each value, and what all of them add to the denominator.
+class Weighting(NamedTuple):
+    """Which values count, how much the numerator takes of each, and what all of them add to the denominator.
 
-    `coefficient` is None where it is 1 throughout; `weighed` says whether weights are part of it. `weight` is a number
-    where no mask and no weight is given, and `counts` says that it is a number of values or groups, not of weights.
-    `reduced` are the axes that inner steps reduce.
+    `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend; they
+    are None where all values count, or count 1. `weighed` says whether weights are part of the coefficients. `weight`
+    is a number where no mask and no weight is given, and `is_count` says that it counts values or groups. `reduced` are
+    the axes that inner steps reduce.
     """
 
+    counted: Array | None
     coefficient: Array | None
     weighed: bool
     weight: Array | float
-    counts: bool
+    is_count: bool
     reduced: tuple[int, ...]
 
     def mean(self, numerator: Array) -> Array:
         """The numerator over the weight; 0 where nothing counts."""
-        if self.counts:
-            return numerator / _at_least_one(self.weight)
-        return ratio(numerator, self.weight)
+        return numerator / _at_least_one(self.weight) if self.is_count else ratio(numerator, self.weight)
 
     def coefficient_of_mean(self, rank: int, dtype: Any) -> Array:
         """The coefficients of the mean itself: what is summed with them needs no division, nor does its gradient."""
@@ -71,32 +70,43 @@ class Share(NamedTuple):
         return factor if self.coefficient is None else self.coefficient * factor
 
 
-def share(loss: str, steps: Sequence[Step], selection: Selection, values: Shape, dtype: Any) -> Share:
-    """Runs the steps on the mask and the weights alone.
+def weigh(
+    loss: str,
+    steps: Sequence[Step],
+    where: Array | None,
+    outputs: Array | None,
+    weights: Array | None,
+    values: Shape,
+    dtype: Any,
+) -> Weighting:
+    """Runs the steps on the mask (`where`, and the inner masks of the outputs) and the weights alone.
 
     The first step that reduces an axis of the weights uses them, and each group that it leaves counts once; if none
     does, the last step uses them. A group with nothing that counts does not count.
     """
-    counted, weights = selection.counted, selection.weights
-    if 0 in values and counted is None:  # a group of no values has nothing that counts
-        counted = jnp.zeros((1,) * len(values), bool)
+    counted = both(None if where is None else _aligned(loss, "where", where, values), outputs)
+    weighed, weight_axes = weights is not None, 0 if weights is None else weights.ndim
+    if weights is not None:
+        weights, counted = _usable(_aligned(loss, "weights", weights, values), counted, weight_axes, dtype)
+    # A group of no values has nothing that counts.
+    groups = jnp.zeros((1,) * len(values), bool) if counted is None and 0 in values else counted
     coefficient: Array | None = None
     left = tuple(range(len(values)))
     for step in steps:
         axes = _named(loss, step, left)
-        used = weights if any(axis < selection.weight_axes for axis in axes) else None
+        used = weights if any(axis < weight_axes for axis in axes) else None
         factor = used
         if used is not None:
             weights = None
         if step.how == "mean":
-            total = _total(counted, used, axes, values, dtype, keepdims=True)
+            total = _total(groups, used, axes, values, dtype, keepdims=True)
             factor = 1 / _at_least_one(total) if used is None else ratio(used, total)
         coefficient = _times(coefficient, factor)
-        counted = None if counted is None else jnp.any(counted, axis=axes, keepdims=True)
+        groups = None if groups is None else jnp.any(groups, axis=axes, keepdims=True)
         left = tuple(axis for axis in left if axis not in axes)
-    weight = _total(counted, weights, left, values, dtype, keepdims=False)
+    weight = _total(groups, weights, left, values, dtype, keepdims=False)
     reduced = tuple(axis for axis in range(len(values)) if axis not in left)
-    return Share(_times(coefficient, weights), selection.weights is not None, weight, weights is None, reduced)
+    return Weighting(counted, _times(coefficient, weights), weighed, weight, weights is None, reduced)
 
 
 def reduces_items(loss: str, steps: Sequence[Step], values: Shape) -> bool:
@@ -119,6 +129,30 @@ def _named(loss: str, step: Step, left: tuple[int, ...]) -> tuple[int, ...]:
     if len(set(axes)) != len(axes):
         raise ValueError(f"{loss}: axis={step.axes} names an axis twice.")
     return axes
+
+
+def _aligned(loss: str, name: str, array: Array, values: Shape) -> Array:
+    """The array in the rank of the values, with length 1 along the trailing axes that it does not have."""
+    if array.shape != values[: array.ndim]:
+        raise ValueError(
+            f"{loss}: {name} must have the shape of the values {values} or a leading part of it, got {array.shape}; "
+            f"it is never aligned with the trailing axes."
+        )
+    return expand(array, len(values) - array.ndim)
+
+
+def _usable(weights: Array, counted: Array | None, axes: int, dtype: Any) -> tuple[Array, Array | None]:
+    """The weights, 0 where masked and NaN where negative, and which values count.
+
+    A weight of 0 is a mask, and so is a subnormal one, which some chips take for 0.
+    """
+    if counted is not None:  # before anything else touches them: a masked weight may be NaN or negative
+        some = _any(counted, tuple(range(axes, counted.ndim)), keepdims=True)
+        weights = choose(jnp.broadcast_to(some, weights.shape), weights, 0)
+    weights = weights.astype(dtype)
+    weights = choose(weights >= 0, weights, jnp.inf)
+    weights += weights - weights  # 0, and NaN for what is infinite: a constant NaN would stop `jax_debug_nans`
+    return weights, both(counted, ~(weights < float(jnp.finfo(dtype).tiny)))
 
 
 def _total(
@@ -147,3 +181,34 @@ def _times(one: Array | None, other: Array | None) -> Array | None:
     if one is None or other is None:
         return other if one is None else one
     return one * other
+
+
+# --------------------------------------------------------------------------------------------------------------- masks
+
+
+def both(one: Array | None, other: Array | None) -> Array | None:
+    """True where both masks are; None is True everywhere."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one & other
+
+
+def choose(counted: Array, array: Array, constant: float) -> Array:
+    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree."""
+    if counted.shape == array.shape:
+        return jax.lax.select(counted, array, jax.lax.full_like(array, constant))
+    return jnp.where(counted, array, jnp.asarray(constant, array.dtype))
+
+
+def items_of(counted: Array, layout: Layout) -> Array:
+    """Which items count: those with a value that does."""
+    return _any(counted, tuple(range(len(layout.leading), counted.ndim)), keepdims=False)
+
+
+def expand(array: Array, missing: int) -> Array:
+    """The array with further axes of length 1."""
+    return array.reshape(array.shape + (1,) * missing) if missing else array
+
+
+def _any(counted: Array, axes: tuple[int, ...], *, keepdims: bool) -> Array:
+    return jnp.any(counted, axis=axes, keepdims=keepdims) if axes else counted
