@@ -1,14 +1,12 @@
-"""What `custom_loss`, `reduce` and `Tally` promise, on numbers worked by hand or in NumPy float64."""
+"""What `custom_loss` and `reduce` promise, on numbers worked by hand or in NumPy float64."""
 
 import copy
 import functools
 import pickle
-from dataclasses import FrozenInstanceError
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 import jaxloss
@@ -203,16 +201,6 @@ def test_three_stacked_axes(steps, stacked):
         for number, (cost, pair) in enumerate(zip(costs, pairs, strict=True)):
             expected = by_hand(values, steps, last, *pair)
             np.testing.assert_allclose(cost, expected, rtol=3e-6, err_msg=f"{last}, where and weights {number}")
-
-
-def test_a_constant_weight_changes_nothing_in_a_mean():
-    p = f32(VALUES)
-    losses = (error, mean_of_rows, chain(("mean", 0)), chain(("mean", -1), ("mean", 0)))
-    weights = (None, 7.0, np.full(3, 7, np.float32), np.full((3, 3), 7, np.float32), np.full(3, 7))
-    found = jax.jit(lambda p: [[loss(p, 0.0, where=np.array(COUNTS), weights=w) for w in weights] for loss in losses])(
-        p
-    )
-    np.testing.assert_allclose(found, np.outer([7 / 3, 2.75, 2.25, 2.75], np.ones(5)), rtol=1e-6)
 
 
 def test_a_weight_of_k_is_k_copies():
@@ -778,155 +766,3 @@ def test_everything_else_follows_the_arrays(x64):
     assert {tally.numerator.dtype, tally.denominator.dtype, values.dtype} == {jnp.dtype(jnp.float32)}
     np.testing.assert_allclose(values, [[0.375, 1.5]])  # 0.5 (1 - 0.25), and 3 times 0.5
     assert tally.denominator == 4
-
-
-# --------------------------------------------------------------------------------------------------------------- Tally
-
-
-def numbers(tally):
-    return np.asarray(tally.numerator).tolist(), np.asarray(tally.denominator).tolist()
-
-
-def test_tallies_add_up():
-    a, b = jaxloss.Tally(2.0, 1.0), jaxloss.Tally(90, 9)
-    assert numbers(a + b) == numbers(sum([a, b])) == numbers(0 + (b + a)) == numbers(sum([b], a)) == (92.0, 10.0)
-    assert numbers(a + jaxloss.Tally(0, 0)) == numbers(a) == numbers(sum([a]))
-    np.testing.assert_allclose((a + b).mean, 9.2, rtol=1e-6)
-
-
-def test_finish_is_the_last_step_of_the_sum():
-    p, t = f32([1, 2, 6, 7]), f32([0, 0, 0, 0])
-    losses = (error, total(error), jaxloss.reduce(squared, root_mean))
-    for loss, expected in zip(losses, (4, 16, np.sqrt(90 / 4)), strict=True):
-        tally = loss.tally(p[:1], t[:1]) + loss.tally(p[1:], t[1:])
-        np.testing.assert_allclose(loss.finish(tally), expected, rtol=1e-6)
-        np.testing.assert_allclose(loss(p, t), expected, rtol=1e-6)
-
-
-def test_tally_takes_the_inner_steps():
-    tally = jax.jit(lambda p: mean_of_rows.tally(p, jnp.zeros((3, 3)), where=np.array(COUNTS), weights=f32(ROWS)))(
-        f32(MASKED)
-    )
-    assert numbers(tally) == (13.5, 4.0)
-    unmasked = total(mean_of_rows).tally(f32(VALUES), 0.0)
-    np.testing.assert_allclose([unmasked.numerator, unmasked.denominator], [15, 3], rtol=1e-6)
-
-
-def test_the_mean_of_nothing():
-    value, gradient = jax.value_and_grad(lambda tally: tally.mean)(jaxloss.Tally(0.0, 0.0))
-    assert (value, *numbers(gradient)) == (0, 0, 0)
-    gradient = jax.grad(lambda tally: tally.mean)(jaxloss.Tally(3.0, 2.0))
-    assert numbers(gradient) == (0.5, -0.75)  # 1 / d and -n / d**2
-    several = jaxloss.Tally(f32([1, 2]), 0.0).mean
-    np.testing.assert_array_equal(several, [0, 0])
-
-
-@both_x64
-def test_tallies_are_kept_in_float32_at_least(x64):
-    with jax.enable_x64(x64):
-        half = jaxloss.Tally(jnp.bfloat16(1), jnp.bfloat16(1))
-        assert {half.numerator.dtype, half.denominator.dtype} == {jnp.dtype(jnp.float32)}
-        # bfloat16 stops counting at 256.
-        assert numbers(sum([half] * 300)) == (300.0, 300.0)
-        wide = jaxloss.Tally(np.float64(1), 1)
-        assert {wide.numerator.dtype, wide.denominator.dtype} == {jnp.dtype(jnp.float64 if x64 else jnp.float32)}
-        gradients = jaxloss.Tally({"w": jnp.ones(2, jnp.float16), "b": jnp.float32(1)}, 2)
-        assert {leaf.dtype for leaf in jax.tree.leaves(gradients)} == {jnp.dtype(jnp.float32)}
-
-
-@both_x64
-def test_tallies_of_different_precision_add_up(x64):
-    with jax.enable_x64(x64):
-        tally = jaxloss.Tally(0, 0) + error.tally(f32([1, 2]), 0.0) + jaxloss.Tally(np.float64(4), 1)
-    assert numbers(tally) == (7.0, 3.0)
-
-
-def test_a_tally_is_a_pytree():
-    tally = jaxloss.Tally(f32([1, 2]), 2.0)
-    leaves, structure = jax.tree.flatten(tally)
-    assert len(leaves) == 2
-    assert numbers(jax.tree.unflatten(structure, leaves)) == ([1, 2], 2)
-    assert numbers(jax.tree.map(lambda leaf: 2 * leaf, tally)) == ([2, 4], 4)
-    assert [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(tally)] == [
-        ".numerator",
-        ".denominator",
-    ]
-    assert jax.eval_shape(lambda t: t + t, tally).numerator.shape == (2,)
-    with pytest.raises(FrozenInstanceError):
-        tally.numerator = 0.0
-
-
-@both_x64
-def test_a_tally_as_scan_carry(x64):
-    batches = f32([[1, 2], [3, 4], [5, NAN]])
-    mask = ~np.isnan(batches)
-
-    def over_batches(batches):
-        def step(tally, batch):
-            errors, mask = batch
-            return tally + error.tally(errors, jnp.zeros_like(errors), where=mask), None
-
-        return jax.lax.scan(step, jaxloss.Tally(0, 0), (batches, mask))[0]
-
-    def cost(batches):
-        tally = over_batches(batches)
-        return error.finish(tally), tally
-
-    with jax.enable_x64(x64):
-        (value, tally), gradient = jax.jit(jax.value_and_grad(cost, has_aux=True))(batches)
-    assert (float(value), *numbers(tally)) == (3, 15, 5)
-    np.testing.assert_allclose(gradient, [[0.2, 0.2], [0.2, 0.2], [0.2, 0]], rtol=1e-6)
-
-
-def test_tallies_under_vmap():
-    rows, mask = f32([[1, 2], [3, NAN]]), np.array([[True, True], [True, False]])
-
-    def one_shard(row, mask):
-        local = error.tally(row, jnp.zeros(2), where=mask)
-        return local, jax.lax.psum(local, "shards")
-
-    local, everywhere = jax.jit(jax.vmap(one_shard, axis_name="shards"))(rows, mask)
-    assert numbers(local) == ([3, 3], [2, 1])
-    assert numbers(everywhere) == ([6, 6], [3, 3])
-    np.testing.assert_allclose(local.mean, [1.5, 3])
-    axes = jax.tree.map(lambda _: 0, local)
-    np.testing.assert_allclose(jax.vmap(error.finish, in_axes=(axes,))(everywhere), [2, 2])
-
-
-def test_gradients_accumulated_over_steps():
-    rng = np.random.default_rng(5)
-    x, y, kept = rng.normal(size=(9, 3)), rng.normal(size=9), rng.random(9) < 0.6
-    parameters = {"w": f32([0.5, -1, 2]), "b": f32(0.25)}
-    optimiser = optax.sgd(0.1, momentum=0.9)
-
-    @jax.jit
-    def micro_step(parameters, x, y, kept):
-        def cost(parameters):
-            tally = squared.tally(x @ parameters["w"] + parameters["b"], y, where=kept)
-            return tally.numerator, tally.denominator
-
-        (numerator, denominator), gradients = jax.value_and_grad(cost, has_aux=True)(parameters)
-        return jaxloss.Tally((numerator, gradients), denominator)
-
-    micro_batches = [(0, 2), (2, 3), (3, 9)]
-    value, gradients = sum(micro_step(parameters, f32(x[a:b]), f32(y[a:b]), kept[a:b]) for a, b in micro_batches).mean
-    updates, _ = optimiser.update(gradients, optimiser.init(parameters), parameters)
-    stepped = optax.apply_updates(parameters, updates)
-
-    e = (x @ parameters["w"].astype(float) + 0.25 - y)[kept]
-    np.testing.assert_allclose(value, np.mean(e**2), rtol=1e-5)
-    np.testing.assert_allclose(stepped["w"], parameters["w"] - 0.1 * 2 * x[kept].T @ e / len(e), rtol=1e-5)
-    np.testing.assert_allclose(stepped["b"], 0.25 - 0.1 * 2 * np.mean(e), rtol=1e-5)
-
-
-def test_tallies_in_optax_microbatching():
-    p, mask = f32([1, 2, 3, NAN, 5, NAN]), np.array([True, True, True, False, True, False])
-    tally_of = optax.microbatching.microbatch(
-        lambda p, mask: error.tally(p, jnp.zeros_like(p), where=mask),
-        (0, 1),
-        2,
-        optax.microbatching.AccumulationType.SUM,
-    )
-    tally = jax.jit(tally_of)(p, mask)
-    assert isinstance(tally, jaxloss.Tally)
-    assert numbers(tally) == (11.0, 4.0)

@@ -106,7 +106,7 @@ def _where(term: Term, where: Any) -> Array:
 
 def _weights(term: Term, weights: Any) -> Array:
     """How much values count, as real numbers."""
-    if isinstance(weights, int | float | np.number) and not weights >= 0:
+    if isinstance(weights, int | float | np.number | np.ndarray) and np.ndim(weights) == 0 and not weights >= 0:
         raise ValueError(f"{term.name}: weights must be >= 0, got {weights!r}.")
     return _array(term, "weights", {"weights": weights})
 

@@ -13,7 +13,9 @@ import jax.numpy as jnp
 
 from jaxloss.core.arguments import Layout, cast
 from jaxloss.core.evaluation import Items, add_up
+from jaxloss.core.splitting import add_up as add_up_parts
 from jaxloss.core.splitting import cut as cut_into_parts
+from jaxloss.core.tally import Tally
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array
 
@@ -54,10 +56,10 @@ def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
             inner,
         )
 
+    if everything:
+        return add_up_parts(parts, lambda part: (Tally(chunk(part), 0.0), None))[0].numerator
     results = jax.lax.scan(lambda _, part: (None, chunk(part)), None, parts.stacked)[1]
     tail = [] if parts.rest is None else [chunk(parts.rest)]
-    if everything:
-        return sum(tail, start=jnp.sum(results))
     results = jnp.moveaxis(results, 0, 1).reshape(-1, *results.shape[2:])
     return jnp.concatenate([results, *tail]).reshape(*(leading[axis] for axis in cut), *results.shape[1:])
 

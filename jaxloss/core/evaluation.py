@@ -10,9 +10,9 @@ import numpy as np
 
 from jaxloss.core import slots
 from jaxloss.core.arguments import Layout, cast
-from jaxloss.core.masking import choose
 from jaxloss.core.replacement import replace_in_shared
 from jaxloss.core.term import Term
+from jaxloss.core.weighting import choose
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 

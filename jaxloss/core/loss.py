@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core import arguments, eager, masking, reduction, slots
+from jaxloss.core import arguments, eager, slots, weighting
 from jaxloss.core.arguments import Given, Layout
 from jaxloss.core.chunks import add_up_by_chunks
 from jaxloss.core.evaluation import Items, add_up
-from jaxloss.core.reduction import MEAN_OF_ALL, Plan, Share
 from jaxloss.core.replacement import replace_masked
 from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.term import RESERVED, Term
+from jaxloss.core.weighting import MEAN_OF_ALL, Reduction, Weighting
 from jaxloss.types import Array, Input, computing_dtype
 
 P = ParamSpec("P")
@@ -37,7 +37,7 @@ class Loss(Generic[P]):
     _term: Term
     _options: tuple[tuple[str, Any], ...] = ()  # those bound that are plain values
     _arrays: tuple[tuple[str, Any], ...] = ()  # those bound that are arrays
-    _plan: Plan = MEAN_OF_ALL
+    _plan: Reduction = MEAN_OF_ALL
 
     # From the term, so that a loss looks to Python like the function it was made of.
     __name__: str = field(init=False)
@@ -129,16 +129,16 @@ class Loss(Generic[P]):
         self._refuse_groups_across_a_split(items.layout)
         return self._tally_of(items, part)
 
-    def _prepare(self, given: Given) -> tuple[Items, Share]:
+    def _prepare(self, given: Given) -> tuple[Items, Weighting]:
         """The items of a call, and how much each of their values counts."""
         term, arrays = self._term, given.arrays
         layout = arguments.layout(term, arrays)
         dtype = computing_dtype(arrays.values())
         outputs = slots.of_outputs(term, arrays, layout)
-        selection = masking.select(term.name, given.where, outputs, given.weights, layout.values, dtype)
-        part = reduction.share(term.name, self._plan.steps, selection, layout.values, dtype)
-        options = arguments.prepare_options(term, given.options, layout.values, dtype)
-        counted = masking.both(selection.counted, slots.left(term, arrays, layout, options))
+        steps, values = self._plan.steps, layout.values
+        part = weighting.weigh(term.name, steps, given.where, outputs, given.weights, values, dtype)
+        options = arguments.prepare_options(term, given.options, values, dtype)
+        counted = weighting.both(part.counted, slots.left(term, arrays, layout, options))
         if counted is not None:
             arrays, options = replace_masked(term, arrays, options, layout, counted)
         return Items(term, layout, arrays, options, counted, part.coefficient, part.weighed, dtype), part
@@ -148,12 +148,12 @@ class Loss(Generic[P]):
             return add_up(items, axes)
         return add_up_by_chunks(items, axes, whole, self._plan.chunk_size)
 
-    def _tally_of(self, items: Items, part: Share) -> Tally:
+    def _tally_of(self, items: Items, part: Weighting) -> Tally:
         everything = tuple(range(len(items.layout.values)))
         return Tally(self._add_up(items, everything, part.reduced), part.weight)
 
     def _refuse_groups_across_a_split(self, layout: Layout) -> None:
-        if layout.leading and reduction.reduces_items(self.__name__, self._plan.steps, layout.values):
+        if layout.leading and weighting.reduces_items(self.__name__, self._plan.steps, layout.values):
             raise ValueError(
                 f"{self.__name__}: an inner step reduces the first axis of values of shape {layout.values}, "
                 f"so its groups may lie across the split and their tallies do not add up; "

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias, overload
 import numpy as np
 
 from jaxloss.core.loss import Loss, P, as_loss
-from jaxloss.core.reduction import How, Step
+from jaxloss.core.weighting import How, Step
 
 AxisName: TypeAlias = Hashable | tuple[Hashable, ...]
 
@@ -97,7 +97,8 @@ def reduce(
     1.5 1.5
 
     A weight belongs to the axes it has: a step that reduces one of them uses the weights, and each group it leaves then
-    counts once; a step that reduces none of them leaves them to the step that does.
+    counts once; a step that reduces none of them leaves them to the step that does. A constant weight from 1e-30 to
+    1e30 changes nothing in a mean. A weight of 0 or a subnormal one is a mask, a negative one makes its value NaN.
 
     Raises:
         ValueError: `how` is none of these, or does not go with `axis`; or `axis` comes after the last step was named.

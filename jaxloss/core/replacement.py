@@ -16,8 +16,8 @@ import jax.numpy as jnp
 
 from jaxloss.core import slots
 from jaxloss.core.arguments import Layout
-from jaxloss.core.masking import choose, expand, items_of
 from jaxloss.core.term import Term
+from jaxloss.core.weighting import choose, expand, items_of
 from jaxloss.types import Array, computing_dtype, is_label, is_mask
 
 _FILL = 0.5
@@ -68,20 +68,24 @@ def _replace(term: Term, name: str, array: Array, kept: list[slots.Kept]) -> Arr
 
 
 def _first(array: Array, counted: Array, axes: tuple[int, ...], constant: float) -> Array:
-    """The first entry that counts along some axes, which stay with length 1; a constant where none counts.
+    """The first entry that counts along some axes, which stay with length 1; a constant where none counts."""
+    for axis in axes[::-1]:  # one by one, since a number for the entries of all axes together may not fit 32 bits
+        array, counted = _first_along(array, counted, axis)
+    return jax.lax.stop_gradient(jnp.where(counted, array, jnp.asarray(constant).astype(array.dtype)))
+
+
+def _first_along(array: Array, counted: Array, axis: int) -> tuple[Array, Array]:
+    """The first entry that counts along an axis, and whether one does.
 
     Found by comparison and sum, which work on sharded axes, where indexing does not.
     """
-    shape = [size if axis in axes else 1 for axis, size in enumerate(array.shape)]
-    number = jnp.zeros(shape, jnp.int32)
-    for axis in axes:
-        number = number * shape[axis] + jax.lax.broadcasted_iota(jnp.int32, shape, axis)
-    none = jnp.iinfo(jnp.int32).max
-    smallest = jnp.min(jnp.where(counted, number, none), axis=axes, keepdims=True, initial=none)
+    size = array.shape[axis]
+    shape = [size if i == axis else 1 for i in range(array.ndim)]
+    number = jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+    smallest = jnp.min(jnp.where(counted, number, size), axis=axis, keepdims=True, initial=size)
     chosen = jnp.where(counted & (number == smallest), array, jnp.zeros((), array.dtype))
     over = jnp.any if array.dtype == bool else jnp.sum
-    found = over(chosen, axis=axes, keepdims=True).astype(array.dtype)
-    return jax.lax.stop_gradient(jnp.where(smallest < none, found, jnp.asarray(constant).astype(array.dtype)))
+    return over(chosen, axis=axis, keepdims=True).astype(array.dtype), smallest < size
 
 
 def _gate(items: Array, value: Any) -> Any:

@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.arguments import Layout
-from jaxloss.core.masking import both, expand, items_of
 from jaxloss.core.term import Core, Term
+from jaxloss.core.weighting import both, expand, items_of
 from jaxloss.types import Array, is_label, is_mask
 
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]

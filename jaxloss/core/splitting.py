@@ -5,12 +5,14 @@ gathered on Auto meshes, and nothing is refused on Explicit ones, as a contiguou
 """
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jaxloss.core.tally import is_tally
 from jaxloss.types import Array
 
 
@@ -54,7 +56,7 @@ def add_up(parts: Parts, step: Callable[[Any], tuple[Any, Any]]) -> tuple[Any, A
 
     def one_more(total: Any, part: Any) -> tuple[Any, Any]:
         result, beside = step(part)
-        return jax.tree.map(jnp.add, total, result), beside
+        return jax.tree.map(operator.add, total, result, is_leaf=is_tally), beside
 
     total, stacked = jax.lax.scan(one_more, jax.tree.map(jnp.zeros_like, first), parts.stacked)
     if parts.rest is None:

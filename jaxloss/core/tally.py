@@ -2,12 +2,13 @@
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxloss.core import compensated
 from jaxloss.numerics.safe import ratio
 from jaxloss.types import Array, computing_dtype
 
@@ -27,8 +28,14 @@ class Tally:
         numerator: An array, or a pytree of arrays such as gradients.
         denominator: A scalar, the weight of what counts.
 
-    Both are kept in at least float32. Adding pools data; it does not compose a cost out of two different losses.
-    Tallies stacked along an axis, by `vmap` or `scan`, add up with `jax.tree.map(jnp.sum, tallies)`.
+    Both are kept in at least float32, and beside each array what its additions have rounded away. So `+` and `sum` do
+    not drift: a mean over 10^9 tokens in 10^5 batches is right to 1e-6, and a count does not stop at 2^24. Additions
+    leaf by leaf (`psum`, `jax.tree.map`) carry both numbers along, but round as float32 does. So does a pytree of
+    gradients, beside which nothing is kept, as it would take as much memory again: over 10^5 additions it drifts by
+    1e-6 where gradients vary and by 1e-4 where all are equal, over 10^6 by 1e-5 and 1e-2.
+
+    Adding pools data; it does not compose a cost out of two different losses. Tallies stacked along an axis, by `vmap`
+    or `scan`, add up with `jax.tree.map(jnp.sum, tallies)`.
 
     >>> import jaxloss
     >>> a = jaxloss.Tally(2.0, 1.0)
@@ -39,13 +46,20 @@ class Tally:
 
     numerator: Any
     denominator: Any
+    _rests: tuple[Any, Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         numerator, denominator = jax.tree.map(jnp.asarray, (self.numerator, self.denominator))
         dtype = computing_dtype(jax.tree.leaves((numerator, denominator)))
         widen = functools.partial(_widen, dtype=dtype)
-        object.__setattr__(self, "numerator", jax.tree.map(widen, numerator))
-        object.__setattr__(self, "denominator", jax.tree.map(widen, denominator))
+        numerator, denominator = jax.tree.map(widen, (numerator, denominator))
+        compensates = isinstance(numerator, jax.Array)
+        rests = (jnp.zeros_like(numerator) if compensates else None, jnp.zeros_like(denominator))
+        self._set(numerator, denominator, rests)
+
+    def _set(self, *values: Any) -> None:
+        for name, value in zip(("numerator", "denominator", "_rests"), values, strict=True):
+            object.__setattr__(self, name, value)
 
     @property
     def mean(self) -> Any:
@@ -57,26 +71,36 @@ class Tally:
             return self
         if not isinstance(other, Tally):
             return NotImplemented
-        return jax.tree.map(_add, self, other)
+        return _add(self, other)
 
     __radd__ = __add__
 
     def tree_flatten_with_keys(self) -> tuple[tuple[tuple[Any, Any], ...], None]:
         key = jax.tree_util.GetAttrKey
-        return ((key("numerator"), self.numerator), (key("denominator"), self.denominator)), None
+        return tuple((key(name), getattr(self, name)) for name in ("numerator", "denominator", "_rests")), None
 
     @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> "Tally":
+    def tree_unflatten(cls, _: None, children: tuple[Any, ...]) -> "Tally":
         # Without __post_init__: JAX also builds trees of shapes, of axis numbers and of placeholders.
         tally = object.__new__(cls)
-        object.__setattr__(tally, "numerator", children[0])
-        object.__setattr__(tally, "denominator", children[1])
+        tally._set(*children)
         return tally
 
 
-def _add(a: Array, b: Array) -> Array:
-    dtype = jnp.float64 if jnp.float64 in (a.dtype, b.dtype) else a.dtype
-    return a.astype(dtype) + b.astype(dtype)
+@functools.partial(jax.jit, inline=True)
+def _add(a: Tally, b: Tally) -> Tally:
+    a, b = jax.tree.map(_as_wide_as, b, a), jax.tree.map(_as_wide_as, a, b)
+    (a_rest, a_rest_below), (b_rest, b_rest_below) = a._rests, b._rests
+    if a_rest is None:
+        numerator, rest = jax.tree.map(jnp.add, a.numerator, b.numerator), None
+    else:
+        numerator, rest = compensated.add((a.numerator, a_rest), (b.numerator, b_rest))
+    denominator, rest_below = compensated.add((a.denominator, a_rest_below), (b.denominator, b_rest_below))
+    return Tally.tree_unflatten(None, (numerator, denominator, (rest, rest_below)))
+
+
+def _as_wide_as(other: Array, array: Array) -> Array:
+    return array.astype(computing_dtype([array, other]))
 
 
 def _widen(array: Array, dtype: Any) -> Array:

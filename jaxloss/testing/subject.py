@@ -11,7 +11,7 @@ import numpy as np
 from jaxloss.core import arguments
 from jaxloss.core.loss import as_loss
 from jaxloss.core.reduce import reduce
-from jaxloss.core.reduction import MEAN_OF_ALL
+from jaxloss.core.weighting import MEAN_OF_ALL
 from jaxloss.types import is_label, is_mask
 
 
