@@ -223,14 +223,18 @@ def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool) -> list[A
 def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool) -> list[Array]:
     largest = _largest(x)
     weights = _weights(x, largest)
-    away = (weights < 0.5).astype(x.dtype)
+    away = weights < 0.5
     others = _sum(weights) - 1
     certain = others < 0.38  # a little less than the top has; then all but the largest are away
-    others = jax.lax.select(certain, _sum(away * weights), others)
-    far = jnp.maximum(away, 1 - certain.astype(x.dtype)[..., None]) * reached
-    cost = row_sum(lambda t, x, m: t * (m - _bounded(x)), far, x, largest[..., None])
-    row = [largest, others, _sum(t), _sum(away * t), cost[..., 0]]
+    others = jax.lax.select(certain, _sum(_where(away, weights)), others)
+    reached = _where(away | ~certain[..., None], reached)
+    cost = row_sum(_cost_of_gaps, reached, x, largest[..., None], _bound(x))
+    row = [largest, others, _sum(t), _sum(_where(away, t)), cost[..., 0]]
     return row + (_spread_sums(x, largest) if spread else [])
+
+
+def _cost_of_gaps(t: Array, x: Array, m: Array, bound: Array) -> Array:
+    return t * (m - jnp.minimum(jnp.maximum(x, -bound), bound))
 
 
 # -------------------------------------------------------------------------------------------------------- parts of both
@@ -320,11 +324,11 @@ def _spread_sums(x: Array, largest: Array) -> list[Array]:
     def possible(x: Array, big: Array) -> Array:
         return jnp.minimum(jnp.maximum(x + big, 0), 1)
 
-    def gap(x: Array, m: Array, big: Array) -> Array:
-        return possible(x, big) * (m - _bounded(x))
+    def gap(x: Array, m: Array, big: Array, bound: Array) -> Array:
+        return _cost_of_gaps(possible(x, big), x, m, bound)
 
-    big = float(jnp.finfo(x.dtype).max)
-    return [row_sum(possible, x, big)[..., 0], row_sum(gap, x, largest[..., None], big)[..., 0]]
+    big, bound = float(jnp.finfo(x.dtype).max), _bound(x)
+    return [row_sum(possible, x, big)[..., 0], row_sum(gap, x, largest[..., None], big, bound)[..., 0]]
 
 
 @with_slopes(lambda surprisal: jnp.exp(-surprisal))  # a derivative that cancels: expm1 + 1
