@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.classes import is_at
-from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
+from jaxloss.numerics.classes import is_at, is_at_in_slope
+from jaxloss.numerics.platform import apart_on_cpu, entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
@@ -79,7 +79,7 @@ def _of_label(logits: Array, label: Array, spread: bool, sloped: bool) -> tuple[
 def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
     row, p = _of_label(logits, label, spread, True)
-    at, surprisal = is_at(logits, label), row.surprisal[..., None]
+    at, surprisal = is_at_in_slope(logits, label), row.surprisal[..., None]
     dsurprisal = _sum(jnp.where(at, -complement(surprisal), p) * dx)  # p - 1 at the label
     p = jnp.where(at, jnp.exp(-surprisal), p)
     return (row, p), (_change_of_row(row, dsurprisal, p, logits, dx), _change_of_probabilities(p, dx)[0])
@@ -130,17 +130,12 @@ class _Parts(NamedTuple):
     elsewhere: Array
     """The sum of the targets of all classes but the largest."""
     shared: Any = None
-    """The sum of t_j p_j of all classes but the top."""
-
-    @property
-    def certain(self) -> Array:
-        """Whether one class has more than 0.7 of the probability, the top."""
-        return self.log_total < 0.33
+    """The sum over these of t_j p_j."""
 
     @property
     def top(self) -> Array:
-        """Which class that is: no logit is asked whether it is the largest."""
-        return self.certain[..., None] & (self.probabilities > 0.5)
+        """The class that has more than 0.7 of the probability, if one has: no logit is asked whether it is m."""
+        return (self.log_total < 0.33)[..., None] & (self.probabilities > 0.5)
 
     @property
     def beside(self) -> Array:
@@ -155,17 +150,16 @@ def target_row(logits: Array, targets: Array, *, spread: bool = False, shared: b
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def _of_targets(logits: Array, targets: Array, spread: bool, shared: bool) -> tuple[Row, _Parts]:
-    by_sums, by_sweep = (functools.partial(f, spread=spread) for f in (_target_sums, _target_sweep))
+    by_sums, by_sweep = (functools.partial(f, spread=spread, shared=shared) for f in (_target_sums, _target_sweep))
     reached = _inf_where((logits == -jnp.inf) & (targets != 0), targets)  # a class of logit -inf is out of reach
     numbers = jax.lax.platform_dependent(logits, targets, reached, cpu=by_sums, default=by_sweep)
     largest, others, total, elsewhere, cost, *rest = numbers
     log_total = jnp.log1p(others)
-    row = _row(_beside_inf(largest, cost) + total * log_total, largest, log_total, *rest)
+    row = _row(_beside_inf(largest, cost) + total * log_total, largest, log_total, *rest[: 2 * spread])
     parts = _Parts(_weights(logits, largest) / (1 + others)[..., None], largest, log_total, total, elsewhere)
     if shared:
-        parts = parts._replace(shared=_sum(_where(~parts.top, targets * parts.probabilities)))
-        of_top = (total - elsewhere) * parts.beside
-        row = row._replace(complement=jnp.where(parts.certain, of_top + elsewhere, total) - parts.shared)
+        parts = parts._replace(shared=rest[-1] / (1 + others))
+        row = row._replace(complement=(total - elsewhere) * parts.beside + (elsewhere - parts.shared))
     return row, parts
 
 
@@ -176,7 +170,7 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
     top, p = parts.top, parts.probabilities
     if not isinstance(dx, SymbolicZero):
         # T p - t, which of the top is what all others have of the targets, less T times what they have of p.
-        at_top = parts.elsewhere - parts.total * parts.beside
+        (at_top,) = apart_on_cpu(parts.elsewhere - parts.total * parts.beside)  # a number of a row, formed once
         slope = jnp.where(top, at_top[..., None], parts.total[..., None] * p - targets)
         change = _change_of_row(row, _sum(slope * dx), p, logits, dx)
         dp, shift, mean = _change_of_probabilities(p, dx)
@@ -203,10 +197,11 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
 _of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep, as above
 
 
-def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool) -> list[Array]:
+def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     zero, none = np.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
     each = [_bounded(x), none, t + none, none, reached - t]
     each += [tied(_possible(x), x), none] if spread else []
+    each += [none] if shared else []
     start = [zero - _bound(x), zero - 1, *[zero] * (len(each) - 2)]  # of no class, whose weights sum to 0
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:
@@ -215,12 +210,17 @@ def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool) -> list[A
         decay, less = jnp.exp(-gap), jax.lax.select(first, v, t)
         others = jax.lax.select(first, s + (1 + u) * decay, u + (1 + s) * decay)
         joined = [jnp.maximum(m, n), others, t + v, jax.lax.select(first, e, f) + less, d + c + less * gap]
-        return [*joined, g[0] + h[0], g[1] + h[1] + jax.lax.select(first, h[0], g[0]) * gap] if spread else joined
+        if spread:
+            joined += [g[0] + h[0], g[1] + h[1] + jax.lax.select(first, h[0], g[0]) * gap]
+        if shared:
+            with_top = jax.lax.select(first, h[-1] + (v - f), g[-1] + (t - e))
+            joined += [jax.lax.select(first, g[-1], h[-1]) + with_top * decay]
+        return joined
 
     return jax.lax.reduce(each, start, join, (x.ndim - 1,))
 
 
-def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool) -> list[Array]:
+def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     largest = _largest(x)
     weights = _weights(x, largest)
     away = weights < 0.5
@@ -229,8 +229,12 @@ def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool) -> list[Ar
     others = jax.lax.select(certain, _sum(_where(away, weights)), others)
     reached = _where(away | ~certain[..., None], reached)
     cost = row_sum(_cost_of_gaps, reached, x, largest[..., None], _bound(x))
-    row = [largest, others, _sum(t), _sum(_where(away, t)), cost[..., 0]]
-    return row + (_spread_sums(x, largest) if spread else [])
+    total, elsewhere = _sum(t), _sum(_where(away, t))
+    row = [largest, others, total, elsewhere, cost[..., 0], *(_spread_sums(x, largest) if spread else [])]
+    if shared:
+        row[3] = jax.lax.select(certain, elsewhere, total)
+        row += [jax.lax.select(certain, _sum(_where(away, t * weights)), _sum(t * weights))]
+    return row
 
 
 def _cost_of_gaps(t: Array, x: Array, m: Array, bound: Array) -> Array:
