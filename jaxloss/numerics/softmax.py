@@ -82,7 +82,7 @@ def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
     at, surprisal = is_at_in_slope(logits, label), row.surprisal[..., None]
     dsurprisal = _sum(jnp.where(at, -complement(surprisal), p) * dx)  # p - 1 at the label
     p = jnp.where(at, jnp.exp(-surprisal), p)
-    return (row, p), (_change_of_row(row, dsurprisal, p, logits, dx), _change_of_probabilities(p, dx)[0])
+    return (row, p), (_change_of_row(row, dsurprisal, p, logits, dx), p * change_of_log_probabilities(p, dx)[0])
 
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
@@ -173,7 +173,8 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
         (at_top,) = apart_on_cpu(parts.elsewhere - parts.total * parts.beside)  # a number of a row, formed once
         slope = jnp.where(top, at_top[..., None], parts.total[..., None] * p - targets)
         change = _change_of_row(row, _sum(slope * dx), p, logits, dx)
-        dp, shift, mean = _change_of_probabilities(p, dx)
+        dlog_p, shift, mean = change_of_log_probabilities(p, dx)
+        dp = p * dlog_p
         change_of_parts = change_of_parts._replace(probabilities=dp, largest=shift, log_total=mean)
         if shared:  # p (sum of t p - t), the same way
             at_top = parts.shared - (parts.total - parts.elsewhere) * parts.beside
@@ -263,16 +264,17 @@ def _change_of_row(row: Row, dsurprisal: Array, p: Array, logits: Array, dx: Arr
     return change._replace(mean_surprisal=_sum(jnp.where(several, p - share, 0) * dx))
 
 
-def _change_of_probabilities(p: Array, dx: Array) -> tuple[Array, Array, Array]:
-    """The changes p (dx - sum of p dx), relative to the logit of a class of p near 1: a shift of all changes nothing.
+def change_of_log_probabilities(p: Array, dx: Array) -> tuple[Array, Array, Array]:
+    """The change of log p, which is dx less the sum of p dx, relative to the logit of a class of p near 1.
 
-    Without it 1 - p would cancel there. Returned are dp, the shift, and the sum of p dx beside it.
+    A shift of all logits changes nothing. Without it 1 - p would cancel there, in second derivatives. Returned are also
+    the shift, and the sum of p dx beside it.
     """
     near_1 = (p > 0.7).astype(p.dtype)
     shift = _sum(near_1 * dx)
     dx = (1 - near_1) * (dx - shift[..., None])
     mean = _sum(p * dx)
-    return p * (dx - mean[..., None]), shift, mean
+    return dx - mean[..., None], shift, mean
 
 
 def _weights(logits: Array, largest: Array) -> Array:

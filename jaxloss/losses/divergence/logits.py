@@ -11,6 +11,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
 from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
+from jaxloss.numerics.softmax import change_of_log_probabilities
 from jaxloss.types import Array, Input, Positive
 
 
@@ -186,8 +187,7 @@ def _change(primals: Any, tangents: Any) -> Any:
                 for row, dx in ((_bounded(x), dx), (_bounded(z), dz))
             )
         dx, dz = dx / temperature, dz / temperature
-    dlog_p = dx - jnp.sum(pair.p * dx, axis=-1, keepdims=True)
-    dlog_q = dz - jnp.sum(pair.q * dz, axis=-1, keepdims=True)
+    dlog_p, dlog_q = (change_of_log_probabilities(*one)[0] for one in ((pair.p, dx), (pair.q, dz)))
     dvalue = jnp.sum(pair.p * pair.centred * dx + pair.surplus * dz, axis=-1, keepdims=True)
     dlog_ratio = dlog_p - dlog_q
     dp, dq = pair.p * dlog_p, pair.q * dlog_q
