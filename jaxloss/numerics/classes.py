@@ -35,8 +35,12 @@ def pick(values: Array, label: Array) -> Array:
     7.0
     """
     label = _wide(jnp.asarray(label))
-    entry = jax.lax.platform_dependent(values, label, cpu=entry_on_cpu, default=entry_by_comparison)
-    return entry + nan_unless(is_class(label, values.shape[-1]), entry.dtype)
+    return entry(values, label) + nan_unless(is_class(label, values.shape[-1]), values.dtype)
+
+
+def entry(values: Array, place: Array) -> Array:
+    """The entry of the last axis at a place that it has."""
+    return jax.lax.platform_dependent(values, place, cpu=entry_on_cpu, default=entry_by_comparison)
 
 
 def is_at(values: Array, label: Array) -> Array:
