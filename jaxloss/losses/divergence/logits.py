@@ -207,11 +207,14 @@ def _jensen_shannon(_x: Array, _z: Array, pair: _Pair) -> Array:
 
 @_jensen_shannon.defjvp
 def _(primals: Any, tangents: Any) -> Any:
-    # A derivative that cancels: p times a cost less its mean, which at the top of a confident row are nearly the same.
-    *_, pair = primals
+    # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
+    *rows, pair = primals
+    tops = _tops(*map(_bounded, jax.lax.stop_gradient(rows)), None)
     change = jnp.zeros_like(pair.value)
-    for p, cost, tangent in zip(pair[:2], _surprises(pair), tangents, strict=False):
-        slope = 0.5 * p * change_of_log_probabilities(p, cost)[0]
+    for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=False):
+        at_top = is_at(cost, top.place[..., 0])
+        beyond = jnp.where(at_top, 0, cost - jnp.sum(jnp.where(at_top, cost, 0), axis=-1, keepdims=True))
+        slope = 0.5 * p * (beyond - jnp.sum(p * beyond, axis=-1, keepdims=True))
         change = change + jnp.sum(slope * tangent, axis=-1, keepdims=True)
     return _jensen_shannon(*primals), change[..., 0]
 
