@@ -30,7 +30,12 @@ ONE_READING = {INTEGER: (1.06, 1.6), DENSE: (1.06, 1.75)}
 SCALED = {("cosine_distance", "tpu"): (1.15, 1.15), ("cosine_distance", "h100"): (2.005, 1.405)}
 SCALED |= {("triplet", chip): (2.0, 1.45) for chip in ("tpu", "h100")}
 SLACK = 1.02
-FEW_CLASSES = 100  # below these a row is not read by the sweep
+FEW_CLASSES = 100  # below these the numbers of a row weigh as much as the row, and the plain formula is the measure
+# What a row costs beside its entries, in float32: at 10 classes each is a tenth of the logits. Three are carried by the
+# sweep of a row, others are a masked label, the factors of its slope, and the coefficient that a mask or weight makes.
+KEPT_OF_A_ROW = 7
+MOVED_OF_A_ROW = 8  # for the value, and as many for a gradient: each is written by one kernel and read by another
+MOVED_OF_A_MASKED_ROW = 14  # more than of a row; XLA's count for a TPU has some of them twice
 
 
 def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program) -> list[Bound]:
@@ -40,7 +45,7 @@ def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program)
     moved = SLACK * (plain.moved if work.rows else limit)
     one_reading = ONE_READING.get(work.loss) if not work.options and work.first.shape[-1] >= FEW_CLASSES else None
     if one_reading:
-        counted = moved = one_reading[gradient] * limit
+        counted = moved = one_reading[gradient] * limit + of_rows(work, MOVED_OF_A_ROW * (1 + gradient))
     elif (work.loss, chip) in SCALED:
         share = SCALED[work.loss, chip][gradient]
         counted, moved = share * plain.counted, share * plain.moved
@@ -56,20 +61,26 @@ def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program)
 
 
 def kept(work: Work, ours: Program) -> Bound:
-    """No temporary as large as an eighth of an input."""
+    """No temporary as large as an eighth of an input, beside the numbers of its rows."""
     half = work.loss == "kl_divergence_with_logits" and work.first.dtype == jnp.bfloat16
-    return Bound("temporaries", ours.kept, max(map(size, work.arrays.values())) / (2 if half else 8))
+    largest = max(map(size, work.arrays.values()))
+    return Bound("temporaries", ours.kept, largest / (2 if half else 8) + of_rows(work, KEPT_OF_A_ROW))
+
+
+def of_rows(work: Work, numbers: int) -> float:
+    """The bytes of so many float32 for each row; nothing for an elementwise loss."""
+    return 4 * numbers * work.first.size / work.first.shape[-1] if work.rows else 0
 
 
 def bounds_of_extra(work: Work, gradient: bool, ours: Program, without: Program, plain: Program | None) -> list[Bound]:
     """What is allowed with a mask or weights: their own bytes more, or what the plain formula moves with them.
 
-    They are read once for the value and twice for a gradient, since their sum divides it. XLA's count for a TPU has
-    an array twice that a kernel reads once but uses in two sums, and of 16-bit arrays more: there the plain formula,
-    counted alike, is the measure.
+    They are read once for the value and twice for a gradient, since their sum divides it; and the numbers of a row are
+    more with them. XLA's count for a TPU has an array twice that a kernel reads once but uses in two sums, and of
+    16-bit arrays more: there the plain formula, counted alike, is the measure.
     """
     own = size(work.arrays[work.extra])
-    allowed = without.counted + 2 * own + (SLACK - 1) * work.limit(gradient)
+    allowed = without.counted + 2 * own + (SLACK - 1) * work.limit(gradient) + of_rows(work, MOVED_OF_A_MASKED_ROW)
     if plain is not None:
         allowed = max(allowed, SLACK * plain.counted)
     return [Bound(f"bytes with {work.extra}", ours.counted, allowed), kept(work, ours)]

@@ -15,8 +15,13 @@ EQUATIONS = {
     "squared_error": 30,
     "huber": 50,
     "sigmoid_binary_cross_entropy": 90,
-    "softmax_cross_entropy_with_integer_labels": 150,
+    "softmax_cross_entropy_with_integer_labels": 125,
+    "softmax_cross_entropy": 130,
+    "softmax_focal": 185,
+    "poly_cross_entropy": 180,
     "kl_divergence": 75,
+    "kl_divergence_with_logits": 440,
+    "jensen_shannon_divergence_with_logits": 870,
     "bi_tempered_cross_entropy": 400,
 }
 """Of value and gradient, for what is traced for every platform together; a mask adds at most 25."""

@@ -35,14 +35,30 @@ def pick(values: Array, label: Array) -> Array:
     7.0
     """
     label = _wide(jnp.asarray(label))
-    entry = jax.lax.platform_dependent(values, label, cpu=entry_on_cpu, default=entry_by_comparison)
-    return entry + nan_unless(is_class(label, values.shape[-1]), entry.dtype)
+    return entry(values, label) + nan_unless(is_class(label, values.shape[-1]), values.dtype)
+
+
+def entry(values: Array, place: Array) -> Array:
+    """The entry of the last axis at a place that it has."""
+    return jax.lax.platform_dependent(values, place, cpu=entry_on_cpu, default=entry_by_comparison)
 
 
 def is_at(values: Array, label: Array) -> Array:
     """Whether each entry of the last axis is the one that the label names."""
-    at = jax.lax.broadcasted_iota(label.dtype, values.shape, values.ndim - 1) == label[..., None]
-    # A condition has to be split as the values are.
+    return _split_alike(_places(values, label) == label[..., None], values)
+
+
+def is_at_in_slope(values: Array, label: Array) -> Array:
+    """`is_at` by other arithmetic: XLA for a GPU writes out one comparison that a sum and a slope share."""
+    return _split_alike(_places(values, label) - label[..., None] == 0, values)
+
+
+def _places(values: Array, label: Array) -> Array:
+    return jax.lax.broadcasted_iota(label.dtype, values.shape, values.ndim - 1)
+
+
+def _split_alike(at: Array, values: Array) -> Array:
+    """A condition has to be split over devices as the values are."""
     return at & ~jnp.isnan(values) if may_be_split(values) else at
 
 

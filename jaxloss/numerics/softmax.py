@@ -1,12 +1,16 @@
-"""The softmax of a row of logits, held against one of its classes.
+"""The softmax of a row of logits, and what its classes cost.
 
-With the largest logit m, the class y and the sum s over all classes but y of exp(x_j - m),
+With the largest logit m and the weights w_j = exp(x_j - m), the probabilities are p_j = w_j / sum(w), and the costs
 
-    log((1 - p_y) / p_y) = (m - x_y) + log s
+    -log p_j = (m - x_j) + log(sum(w))
 
-in which nothing cancels, so that a confident row costs 1e-9 when it should. Only m + log s matters: m may be any number
-near the largest logit. A GPU may form the logits again in another kernel and round them otherwise; therefore nothing
-here asks which logit equals the maximum.
+In a confident row all of these are differences of numbers near 1, which cancel. So one class is left out of the sum of
+the weights: the label y, or in a row of targets the largest. With the sum s over all others,
+
+    -log p_y = log(1 + s exp(m - x_y)), and of the largest -log p = log(1 + s), 1 - p = s / (1 + s)
+
+so that a confident row costs 1e-9 when it should. Here m may be any number near the largest logit: a compiler may form
+the logits again in another loop and round them otherwise, and nothing asks which logit equals the maximum.
 
 On a TPU or a GPU all numbers of a row come from one reduction, the sweep, which reads the logits once. XLA for a CPU
 makes a slow loop of that; there they are a few sums.
@@ -20,196 +24,89 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.classes import is_at
-from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
+from jaxloss.numerics.classes import is_at, is_at_in_slope
+from jaxloss.numerics.platform import apart_on_cpu, entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
 
 class Row(NamedTuple):
-    """A row of logits against one class y. What is not asked for is None."""
+    """What a row of logits costs, and its log-partition. What is not asked for is None."""
 
-    gap: Array
-    """m - x_y; inf if there is no y."""
-    others: Array
-    """s, the sum over all classes but y of exp(x_j - m)."""
-    largest: Array
-    """m, a finite number near the largest logit, which the derivatives take as a constant."""
+    surprisal: Array
+    """-log p of the label, or the sum over classes of -t_j log p_j."""
+    log_partition: Array
+    """log Z, the logarithm of the sum of exp(x_j), as a finite number."""
+    mean_surprisal: Any = None
+    """The mean of -log p_j over the possible classes, those of a logit above -inf."""
     classes: Any = None
-    """The number of possible classes, of a logit above -inf."""
-    gaps: Any = None
-    """The sum over possible classes of m - x_j."""
-
-    @property
-    def surprisal(self) -> Array:
-        """-log p_y."""
-        return _surprisal(self.gap, self.others)
-
-    @property
-    def complement(self) -> Array:
-        """1 - p_y."""
-        return _complement(self.gap, self.others)
-
-    @property
-    def odds(self) -> Array:
-        """The log-odds against y: -inf where no other class is possible, inf where y is not."""
-        alone = (self.others < jnp.finfo(self.others.dtype).tiny) & (self.gap < jnp.inf)
-        return jnp.where(alone, -jnp.inf, self.gap + jnp.log(jnp.where(alone, 1, self.others)))
-
-    @property
-    def log_partition(self) -> Array:
-        """Log Z."""
-        return self.largest + _log_total(self.gap, self.others)
-
-    @property
-    def mean_surprisal(self) -> Array:
-        """The mean over possible classes of -log p_j."""
-        mean = _beside_inf(self.largest, self.gaps) / jnp.maximum(self.classes, 1) + _log_total(self.gap, self.others)
-        return jnp.where(self.classes > 1, mean, 0)
+    """How many of these there are."""
+    complement: Any = None
+    """The sum over classes of t_j (1 - p_j)."""
 
     @property
     def possible(self) -> Array:
         """Whether any class is."""
-        return self.largest > -_bound(self.largest)
-
-
-class TargetRow(NamedTuple):
-    """A row of logits with targets t, against the class i of a probability near 1, if there is one."""
-
-    row: Row
-    total: Array
-    """The sum of all targets."""
-    elsewhere: Array
-    """The sum of the targets of all classes but i."""
-    cost: Array
-    """The sum over these of t_j (m - x_j)."""
-    shared: Any = None
-    """The sum over these of t_j exp(x_j - m)."""
-
-    @property
-    def surprisal(self) -> Array:
-        """The sum over classes of -t_j log p_j."""
-        return _expected(self.row.gap, self.row.others, self.total, self.elsewhere, self.cost)
-
-    @property
-    def complement(self) -> Array:
-        """The sum over classes of t_j (1 - p_j)."""
-        of_others = self.elsewhere - self.shared * jnp.exp(-_log_total(self.row.gap, self.row.others))
-        return (self.total - self.elsewhere) * self.row.complement + of_others
-
-
-# ------------------------------------------------------------------------------------------- from gap and others alone
-
-
-def _total(gap: Array, others: Array) -> Array:
-    """Z exp(-m), at least 1 but for rounding; 1 where no class is possible."""
-    total = others + jnp.exp(-gap)
-    return jnp.where(total == 0, 1, total)
-
-
-def _reciprocal(gap: Array, others: Array, *_: Array) -> Array:
-    return 1 / _total(gap, others)
-
-
-def _product(gap: Array, others: Array) -> Array:
-    return _probability(gap, others) * _complement(gap, others)
-
-
-def _quotient(gap: Array, others: Array) -> Array:
-    return _probability(gap, others) / _total(gap, others)
-
-
-@with_slopes(lambda *row: -_product(*row), lambda *row: -_quotient(*row))  # a derivative that cancels: p - p^2
-def _probability(gap: Array, others: Array) -> Array:
-    return jnp.exp(-gap) / _total(gap, others)
-
-
-@with_slopes(_product, _quotient)  # a derivative that cancels, as above
-def _complement(gap: Array, others: Array) -> Array:
-    return others / _total(gap, others)
-
-
-@with_slopes(_complement, _reciprocal)  # a derivative that cancels: 1 - p
-def _surprisal(gap: Array, others: Array) -> Array:
-    """log(1 + s exp(gap)): by a small s if y is among the largest, else by an s of at least 1."""
-    near, own = gap < 1, jnp.exp(-gap)
-    less_1 = jnp.where(near, others / jnp.maximum(own, 0.25), (others - 1) + own)
-    return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
-
-
-@with_slopes(lambda *row: -_probability(*row), _reciprocal)  # an infinite slope times 0
-def _log_total(gap: Array, others: Array) -> Array:
-    return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
-
-
-@with_slopes(
-    lambda gap, others, total, elsewhere, _: (
-        (total - elsewhere) * _complement(gap, others) - elsewhere * _probability(gap, others)
-    ),
-    lambda gap, others, total, *_: total / _total(gap, others),
-    lambda gap, others, *_: _log_total(gap, others),
-    None,
-    lambda gap, *_: jnp.ones_like(gap),
-)  # a derivative that cancels: p sum t - t
-def _expected(gap: Array, others: Array, total: Array, _elsewhere: Array, cost: Array) -> Array:
-    return cost + total * _log_total(gap, others)
+        return self.log_partition > -_bound(self.log_partition)
 
 
 # ----------------------------------------------------------------------------------------------- the row of a label
 
 
 def label_row(logits: Array, label: Array, *, spread: bool = False) -> Row:
-    """The row against its label, with a gap of NaN if that is no class; `spread` asks for classes and gaps."""
-    return _against_label(logits, label, spread, False)[0]
+    """The row of a label, whose cost is NaN if it is no class; `spread` asks for the mean over classes."""
+    return _of_label(logits, label, spread, False)[0]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _against_label(logits: Array, label: Array, spread: bool, sloped: bool) -> tuple[Row, Array]:
-    """The row, and the exp(x - m) that s is the sum of; `sloped` says that they are needed."""
+def _of_label(logits: Array, label: Array, spread: bool, sloped: bool) -> tuple[Row, Array]:
+    """The row, and the probabilities, of which that of the label counts for nothing; `sloped`: they are needed."""
     by_sums = functools.partial(_label_sums, spread=spread, sloped=sloped)
     by_sweep = functools.partial(_label_sweep, spread=spread)
-    (logit, others, largest, *rest), weights = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
+    numbers, weights = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
+    logit, others, largest, *rest = numbers
     y = label.astype(logits.dtype)
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
-    return Row(_gap(logit, largest) + no_class, others, largest, *rest), weights
+    gap = _gap(logit, largest) + no_class
+    log_total = jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
+    surprisal = jnp.where(gap < 1, jnp.log1p(others * jnp.exp(jnp.minimum(gap, 1))), gap + log_total)
+    total = jnp.maximum(others + jnp.exp(-gap), 0.5)  # 0 where no class is possible
+    return _row(surprisal, largest, log_total, *rest), weights / total[..., None]
 
 
-@_against_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
+@_of_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
 def _(spread: bool, _sloped: bool, primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
-    row, weights = _against_label(logits, label, spread, True)
-    return (row, weights), (_change_of_row(row, weights, is_at(logits, label), logits, dx), weights * dx)
-
-
-def _change_of_row(row: Row, weights: Array, at: Array, logits: Array, dx: Array) -> Row:
-    none = jnp.zeros_like(row.gap)
-    change = Row(-_sum(jnp.where(at, dx, 0)), _sum(weights * dx), none)
-    return change if row.gaps is None else change._replace(classes=none, gaps=-_sum(_possible(logits) * dx))
+    row, p = _of_label(logits, label, spread, True)
+    at, surprisal = is_at_in_slope(logits, label), row.surprisal[..., None]
+    dsurprisal = _sum(jnp.where(at, -complement(surprisal), p) * dx)  # p - 1 at the label
+    p = jnp.where(at, jnp.exp(-surprisal), p)
+    return (row, p), (_change_of_row(row, dsurprisal, p, logits, dx), p * change_of_log_probabilities(p, dx)[0])
 
 
 def _label_sweep(x: Array, label: Array, *, spread: bool) -> tuple[list[Array], Array]:
-    at, bound, zero = is_at(x, label), np.asarray(_bound(x), x.dtype), np.zeros((), x.dtype)
-    each = [jnp.where(at, x, 0), tied(~at, x), jnp.clip(x, -bound, bound)]
+    at, zero = is_at(x, label), np.zeros((), x.dtype)
+    each = [_where(at, x), tied(~at, x), _bounded(x)]
     each += [tied(_possible(x), x), tied(jnp.zeros_like(x), x)] if spread else []
-    start = [zero, zero, -bound, zero, zero][: len(each)]
+    start = [zero, zero, zero - _bound(x), zero, zero][: len(each)]
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:
         (xy, s, m, *g), (xz, u, n, *h) = one, other
         first, gap = m >= n, jnp.abs(m - n)
         decay = jnp.exp(-gap)
-        joined = [xy + xz, jnp.where(first, s + u * decay, u + s * decay), jnp.maximum(m, n)]
-        return [*joined, g[0] + h[0], g[1] + h[1] + jnp.where(first, h[0], g[0]) * gap] if spread else joined
+        joined = [xy + xz, jax.lax.select(first, s + u * decay, u + s * decay), jnp.maximum(m, n)]
+        return [*joined, g[0] + h[0], g[1] + h[1] + jax.lax.select(first, h[0], g[0]) * gap] if spread else joined
 
     row = jax.lax.reduce(each, start, join, (x.ndim - 1,))
-    return row, jnp.where(at, 0, _weights(x, row[2]))
+    return row, _weights(x, row[2])
 
 
 def _label_sums(x: Array, label: Array, *, spread: bool, sloped: bool) -> tuple[list[Array], Array]:
     largest = _largest(x)
     weights = _weights(x, largest)
     if sloped:
-        weights = jnp.where(is_at(x, label), 0, weights)
+        weights = _where(~is_at(x, label), weights)
         others = _sum(weights)
     else:
         places, y = jax.lax.iota(x.dtype, x.shape[-1]), label.astype(x.dtype)[..., None]
@@ -220,94 +117,164 @@ def _label_sums(x: Array, label: Array, *, spread: bool, sloped: bool) -> tuple[
 # ------------------------------------------------------------------------------------------------ the row of targets
 
 
-def target_row(logits: Array, targets: Array, *, spread: bool = False, shared: bool = False) -> TargetRow:
-    """The row with its targets; `spread` asks for classes and gaps, `shared` for what `complement` needs."""
-    return _against_certain(logits, targets, spread, shared)[0]
+class _Parts(NamedTuple):
+    """What the slopes of a row of targets are made of."""
+
+    probabilities: Array
+    largest: Array
+    """m."""
+    log_total: Array
+    """log Z - m, which is log(1 + s)."""
+    total: Array
+    """The sum of all targets."""
+    elsewhere: Array
+    """The sum of the targets of all classes but the largest."""
+    shared: Any = None
+    """The sum over these of t_j p_j."""
+
+    @property
+    def top(self) -> Array:
+        """The class that has more than 0.7 of the probability, if one has: no logit is asked whether it is m."""
+        return (self.log_total < 0.33)[..., None] & (self.probabilities > 0.5)
+
+    @property
+    def beside(self) -> Array:
+        """1 - p of the top."""
+        return -jnp.expm1(-self.log_total)
+
+
+def target_row(logits: Array, targets: Array, *, spread: bool = False, shared: bool = False) -> Row:
+    """The row of targets; `spread` asks for the mean over classes, `shared` for the complement."""
+    return _of_targets(logits, targets, spread, shared)[0]
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
-def _against_certain(logits: Array, targets: Array, spread: bool, shared: bool) -> tuple[TargetRow, Array]:
-    """The row, and exp(x - m) of all its logits."""
+def _of_targets(logits: Array, targets: Array, spread: bool, shared: bool) -> tuple[Row, _Parts]:
     by_sums, by_sweep = (functools.partial(f, spread=spread, shared=shared) for f in (_target_sums, _target_sweep))
-    (certain, others, largest, *rest), weights = jax.lax.platform_dependent(
-        logits, targets, cpu=by_sums, default=by_sweep
-    )
-    total, elsewhere, cost, *rest = rest
-    row = Row(jnp.where(certain, 0, jnp.inf).astype(logits.dtype), others, largest, *rest[shared:])
-    return TargetRow(row, total, elsewhere, _beside_inf(largest, cost), *rest[:shared]), weights
+    reached = _inf_where((logits == -jnp.inf) & (targets != 0), targets)  # a class of logit -inf is out of reach
+    numbers = jax.lax.platform_dependent(logits, targets, reached, cpu=by_sums, default=by_sweep)
+    largest, others, total, elsewhere, cost, *rest = numbers
+    log_total = jnp.log1p(others)
+    row = _row(_beside_inf(largest, cost) + total * log_total, largest, log_total, *rest[: 2 * spread])
+    parts = _Parts(_weights(logits, largest) / (1 + others)[..., None], largest, log_total, total, elsewhere)
+    if shared:
+        parts = parts._replace(shared=rest[-1] / (1 + others))
+        row = row._replace(complement=(total - elsewhere) * parts.beside + (elsewhere - parts.shared))
+    return row, parts
 
 
-def _change_of_target_row(spread: bool, shared: bool, primals: Any, tangents: Any) -> Any:
+def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) -> Any:
     (logits, targets), (dx, dt) = primals, tangents
-    row, weights = _against_certain(logits, targets, spread, shared)
-    at = (row.row.gap == 0)[..., None] & (weights > 0.5)
-    away = (~at).astype(weights.dtype)
-    change, of_weights = jax.tree.map(jnp.zeros_like, row), jnp.zeros_like(weights)
+    row, parts = _of_targets(logits, targets, spread, shared)
+    change, change_of_parts = jax.tree.map(jnp.zeros_like, (row, parts))
+    top, p = parts.top, parts.probabilities
     if not isinstance(dx, SymbolicZero):
-        cost, of_weights = -_sum(away * targets * dx), weights * dx
-        change = change._replace(row=_change_of_row(row.row, away * weights, at, logits, dx), cost=cost)
-        change = change._replace(shared=_sum(away * targets * of_weights)) if shared else change
+        # T p - t, which of the top is what all others have of the targets, less T times what they have of p.
+        (at_top,) = apart_on_cpu(parts.elsewhere - parts.total * parts.beside)  # a number of a row, formed once
+        slope = jnp.where(top, at_top[..., None], parts.total[..., None] * p - targets)
+        change = _change_of_row(row, _sum(slope * dx), p, logits, dx)
+        dlog_p, shift, mean = change_of_log_probabilities(p, dx)
+        dp = p * dlog_p
+        change_of_parts = change_of_parts._replace(probabilities=dp, largest=shift, log_total=mean)
+        if shared:  # p (sum of t p - t), the same way
+            at_top = parts.shared - (parts.total - parts.elsewhere) * parts.beside
+            slope = p * jnp.where(top, at_top[..., None], (parts.total - row.complement)[..., None] - targets)
+            change = change._replace(complement=_sum(slope * dx))
+            change_of_parts = change_of_parts._replace(shared=_sum(_where(~top, targets * dp)))
     if not isinstance(dt, SymbolicZero):
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
-        gap = finite_slope(_gap(logits, row.row.largest[..., None]))
         dt = jnp.where(jnp.isneginf(logits) & (targets == 0), 0, dt)
-        change = change._replace(total=_sum(dt), elsewhere=_sum(away * dt), cost=change.cost + _sum(away * gap * dt))
-        change = change._replace(shared=change.shared + _sum(away * weights * dt)) if shared else change
-    return (row, weights), (change, of_weights)
+        costs = finite_slope(_gap(logits, parts.largest[..., None]) + parts.log_total[..., None])
+        change = change._replace(surprisal=change.surprisal + _sum(costs * dt))
+        away = jnp.where(top, 0, dt)
+        change_of_parts = change_of_parts._replace(total=_sum(dt), elsewhere=_sum(away))
+        if shared:
+            complements = jnp.where(top, parts.beside[..., None], 1 - p)
+            change = change._replace(complement=change.complement + _sum(complements * dt))
+            change_of_parts = change_of_parts._replace(shared=change_of_parts.shared + _sum(p * away))
+    return (row, parts), (change, change_of_parts)
 
 
-_against_certain.defjvp(_change_of_target_row, symbolic_zeros=True)  # a sweep, as above
+_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep, as above
 
 
-def _is_certain(weight: Array) -> Array:
-    """Whether one class has most of the sum of weights, of which the largest is 1: all others are below 1 / 2 then."""
-    return weight < 1.4
-
-
-def _target_sweep(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[list[Array], Array]:
-    bound, zero, none = _bound(x), jnp.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
-    unreachable = jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, none)
-    each = [jnp.clip(x, -bound, bound), none, t + none, none, unreachable, *[none] * shared]
+def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
+    zero, none = np.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
+    each = [_bounded(x), none, t + none, none, reached - t]
     each += [tied(_possible(x), x), none] if spread else []
-    start = [zero - bound, zero - 1, *[zero] * (len(each) - 2)]
+    each += [none] if shared else []
+    start = [zero - _bound(x), zero - 1, *[zero] * (len(each) - 2)]  # of no class, whose weights sum to 0
 
     def join(one: list[Array], other: list[Array]) -> list[Array]:
         (m, s, t, e, d, *g), (n, u, v, f, c, *h) = one, other
         first, gap = m >= n, jnp.abs(m - n)
-        decay, less = jnp.exp(-gap), jnp.where(first, v, t)
-        others = jnp.where(first, s + (1 + u) * decay, u + (1 + s) * decay)
-        joined = [jnp.maximum(m, n), others, t + v, jnp.where(first, e, f) + less, d + c + less * gap]
+        decay, less = jnp.exp(-gap), jax.lax.select(first, v, t)
+        others = jax.lax.select(first, s + (1 + u) * decay, u + (1 + s) * decay)
+        joined = [jnp.maximum(m, n), others, t + v, jax.lax.select(first, e, f) + less, d + c + less * gap]
+        if spread:
+            joined += [g[0] + h[0], g[1] + h[1] + jax.lax.select(first, h[0], g[0]) * gap]
         if shared:
-            q, r = g.pop(0), h.pop(0)
-            joined += [jnp.where(first, q + (r + (v - f)) * decay, r + (q + (t - e)) * decay)]
-        return [*joined, g[0] + h[0], g[1] + h[1] + jnp.where(first, h[0], g[0]) * gap] if spread else joined
+            with_top = jax.lax.select(first, h[-1] + (v - f), g[-1] + (t - e))
+            joined += [jax.lax.select(first, g[-1], h[-1]) + with_top * decay]
+        return joined
 
-    largest, others, total, elsewhere, cost, *rest = jax.lax.reduce(each, start, join, (x.ndim - 1,))
-    certain = _is_certain(1 + others)
-    rest[:shared] = [jnp.where(certain, q, q + (total - elsewhere)) for q in rest[:shared]]
-    others, elsewhere = jnp.where(certain, others, 1 + others), jnp.where(certain, elsewhere, total)
-    return [certain, others, largest, total, elsewhere, cost, *rest], _weights(x, largest)
+    return jax.lax.reduce(each, start, join, (x.ndim - 1,))
 
 
-def _target_sums(x: Array, t: Array, *, spread: bool, shared: bool) -> tuple[list[Array], Array]:
+def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     largest = _largest(x)
     weights = _weights(x, largest)
-    weight, small = _sum(weights), weights < 0.5
-    certain = _is_certain(weight)
+    away = weights < 0.5
+    others = _sum(weights) - 1
+    certain = others < 0.38  # a little less than the top has; then all but the largest are away
+    others = jax.lax.select(certain, _sum(_where(away, weights)), others)
+    reached = _where(away | ~certain[..., None], reached)
+    cost = row_sum(_cost_of_gaps, reached, x, largest[..., None], _bound(x))
+    total, elsewhere = _sum(t), _sum(_where(away, t))
+    row = [largest, others, total, elsewhere, cost[..., 0], *(_spread_sums(x, largest) if spread else [])]
+    if shared:
+        row[3] = jax.lax.select(certain, elsewhere, total)
+        row += [jax.lax.select(certain, _sum(_where(away, t * weights)), _sum(t * weights))]
+    return row
 
-    def of_others(x: Array) -> Array:
-        return jnp.where(certain, _sum(jnp.where(small, x, 0)), _sum(x))
 
-    reached = jnp.where(small | ~certain[..., None], jnp.where(jnp.isneginf(x) & (t != 0), jnp.inf, t), 0)
-    cost = row_sum(
-        lambda t, x, m, bound: t * (m - jnp.clip(x, -bound, bound)), reached, x, largest[..., None], _bound(x)
-    )
-    row = [certain, of_others(weights), largest, _sum(t), of_others(t), cost[..., 0]]
-    row += [of_others(t * weights)] if shared else []
-    return row + (_spread_sums(x, largest) if spread else []), weights
+def _cost_of_gaps(t: Array, x: Array, m: Array, bound: Array) -> Array:
+    return t * (m - jnp.minimum(jnp.maximum(x, -bound), bound))
 
 
 # -------------------------------------------------------------------------------------------------------- parts of both
+
+
+def _row(surprisal: Array, largest: Array, log_total: Array, *spread: Array) -> Row:
+    """With the log-partition; of the sums over possible classes of 1 and of m - x_j, also with their mean cost."""
+    row = Row(surprisal, largest + log_total)
+    if not spread:
+        return row
+    classes, gaps = spread
+    mean = _beside_inf(largest, gaps) / jnp.maximum(classes, 1) + log_total
+    return row._replace(mean_surprisal=_where(classes > 1, mean), classes=classes)
+
+
+def _change_of_row(row: Row, dsurprisal: Array, p: Array, logits: Array, dx: Array) -> Row:
+    """The slope of log Z is p, and that of the mean cost is p less the mean over possible classes."""
+    change = jax.tree.map(jnp.zeros_like, row)._replace(surprisal=dsurprisal, log_partition=_sum(p * dx))
+    if row.classes is None:
+        return change
+    several, share = (row.classes > 1)[..., None], _possible(logits) / jnp.maximum(row.classes, 1)[..., None]
+    return change._replace(mean_surprisal=_sum(jnp.where(several, p - share, 0) * dx))
+
+
+def change_of_log_probabilities(p: Array, dx: Array) -> tuple[Array, Array, Array]:
+    """The change of log p, which is dx less the sum of p dx, relative to the logit of a class of p near 1.
+
+    A shift of all logits changes nothing. Without it 1 - p would cancel there, in second derivatives. Returned are also
+    the shift, and the sum of p dx beside it.
+    """
+    near_1 = (p > 0.7).astype(p.dtype)
+    shift = _sum(near_1 * dx)
+    dx = (1 - near_1) * (dx - shift[..., None])
+    mean = _sum(p * dx)
+    return dx - mean[..., None], shift, mean
 
 
 def _weights(logits: Array, largest: Array) -> Array:
@@ -331,17 +298,30 @@ def _bound(x: Array) -> float:
     return 0.5 * float(jnp.finfo(x.dtype).max)
 
 
+def _bounded(x: Array) -> Array:
+    return jnp.minimum(jnp.maximum(x, -_bound(x)), _bound(x))
+
+
 def _beside_inf(largest: Array, cost: Array) -> Array:
     """The cost of logits below the largest, which is infinite if that is inf."""
-    return jnp.where((largest >= _bound(largest)) & (cost > 0), jnp.inf, cost)
+    return _inf_where((largest >= _bound(largest)) & (cost > 0), cost)
 
 
 def _sum(x: Array) -> Array:
     return jnp.sum(x, axis=-1)
 
 
+def _where(condition: Array, x: Array) -> Array:
+    """The number where the condition holds, else 0: `jnp.where` in fewer equations."""
+    return jax.lax.select(condition, x, jnp.zeros_like(x))
+
+
+def _inf_where(condition: Array, x: Array) -> Array:
+    return jax.lax.select(condition, jnp.full_like(x, jnp.inf), x)
+
+
 def _largest(x: Array) -> Array:
-    return jnp.clip(jnp.max(x, axis=-1), -_bound(x), _bound(x))
+    return _bounded(jnp.max(x, axis=-1))
 
 
 def _spread_sums(x: Array, largest: Array) -> list[Array]:
@@ -351,10 +331,16 @@ def _spread_sums(x: Array, largest: Array) -> list[Array]:
         return jnp.minimum(jnp.maximum(x + big, 0), 1)
 
     def gap(x: Array, m: Array, big: Array, bound: Array) -> Array:
-        return possible(x, big) * (m - jnp.clip(x, -bound, bound))
+        return _cost_of_gaps(possible(x, big), x, m, bound)
 
     big, bound = float(jnp.finfo(x.dtype).max), _bound(x)
     return [row_sum(possible, x, big)[..., 0], row_sum(gap, x, largest[..., None], big, bound)[..., 0]]
+
+
+@with_slopes(lambda surprisal: jnp.exp(-surprisal))  # a derivative that cancels: expm1 + 1
+def complement(surprisal: Array) -> Array:
+    """1 - p, by -log p."""
+    return -jnp.expm1(-surprisal)
 
 
 def logsumexp(logits: Array) -> Array:
@@ -367,8 +353,9 @@ def logsumexp(logits: Array) -> Array:
     >>> print(f"{logsumexp(jnp.array([-jnp.inf, 0.0, 0.0])):.4f}", jax.grad(logsumexp)(jnp.full(2, -jnp.inf)))
     0.6931 [0. 0.]
     """
-    (row, *_), _ = _against_certain(logits, jnp.zeros_like(logits), False, False)
-    return jax.lax.stop_gradient(jnp.max(logits, axis=-1)) + _log_total(row.gap, row.others)
+    log_partition = _of_targets(logits, jnp.zeros_like(logits), False, False)[0].log_partition
+    finite = jnp.abs(log_partition) < _bound(logits)
+    return jnp.where(finite, log_partition, 4 * log_partition)  # 4 times the bound is infinite
 
 
 def surprisal(logits: Array) -> Array:
@@ -382,6 +369,6 @@ def surprisal(logits: Array) -> Array:
     >>> print(f"{confident:.3e} {wrong:.3f}")
     2.061e-09 20.000
     """
-    (row, *_), weights = _against_certain(logits, jnp.zeros_like(logits), False, False)
-    of_others = _gap(logits, row.largest[..., None]) + _log_total(row.gap, row.others)[..., None]
-    return jnp.where((row.gap == 0)[..., None] & (weights > 0.5), row.surprisal[..., None], of_others)
+    parts = _of_targets(logits, jnp.zeros_like(logits), False, False)[1]
+    # The largest has log Z - m, whose slope has nothing to cancel.
+    return jnp.where(parts.top, 0, _gap(logits, parts.largest[..., None])) + parts.log_total[..., None]

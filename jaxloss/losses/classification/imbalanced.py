@@ -4,26 +4,28 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.safe import multiply_no_nan, power
+from jaxloss.numerics.safe import multiply_no_nan, power, ratio
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softmax import label_row, target_row
-from jaxloss.numerics.softplus import sigmoid, softplus
+from jaxloss.numerics.softmax import complement, label_row, target_row
+from jaxloss.numerics.softplus import log1mexp
 from jaxloss.types import Array, Input, NonNegative, Number, Positive
 
 
-def _slope_in_odds(odds: Array, gamma: Array) -> Array:
-    return power(sigmoid(odds), gamma) * (sigmoid(odds) + gamma * multiply_no_nan(sigmoid(-odds), softplus(odds)))
+def _slope_in_surprisal(surprisal: Array, gamma: Array) -> Array:
+    u = jnp.minimum(surprisal, 80)  # beyond it u / expm1(u) is nothing beside 1, and is not formed of inf
+    return power(complement(surprisal), gamma) * (1 + gamma * ratio(u, jnp.expm1(u)))
 
 
-def _slope_in_gamma(odds: Array, gamma: Array) -> Array:
-    finite = jnp.where(jnp.isinf(odds), 0, odds)
-    return jnp.where(jnp.isinf(odds), 0, -power(sigmoid(odds), gamma) * softplus(finite) * softplus(-finite))
+def _slope_in_gamma(surprisal: Array, gamma: Array) -> Array:
+    corner = (surprisal == 0) | (surprisal == jnp.inf)
+    inside = jnp.where(corner, 1, surprisal)
+    return jnp.where(corner, 0, power(complement(inside), gamma) * inside * log1mexp(inside))
 
 
-@with_slopes(_slope_in_odds, _slope_in_gamma)  # an infinite slope times 0
-def _focal(odds: Array, gamma: Array) -> Array:
-    """(1 - p)^gamma (-log p), by the log-odds against the label."""
-    return power(sigmoid(odds), gamma) * softplus(odds)
+@with_slopes(_slope_in_surprisal, _slope_in_gamma)  # an infinite slope times 0
+def _focal(surprisal: Array, gamma: Array) -> Array:
+    """(1 - p)^gamma (-log p), by -log p."""
+    return power(complement(surprisal), gamma) * surprisal
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)
@@ -49,7 +51,7 @@ def softmax_focal(logits: Input, labels: Input, *, gamma: NonNegative = 2.0) -> 
     >>> print(f"{softmax_focal(jnp.array([2.0, 0.0, 0.0]), 0, gamma=2.0):.5f}")
     0.01087
     """
-    return _focal(label_row(logits, labels).odds, jnp.asarray(gamma, logits.dtype))
+    return _focal(label_row(logits, labels).surprisal, jnp.asarray(gamma, logits.dtype))
 
 
 @custom_loss(signature="(k),(k)->()", stand_in=0.5)

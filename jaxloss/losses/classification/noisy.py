@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softmax import label_row
+from jaxloss.numerics.softmax import complement, label_row
 from jaxloss.numerics.tempered import tempered_bracket, tempered_surprisal
 from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
 
@@ -89,8 +89,8 @@ def symmetric_cross_entropy(
     >>> print(f"{symmetric_cross_entropy(jnp.array([0.0, 0.0]), 0, alpha=0.1, beta=1.0):.4f}")
     2.0693
     """
-    row = label_row(logits, labels)
-    return multiply_no_nan(alpha, row.surprisal) - beta * log_zero * row.complement
+    surprisal = label_row(logits, labels).surprisal
+    return multiply_no_nan(alpha, surprisal) - beta * log_zero * complement(surprisal)
 
 
 @custom_loss(signature="(k),(k)->()", stand_in=0.5)

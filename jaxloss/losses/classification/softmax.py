@@ -96,7 +96,7 @@ def softmax_cross_entropy(
     0.6931
     """
     row = target_row(*_possible(class_mask, logits, targets), spread=not _is_zero(label_smoothing))
-    return _smoothed(row.surprisal, row.row, class_mask, label_smoothing, z_loss)
+    return _smoothed(row, class_mask, label_smoothing, z_loss)
 
 
 @custom_loss(signature="(k),(),(k)->()", stand_in=0.5)
@@ -141,7 +141,7 @@ def softmax_cross_entropy_with_integer_labels(
     if class_axis_name is not None:
         return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
     row = label_row(logits, labels, spread=not _is_zero(label_smoothing))
-    return _smoothed(row.surprisal, row, class_mask, label_smoothing, z_loss)
+    return _smoothed(row, class_mask, label_smoothing, z_loss)
 
 
 def _possible(class_mask: Array | None, logits: Array, targets: Array | None = None) -> tuple[Array, ...]:
@@ -151,15 +151,14 @@ def _possible(class_mask: Array | None, logits: Array, targets: Array | None = N
     return (logits,) if targets is None else (logits, targets)
 
 
-def _smoothed(
-    cost: Array, row: Row, class_mask: Array | None, label_smoothing: UnitInterval, z_loss: NonNegative
-) -> Array:
+def _smoothed(row: Row, class_mask: Array | None, label_smoothing: UnitInterval, z_loss: NonNegative) -> Array:
     """(1 - s) cost + s mean_j -log p_j + z (log Z)^2, and 0 where the mask leaves no class."""
+    cost = row.surprisal
     if not _is_zero(label_smoothing):
         cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
     if not _is_zero(z_loss):
         cost += multiply_no_nan(z_loss, safe_square(row.log_partition))
-    return cost if class_mask is None else jnp.where(row.possible, cost, 0)
+    return cost if class_mask is None else jnp.where(row.log_partition > -jnp.inf, cost, 0)
 
 
 def _is_zero(option: Any) -> bool:

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import is_at, pick
+from jaxloss.numerics.classes import entry, is_at
 from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
+from jaxloss.numerics.softmax import change_of_log_probabilities
 from jaxloss.types import Array, Input, Positive
 
 
@@ -83,7 +84,7 @@ def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
         return jnp.minimum(jnp.exp(_over(x - largest, temperature)), distance)
 
     place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=by_comparison)
-    largest, beside = (pick(row, place)[..., None] for row in (x, z))
+    largest, beside = (entry(row, place)[..., None] for row in (x, z))
     place = place[..., None]
     return _Top(place, largest, beside, row_sum(other_weights, x, largest, place.astype(x.dtype)))
 
@@ -186,8 +187,7 @@ def _change(primals: Any, tangents: Any) -> Any:
                 for row, dx in ((_bounded(x), dx), (_bounded(z), dz))
             )
         dx, dz = dx / temperature, dz / temperature
-    dlog_p = dx - jnp.sum(pair.p * dx, axis=-1, keepdims=True)
-    dlog_q = dz - jnp.sum(pair.q * dz, axis=-1, keepdims=True)
+    dlog_p, dlog_q = (change_of_log_probabilities(*one)[0] for one in ((pair.p, dx), (pair.q, dz)))
     dvalue = jnp.sum(pair.p * pair.centred * dx + pair.surplus * dz, axis=-1, keepdims=True)
     dlog_ratio = dlog_p - dlog_q
     dp, dq = pair.p * dlog_p, pair.q * dlog_q
@@ -198,8 +198,7 @@ _compare.defjvp(_change, symbolic_zeros=True)
 
 
 @jax.custom_jvp
-def _jensen_shannon(x: Array, z: Array) -> Array:
-    pair = _compare(x, z, None)
+def _jensen_shannon(_x: Array, _z: Array, pair: _Pair) -> Array:
     of_p, of_q = _surprises(pair)
     near = jnp.abs(pair.log_ratio) < 1
     brackets = pair.p * exp_remainder(-jnp.where(near, of_p, 0)) + pair.q * exp_remainder(-jnp.where(near, of_q, 0))
@@ -209,11 +208,10 @@ def _jensen_shannon(x: Array, z: Array) -> Array:
 @_jensen_shannon.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
-    pair = _compare(*primals, None)
-    x, z = map(_bounded, jax.lax.stop_gradient(primals))
-    tops = _tops(x, z, None)
+    *rows, pair = primals
+    tops = _tops(*map(_bounded, jax.lax.stop_gradient(rows)), None)
     change = jnp.zeros_like(pair.value)
-    for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=True):
+    for p, cost, top, tangent in zip(pair[:2], _surprises(pair), tops, tangents, strict=False):
         at_top = is_at(cost, top.place[..., 0])
         beyond = jnp.where(at_top, 0, cost - jnp.sum(jnp.where(at_top, cost, 0), axis=-1, keepdims=True))
         slope = 0.5 * p * (beyond - jnp.sum(p * beyond, axis=-1, keepdims=True))
@@ -280,4 +278,4 @@ def jensen_shannon_divergence_with_logits(p_logits: Input, q_logits: Input) -> A
     >>> print(f"{jensen_shannon_divergence_with_logits(p_logits, q_logits):.4f}")
     0.0647
     """
-    return _jensen_shannon(p_logits, q_logits)
+    return _jensen_shannon(p_logits, q_logits, _compare(p_logits, q_logits, None))
