@@ -1,4 +1,4 @@
-"""The Stirling remainder of the gamma function, log z! for small z, e^x - 1 - x, and a product with an exponential.
+"""The Stirling remainder of the gamma function, log z! for small z, e^x - 1 - x, and products with an exponential.
 
 The terms of log z! of size z log z cancel with other terms of a likelihood (Loader 2000, Fast and accurate computation
 of binomial probabilities). They are cancelled on paper; the remainder is small and positive. The coefficients are
@@ -150,3 +150,16 @@ def times_exp(x: Array, exponent: Array) -> Array:
     """The product x e^y, by two factors e^(y / 2), since e^y may leave the format where the product does not."""
     root = finite_slope(jnp.exp(0.5 * exponent))
     return (x * root) * root
+
+
+def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
+    return -finite_slope(half_scaled_square(error, log_variance))
+
+
+@with_slopes(
+    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
+)  # an infinite slope times 0
+def half_scaled_square(error: Array, log_variance: Array) -> Array:
+    """Half the square of an error in standard deviations, e^2 exp(-s) / 2."""
+    standard = times_exp(error, -0.5 * log_variance)
+    return (0.5 * standard) * standard
