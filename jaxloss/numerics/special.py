@@ -131,7 +131,13 @@ def _sum(coefficients: Sequence[float], x: Array) -> Array:
     return coefficients[0] + x * one - two
 
 
-@with_slopes(jnp.expm1)  # a derivative that cancels
+@with_slopes(jnp.exp)  # a derivative that cancels: to JAX it is 1 + expm1(x)
+def expm1(x: Array) -> Array:
+    """The exponential less 1."""
+    return jnp.expm1(x)
+
+
+@with_slopes(expm1)  # a derivative that cancels
 def exp_remainder(x: Array) -> Array:
     """The exponential less its first two terms, e^x - 1 - x, which is >= 0 and about x^2 / 2 near 0."""
     near = jnp.abs(x) < 0.5

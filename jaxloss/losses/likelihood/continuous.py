@@ -184,7 +184,7 @@ def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Arra
     zero, t = outcome == 0, _log_quotient(log_mean, outcome)
     y, excess = jnp.where(zero, 1, outcome), jnp.expm1(log_shape)  # a - 1
     near = (jnp.exp(log_shape) * jnp.expm1(t) + 1) / y
-    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), excess / y)
+    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), ratio(excess, y))
     far = jnp.where(zero & (excess == 0), jnp.exp(-log_mean), far)
     return finite_slope(jnp.where((jnp.abs(t) < 1) & ~zero, near, far))
 

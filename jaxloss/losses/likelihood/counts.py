@@ -13,6 +13,7 @@ from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     digamma_of_successor,
     exp_remainder,
+    expm1,
     log_factorial_ratio,
     scaled_stirling_slope,
     stirling_remainder,
@@ -240,14 +241,14 @@ def _deviance_in_log_mean(log_mean: Array, outcome: Array, power: Array) -> Arra
 
 
 def _deviance_in_outcome(log_mean: Array, outcome: Array, power: Array) -> Array:
-    """The slope 2 (y^(1 - p) - m^(1 - p)) / (1 - p), from the larger of the two powers; 0 where infinite."""
+    """The slope 2 (y^c - m^c) / c with c = 1 - p, from the larger of the two powers; 0 where infinite."""
     log_ratio, *_ = _tweedie_parts(log_mean, outcome, power)
-    rise = (1 - power) * log_ratio
-    size = jnp.where(rise == 0, 1, jnp.abs(rise))
-    mean_power = jnp.where(rise == 0, 1, -jnp.expm1(-size) / size)  # of exp between 0 and the rise, over the largest
-    positive = outcome > 0
-    of_outcome = jnp.where(positive, outcome, 1) ** (1 - power)
-    slope = 2 * log_ratio * mean_power * jnp.where(rise > 0, of_outcome, jnp.exp((1 - power) * log_mean))
+    c = 1 - power
+    rise = c * log_ratio
+    up, of_outcome = rise > 0, jnp.where(outcome > 0, outcome, 1) ** c
+    from_outcome, from_mean = -expm1(-jnp.where(up, rise, 0)), expm1(jnp.where(up, 0, rise))
+    difference = jnp.where(up, of_outcome * from_outcome, jnp.exp(c * log_mean) * from_mean)
+    slope = 2 * jnp.where(c == 0, log_ratio, difference / jnp.where(c == 0, 1, c))
     slope = jnp.where(outcome == 0, jnp.where(power < 2, 0, -jnp.inf), slope)
     return finite_slope(jnp.where(power == 0, 2 * (outcome - jnp.exp(log_mean)), slope))
 
