@@ -122,13 +122,13 @@ def digamma_of_successor(z: Array) -> Array:
 
 
 def _sum(coefficients: Sequence[float], x: Array) -> Array:
-    """A Chebyshev series on [-1, 1], with as many terms as the format can tell (Clenshaw)."""
+    """A Chebyshev series on [-1, 1], with as many terms as the format can tell, as a polynomial (Horner)."""
     tolerance = float(jnp.finfo(x.dtype).eps) / 16
     last = max(order for order, c in enumerate(coefficients) if abs(c) > tolerance)
-    one, two = jnp.zeros_like(x), jnp.zeros_like(x)
-    for coefficient in reversed(coefficients[1 : last + 1]):
-        one, two = coefficient + 2 * x * one - two, one
-    return coefficients[0] + x * one - two
+    *others, total = chebyshev.cheb2poly(coefficients[: last + 1]).tolist()
+    for coefficient in reversed(others):
+        total = coefficient + x * total
+    return total
 
 
 @with_slopes(jnp.exp)  # a derivative that cancels: to JAX it is 1 + expm1(x)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.numerics.special import (
@@ -87,7 +87,7 @@ def _log_growth(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The logarithm H of (r + mu) / (r + k)."""
     shape, mean = _shape(log_dispersion), finite_slope(jnp.exp(log_mean))
     total = finite_slope(shape + count)
-    small = (mean - count) / total
+    small = ratio(mean - count, total)
     near = jnp.abs(small) <= 0.5
     log_odds = jnp.where(near, 0, log_mean + log_dispersion)
     far = softplus(log_odds) - _log1p_spread(count, jnp.where(near, 0, log_dispersion))
@@ -129,6 +129,23 @@ def _of_shape(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     return jnp.where(far, whole - shape * (1 - growth), jnp.where(tiny, 0.5 * (shape * growth) * growth, near))
 
 
+def _curvature_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    """The second derivative (r + k) times the share mu / (r + mu) and the rest of it, of which no term cancels."""
+    log_odds = log_mean + log_dispersion
+    share, rest = sigmoid(log_odds), sigmoid(-log_odds)
+    product = jnp.where(log_odds < 0, jnp.exp(log_mean) * rest, _shape(log_dispersion) * share)  # r mu / (r + mu)
+    return finite_slope(times_exp(product + count * share, -softplus(log_odds)))
+
+
+def _mixed_with_log_dispersion(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    return -_binomial_in_log_mean(log_mean, count, log_dispersion) * sigmoid(log_mean + log_dispersion)
+
+
+@with_slopes(
+    _curvature_in_log_mean,
+    lambda log_mean, _, log_dispersion: -sigmoid(-(log_mean + log_dispersion)),
+    _mixed_with_log_dispersion,
+)  # a derivative that cancels
 def _binomial_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The slope (mu - k) r / (r + mu). Where mu r / (r + mu) is near its limit r, that is what is differentiated."""
     log_odds, mean = log_mean + log_dispersion, finite_slope(jnp.exp(log_mean))
@@ -149,7 +166,7 @@ def _binomial_in_count(log_mean: Array, count: Array, log_dispersion: Array) -> 
 
 def _binomial_in_log_dispersion(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     shape, some = _shape(log_dispersion), count != 0
-    share = count / (shape + count)
+    share = ratio(count, shape + count)
     remainders = (1 - share) * scaled_stirling_slope(shape + count) - scaled_stirling_slope(shape)
     spread = jnp.where(some, 0.5 * share + remainders, 0)
     return finite_slope(spread - _of_shape(log_mean, count, log_dispersion))
