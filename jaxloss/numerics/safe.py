@@ -125,6 +125,7 @@ def safe_log1p(x: Array) -> Array:
 
 
 def slope_in_weight(weight: Array, value: Array) -> Array:
+    """The slope of `multiply_no_nan` in the weight."""
     return jnp.where((weight == 0) & jnp.isinf(value), 0, finite_slope(value))
 
 

@@ -8,12 +8,12 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.remainders import exp_remainder
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.special import half_scaled_square
+from jaxloss.numerics.special import expm1, half_scaled_square
 from jaxloss.types import Array, Input
 
 
 def _half_expm1(x: Array) -> Array:
-    return jnp.where(x > 1, jnp.exp(x - math.log(2)) - 0.5, 0.5 * jnp.expm1(jnp.where(x > 1, 0, x)))
+    return jnp.where(x > 1, jnp.exp(x - math.log(2)) - 0.5, 0.5 * expm1(jnp.where(x > 1, 0, x)))
 
 
 @with_slopes(lambda x: finite_slope(_half_expm1(x)))  # an infinite slope times 0
