@@ -111,9 +111,15 @@ def _slope_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
     return jnp.where(p == 0, -largest_like(p) * weight, slope)
 
 
+@with_slopes(lambda p: (1 / (1 - p) - _mean_slope(p)) / jnp.where(p == 0, 1, p))  # a derivative that overflows
+def _mean_slope(p: Array) -> Array:
+    """That of -log(1 - p) between 0 and p > 0."""
+    return -jnp.log1p(-p) / jnp.where(p == 0, 1, p)
+
+
 def _slope_of_negative(weight: Array, p: Array, gamma: Array) -> Array:
     inside = jnp.where(p == 1, 0, p)
-    slope = power(p, gamma) * (1 / (1 - inside) + gamma * ratio(-jnp.log1p(-inside), inside))
+    slope = power(p, gamma) / (1 - inside) + power(p, gamma) * (gamma * _mean_slope(inside))
     return weight * jnp.where(p == 1, largest_like(p), slope)
 
 
