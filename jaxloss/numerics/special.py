@@ -125,8 +125,8 @@ def _sum(coefficients: Sequence[float], x: Array) -> Array:
     """A Chebyshev series on [-1, 1], with as many terms as the format can tell, as a polynomial (Horner)."""
     tolerance = float(jnp.finfo(x.dtype).eps) / 16
     last = max(order for order, c in enumerate(coefficients) if abs(c) > tolerance)
-    *others, total = chebyshev.cheb2poly(coefficients[: last + 1]).tolist()
-    for coefficient in reversed(others):
+    total = jnp.zeros_like(x)
+    for coefficient in reversed(chebyshev.cheb2poly(coefficients[: last + 1]).tolist()):
         total = coefficient + x * total
     return total
 

@@ -111,7 +111,11 @@ def _slope_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
     return jnp.where(p == 0, -largest_like(p) * weight, slope)
 
 
-@with_slopes(lambda p: (1 / (1 - p) - _mean_slope(p)) / jnp.where(p == 0, 1, p))  # a derivative that overflows
+def _change_of_mean_slope(p: Array) -> Array:
+    return (1 / (1 - p) - _mean_slope(p)) / jnp.where(p == 0, 1, p)
+
+
+@with_slopes(_change_of_mean_slope)  # a derivative that overflows: 1 / p^2
 def _mean_slope(p: Array) -> Array:
     """That of -log(1 - p) between 0 and p > 0."""
     return -jnp.log1p(-p) / jnp.where(p == 0, 1, p)
