@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from judge import ROWS, Row, computed, computed_curvatures, curvature_is_wrong, numbers_of, truths, verdict
+from judge import ROWS, Row, bent_wrongly, computed, computed_curvatures, truths, verdict
 from peers.calls import CALLS, LIBRARIES, Call
 
 PAGE = Path(__file__).with_name("truth.md")
@@ -50,11 +50,7 @@ def judged(
     for true, value, *arrays in zip(truths(row.name, dtype), values, *columns, strict=True):
         slopes, curved = arrays[: len(places)], arrays[len(places) :]
         one = verdict(row, true, value, slopes, places, dtype)
-        numbers = numbers_of(row.case, true.item)
-        bent = true.slopes is not None and any(
-            curvature_is_wrong(got, true.slopes[place], numbers[place], dtype)
-            for place, got in zip(places, curved, strict=True)
-        )
+        bent = bent_wrongly(row, true, curved, places, dtype)
         of, slope = one.value, one.gradient
         wrong = of.not_a_number, slope.not_a_number, slope.wrong_sign, slope.zeroed, of.error > 1, slope.error > 1, bent
         found.append(Judged(*wrong))

@@ -20,7 +20,7 @@ small the truth is.
 import functools
 import inspect
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -212,12 +212,10 @@ def subgradients(function: Any, x: Any, value: Any, lowest: Any = -mp.inf, highe
         if not isfinite(first) or abs(second) > (1 + SAME) * abs(first):
             return INFINITE
         slopes.append(second if abs(second) > (1 - SAME) * abs(first) else mpf(0))
-    # That of a parabola through the number and both of its neighbours on one side.
+    bends = bends_of(x, coarse, fine)
+    # What is below the digits of the value and of the slope is 0.
     size = abs(mpf(x)) or mpf(10) ** -30
-    bends = [
-        2 * sign * (a - b) / ((STEP - SMALLER_STEP) * size) for a, b, sign in zip(coarse, fine, (1, -1), strict=False)
-    ]
-    nothing = max(map(abs, slopes)) / size * mpf(10) ** -20 + abs(value) / size**2 * mpf(10) ** -90
+    nothing = (abs(value) + max(map(abs, slopes)) * (abs(mpf(x)) or 1)) / size**2 * mpf(10) ** -90
     smooth = (
         len(bends) == 2
         and abs(slopes[0] - slopes[1]) <= SAME * abs(slopes[0])
@@ -225,6 +223,12 @@ def subgradients(function: Any, x: Any, value: Any, lowest: Any = -mp.inf, highe
     )
     bend = bends[0] if abs(bends[0]) > nothing else mpf(0)
     return Slope(min(slopes), max(slopes), curvature=bend if smooth else None)
+
+
+def bends_of(x: Any, coarse: list[Any], fine: list[Any]) -> list[Any]:
+    """The second derivatives on both sides: of the parabola through the number and two neighbours."""
+    between = (STEP - SMALLER_STEP) * (abs(mpf(x)) or mpf(10) ** -30)
+    return [2 * sign * (a - b) / between for a, b, sign in zip(coarse, fine, (1, -1), strict=False)]
 
 
 # -------------------------------------------------------------------------------------------------------- conditioning
@@ -251,24 +255,45 @@ def conditioning_of_value(case: Case, true: Truth, dtype: Any) -> Any:
         return sum(slope.size * half_digit(number.x, dtype) for number, slope in all_slopes(case, true))
 
 
+def beside(case: Case, true: Truth, dtype: Any, number: Number) -> Iterator[list[tuple[Callable[[Any], Any], Any]]]:
+    """The formula as a function of the number, and the number, with each of all numbers and options moved in turn.
+
+    They are moved by half a last digit, either way.
+    """
+    for moved, _ in all_slopes(case, true):
+        half = half_digit(moved.x, dtype)
+        moves = []
+        for z in (mpf(moved.x) + half, mpf(moved.x) - half):
+            by_name = isinstance(moved.place, str)
+            item = true.item if by_name else put(true.item, moved.place, z)
+            options = true.options | {moved.place: z} if by_name else true.options
+            if moved.low <= z <= moved.high:
+                x = z if moved.place == number.place else mpf(number.x)
+                moves.append((along(case, item, options, number.place), x))
+        yield moves
+
+
 def conditioning_of_slope(case: Case, true: Truth, dtype: Any, slope: Slope, number: Number) -> Any:
     """How far moving each number and option by half a last digit takes the slope in one out of its interval."""
-
-    def slopes_beside(moved: Number, z: Any) -> list[Any]:
-        by_name = isinstance(moved.place, str)
-        item = true.item if by_name else put(true.item, moved.place, z)
-        options = true.options | {moved.place: z} if by_name else true.options
-        x = z if moved.place == number.place else mpf(number.x)
-        function = along(case, item, options, number.place)
-        return quotients(function, x, function(x), SMALLER_STEP, number.low, number.high)
-
     total = mpf(0)
     with mp.workdps(DIGITS):
-        for moved, _ in all_slopes(case, true):
-            half = half_digit(moved.x, dtype)
-            beside = [z for z in (mpf(moved.x) + half, mpf(moved.x) - half) if moved.low <= z <= moved.high]
-            found = [q for z in beside for q in slopes_beside(moved, z) if isfinite(q)]
+        for moves in beside(case, true, dtype, number):
+            slopes = [quotients(f, x, f(x), SMALLER_STEP, number.low, number.high) for f, x in moves]
+            found = [q for q in flat(slopes) if isfinite(q)]
             total += max([0, *(max(slope.low - q, q - slope.high) for q in found)])
+    return total
+
+
+def conditioning_of_curvature(case: Case, true: Truth, dtype: Any, slope: Slope, number: Number) -> Any:
+    """How far the same moves take the second derivative: at most to what it is beyond a kink."""
+    total = mpf(0)
+    with mp.workdps(DIGITS):
+        for moves in beside(case, true, dtype, number):
+            found = []
+            for f, x in moves:
+                steps = (quotients(f, x, f(x), step, number.low, number.high) for step in (STEP, SMALLER_STEP))
+                found += [bend for bend in bends_of(x, *steps) if isfinite(bend)]
+            total += max([0, *(abs(bend - slope.curvature) for bend in found)])
     return total
 
 
@@ -350,25 +375,37 @@ def fault_of_gradient(
     return Fault(worst, infinite, wrong_sign, zeroed)
 
 
-def curvature_is_wrong(got: np.ndarray, slopes: list[Slope], numbers: list[Number], dtype: Any) -> bool:
+def curvature_is_wrong(
+    got: np.ndarray,
+    slopes: list[Slope],
+    numbers: list[Number],
+    conditioning: Callable[[int], Any],
+    dtype: Any,
+    scale: Any = 0,
+) -> bool:
     """Whether a second derivative of an array is not finite, or further than 1e-2 of their largest from the truth.
 
-    They are judged at smooth points. Where a slope is at its rounding limit they need only be finite: where moving the
-    number by all of its size moves the slope by less than 16 of its roundings.
+    It is judged at smooth points, where it and the slope are within the format. It may be off by 4 times its
+    conditioning, too, which near a kink is what it is on the other side. Where a slope is at its rounding limit it need
+    only be finite: where moving the number by all of its size moves the slope by less than 16 of its roundings, or of
+    those of `scale`, the size of the numbers of which the slope is a difference.
     """
     tiny, largest = limits(dtype)
     judged = [
-        (float(x), slope, abs(mpf(number.x)) or 1)
-        for x, slope, number in zip(got, slopes, numbers, strict=True)
-        if slope.curvature is not None and abs(slope.curvature) <= largest
+        (place, float(x), slope, abs(mpf(number.x)) or 1)
+        for place, (x, slope, number) in enumerate(zip(got, slopes, numbers, strict=True))
+        if slope.curvature is not None and max(abs(slope.curvature), slope.size) <= largest
     ]
-    allowed = mpf("0.01") * max((abs(slope.curvature) for _, slope, _ in judged), default=0) + 2 * tiny
+    allowed = mpf("0.01") * max((abs(slope.curvature) for _, _, slope, _ in judged), default=0) + 2 * tiny
     eps = float(np.finfo(dtype).eps)
-    return any(
-        not np.isfinite(x)
-        or (abs(x - slope.curvature) > allowed and abs(slope.curvature) * size > ROUNDINGS * eps * slope.size)
-        for x, slope, size in judged
-    )
+
+    def wrong(place: int, x: float, slope: Slope, size: Any) -> bool:
+        if not np.isfinite(x):
+            return True
+        error, seen = abs(x - slope.curvature), abs(slope.curvature) * size > ROUNDINGS * eps * max(slope.size, scale)
+        return bool(error > allowed and seen and error > CONDITIONING * conditioning(place))
+
+    return any(wrong(*one) for one in judged)
 
 
 def ratio(error: Any, allowed: Any) -> float:
@@ -439,6 +476,21 @@ def verdict(row: Row, true: Truth, value: Any, gradients: list[np.ndarray], plac
         scale = size_of_item(true) if position in row.case.relative_to_item else 0
         faults.append(fault_of_gradient(np.ravel(gradient), slopes, conditioning, dtype, scale))
     return Verdict(true, of, faults, got, [true.slopes[place] for place in places])
+
+
+def bent_wrongly(row: Row, true: Truth, bends: list[np.ndarray], places: list[int], dtype: Any) -> bool:
+    """Whether the second derivatives of an item are wrong in one of the arrays at these places."""
+
+    def wrong_in(got: np.ndarray, place: int) -> bool:
+        slopes, numbers = (true.slopes or [])[place], numbers_of(row.case, true.item)[place]
+
+        def conditioning(k: int) -> Any:
+            return conditioning_of_curvature(row.case, true, dtype, slopes[k], numbers[k])
+
+        scale = size_of_item(true) if row.case.differentiable[place] in row.case.relative_to_item else 0
+        return curvature_is_wrong(np.ravel(got), slopes, numbers, conditioning, dtype, scale)
+
+    return true.slopes is not None and any(map(wrong_in, bends, places))
 
 
 def judged(name: str, dtype: Any, **how: Any) -> list[Verdict]:

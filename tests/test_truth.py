@@ -13,7 +13,11 @@ from judge import (
     ROWS,
     Number,
     Slope,
+    Truth,
     Verdict,
+    bent_wrongly,
+    computed_curvatures,
+    conditioning_of_curvature,
     conditioning_of_value,
     curvature_is_wrong,
     fault_of_gradient,
@@ -22,6 +26,7 @@ from judge import (
     judged,
     judged_slopes,
     rounded,
+    truths,
 )
 from mpmath import mp, mpf
 
@@ -32,6 +37,12 @@ def check(verdicts: list[Verdict]) -> None:
     """Shows the worst of the items that are wrong, of value and gradient."""
     wrong = [one for one in verdicts if not one.right]
     assert not wrong, f"{len(wrong)} of {len(verdicts)} items: {max(wrong, key=lambda one: one.error)}"
+
+
+def shown(true: Truth, bends: list[np.ndarray]) -> str:
+    """The second derivatives of an item, and those of the truth at smooth points."""
+    truly = [[slope.curvature and mp.nstr(slope.curvature, 9) for slope in array] for array in true.slopes or []]
+    return f"at {true.item}: got {[np.ravel(bend).tolist() for bend in bends]}; true {truly}"
 
 
 def rows(every, options=True):
@@ -76,6 +87,17 @@ def test_eager_is_true(name):
 @sampled_rows
 def test_float64_is_true(name):
     check(judged(name, np.float64))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@every_row
+@pytest.mark.sampled(9)
+def test_second_derivatives_are_true(name, dtype):
+    row = ROW[name]
+    items = zip(truths(name, dtype), *computed_curvatures(name, dtype), strict=False)
+    places = range(len(row.case.differentiable))
+    wrong = [(true, bends) for true, *bends in items if bent_wrongly(row, true, bends, places, dtype)]
+    assert not wrong, f"{len(wrong)} items: {shown(*wrong[0])}"
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
@@ -254,7 +276,30 @@ def test_conditioning_is_what_half_a_last_digit_does():
 def test_second_derivatives_are_judged_to_a_hundredth_of_the_largest(got, wrong):
     slopes = [Slope(mpf(1), mpf(1), curvature=mpf(bend)) for bend in (1.0, 0.025)]
     numbers = [Number((0, k), 1.0) for k in range(2)]
-    assert curvature_is_wrong(np.float32(got), slopes, numbers, np.float32) == wrong
+    assert curvature_is_wrong(np.float32(got), slopes, numbers, lambda _: mpf(0), np.float32) == wrong
+
+
+@pytest.mark.parametrize(("scale", "conditioning"), [(0, 0.1), (1e7, 0)])
+def test_second_derivatives_are_forgiven_what_rounding_does(scale, conditioning):
+    slopes, numbers = [Slope(mpf(1), mpf(1), curvature=mpf(1))], [Number((0, 0), 1.0)]
+    found = [
+        curvature_is_wrong(np.float32([got]), slopes, numbers, lambda _: mpf(conditioning), np.float32, scale)
+        for got in (1.3, np.nan)
+    ]
+    assert found == [False, True]
+
+
+def test_a_second_derivative_is_judged_in_a_number_that_is_0():
+    one = next(one.true for one in judged("squared_error", np.float32) if one.true.item == (1, 0))
+    assert one.slopes[1][0].curvature == pytest.approx(2)
+
+
+def test_a_second_derivative_beside_a_kink_may_be_that_beyond_it():
+    row = ROW["wing"]
+    edge = next(one.true for one in judged("wing", np.float32) if one.true.item == (np.float32(-9.7), np.float32(0.3)))
+    slope, number = edge.slopes[0][0], Number((0,), edge.item[0])
+    jump = conditioning_of_curvature(row.case, edge, np.float32, slope, number)
+    assert jump >= abs(slope.curvature)
 
 
 def test_a_second_derivative_is_judged_at_smooth_points_alone():

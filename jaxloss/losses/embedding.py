@@ -1,11 +1,30 @@
 """Embedding: losses that place vectors by their distances."""
 
 from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.norms import cosine_distance, euclidean_distance
 from jaxloss.numerics.safe import positive_part
 from jaxloss.types import Array, Input, NonNegative
+
+
+@jax.custom_jvp
+def _difference_of_squares(anchor: Array, positive: Array, negative: Array) -> Array:
+    """The squared distance to the positive less that to the negative, by the distances: both may be infinite."""
+    to_positive, to_negative = euclidean_distance(anchor, positive), euclidean_distance(anchor, negative)
+    return (to_positive - to_negative) * (to_positive + to_negative)
+
+
+@_difference_of_squares.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # A derivative that cancels, and is 0 to JAX where a distance is 0.
+    (anchor, positive, negative), (da, dp, dn) = primals, tangents
+    change = (anchor - positive) * (da - dp) - (anchor - negative) * (da - dn)
+    return _difference_of_squares(*primals), 2 * jnp.sum(change, axis=-1)
 
 
 @custom_loss(signature="(d),(d),(d)->()", stand_in={"anchor": 0.5, "positive": 1.0, "negative": 2.0})
@@ -45,15 +64,14 @@ def triplet(
         to_positive, to_negative = distance(anchor, positive), distance(anchor, negative)
     elif distance == "cosine":
         to_positive, to_negative = cosine_distance(anchor, positive), cosine_distance(anchor, negative)
-    elif distance in ("euclidean", "squared_euclidean"):
+    elif distance == "euclidean":
         to_positive, to_negative = euclidean_distance(anchor, positive), euclidean_distance(anchor, negative)
+    elif distance == "squared_euclidean":
+        return positive_part(_difference_of_squares(anchor, positive, negative) + margin)
     else:
         known = "euclidean, squared_euclidean, cosine"
         raise ValueError(f"triplet: distance must be one of {known}, or a function, got {distance!r}.")
-    farther = to_positive - to_negative
-    if distance == "squared_euclidean":  # the difference of the squares, which may both be infinite
-        farther = farther * (to_positive + to_negative)
-    return positive_part(farther + margin)
+    return positive_part(to_positive - to_negative + margin)
 
 
 @custom_loss(stand_in=0.5)

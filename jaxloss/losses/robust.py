@@ -232,6 +232,17 @@ def _falling(x: Array) -> Array:
     return jnp.square(2 * jax.lax.rsqrt(x * x + 4))
 
 
+def _geman_mcclure_curvature(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return jnp.square(_falling(x) / scale) * (1 - x * (x * _falling(x)))
+
+
+def _geman_mcclure_mixed(error: Array, scale: Array) -> Array:
+    x = _bounded(error, scale)
+    return -_geman_mcclure_in_error(error, scale) * (2 - x * (x * _falling(x))) / scale
+
+
+@with_slopes(_geman_mcclure_curvature, _geman_mcclure_mixed)  # a derivative that overflows: that of x^2 + 4
 def _geman_mcclure_in_error(error: Array, scale: Array) -> Array:
     x = _bounded(error, scale)
     return _falling(x) * (x / scale) * _falling(x)

@@ -21,6 +21,7 @@ def _log_of_roots(p: Array, q: Array) -> Array:
     return 2 * jnp.log((jnp.sqrt(p) + _absent(p)) / (jnp.sqrt(q) + _absent(p)))
 
 
+@with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
 def _log_of_inverse_roots(p: Array, q: Array) -> Array:
     """The same by other operations: a GPU writes to memory what a value and a slope share."""
     return 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p)))

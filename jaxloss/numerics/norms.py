@@ -85,9 +85,11 @@ def _(primals: Any, tangents: Any) -> Any:
     angle = _angle(u, v)
     length_u, length_v = (jnp.sqrt(jnp.where(angle.none, 1, square)) for square in (angle.square_u, angle.square_v))
     a, b = u * angle.scale_u / length_u, v * angle.scale_v / length_v
-    slope_u = (a - b - angle.distance * a) * jnp.where(angle.none, 0, angle.scale_u / length_u)
-    slope_v = (b - a - angle.distance * b) * jnp.where(angle.none, 0, angle.scale_v / length_v)
-    return jnp.squeeze(angle.distance, -1), jnp.sum(slope_u * du + slope_v * dv, axis=-1)
+    # The change is scaled first: one over the square of a length may leave the format.
+    da = du * jnp.where(angle.none, 0, angle.scale_u) / length_u
+    db = dv * jnp.where(angle.none, 0, angle.scale_v) / length_v
+    change = (a - b - angle.distance * a) * da + (b - a - angle.distance * b) * db
+    return jnp.squeeze(angle.distance, -1), jnp.sum(change, axis=-1)
 
 
 class _Angle(NamedTuple):

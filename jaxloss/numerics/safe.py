@@ -124,10 +124,12 @@ def safe_log1p(x: Array) -> Array:
     return jnp.log1p(x)
 
 
-@with_slopes(
-    lambda weight, value: jnp.where((weight == 0) & jnp.isinf(value), 0, finite_slope(value)),  # an infinite slope
-    lambda weight, _: weight,
-)
+def slope_in_weight(weight: Array, value: Array) -> Array:
+    """The slope of `multiply_no_nan` in the weight."""
+    return jnp.where((weight == 0) & jnp.isinf(value), 0, finite_slope(value))
+
+
+@with_slopes(slope_in_weight, lambda weight, _: weight)  # an infinite slope times 0
 def multiply_no_nan(weight: Array, value: Array) -> Array:
     r"""The product, 0 where the weight is 0 even if the value is infinite.
 
@@ -141,6 +143,9 @@ def multiply_no_nan(weight: Array, value: Array) -> Array:
     return weight * jnp.where((weight == 0) & jnp.isinf(value), 0, value)
 
 
+@with_slopes(
+    lambda x, y: slope_in_weight(x, safe_log(y)), lambda x, y: jnp.where(y == 0, x * largest_like(y), ratio(x, y))
+)  # an infinite slope times 0; a derivative that overflows: the second one, by 1 / y^2
 def xlogy(x: Array, y: Array) -> Array:
     r"""The product of x with the logarithm of y, 0 where x is 0.
 
@@ -154,6 +159,10 @@ def xlogy(x: Array, y: Array) -> Array:
     return multiply_no_nan(x, safe_log(y))
 
 
+@with_slopes(
+    lambda x, y: slope_in_weight(x, safe_log1p(y)),
+    lambda x, y: jnp.where(y == -1, x * largest_like(y), ratio(x, 1 + y)),
+)  # as of xlogy
 def xlog1py(x: Array, y: Array) -> Array:
     r"""The product of x with the logarithm of 1 + y, 0 where x is 0.
 

@@ -1,4 +1,4 @@
-"""The Stirling remainder of the gamma function, log z! for small z, e^x - 1 - x, and a product with an exponential.
+"""The Stirling remainder of the gamma function, log z! for small z, e^x - 1 - x, and products with an exponential.
 
 The terms of log z! of size z log z cancel with other terms of a likelihood (Loader 2000, Fast and accurate computation
 of binomial probabilities). They are cancelled on paper; the remainder is small and positive. The coefficients are
@@ -122,16 +122,22 @@ def digamma_of_successor(z: Array) -> Array:
 
 
 def _sum(coefficients: Sequence[float], x: Array) -> Array:
-    """A Chebyshev series on [-1, 1], with as many terms as the format can tell (Clenshaw)."""
+    """A Chebyshev series on [-1, 1], with as many terms as the format can tell, as a polynomial (Horner)."""
     tolerance = float(jnp.finfo(x.dtype).eps) / 16
     last = max(order for order, c in enumerate(coefficients) if abs(c) > tolerance)
-    one, two = jnp.zeros_like(x), jnp.zeros_like(x)
-    for coefficient in reversed(coefficients[1 : last + 1]):
-        one, two = coefficient + 2 * x * one - two, one
-    return coefficients[0] + x * one - two
+    total = jnp.zeros_like(x)
+    for coefficient in reversed(chebyshev.cheb2poly(coefficients[: last + 1]).tolist()):
+        total = coefficient + x * total
+    return total
 
 
-@with_slopes(jnp.expm1)  # a derivative that cancels
+@with_slopes(jnp.exp)  # a derivative that cancels: to JAX it is 1 + expm1(x)
+def expm1(x: Array) -> Array:
+    """The exponential less 1."""
+    return jnp.expm1(x)
+
+
+@with_slopes(expm1)  # a derivative that cancels
 def exp_remainder(x: Array) -> Array:
     """The exponential less its first two terms, e^x - 1 - x, which is >= 0 and about x^2 / 2 near 0."""
     near = jnp.abs(x) < 0.5
@@ -150,3 +156,16 @@ def times_exp(x: Array, exponent: Array) -> Array:
     """The product x e^y, by two factors e^(y / 2), since e^y may leave the format where the product does not."""
     root = finite_slope(jnp.exp(0.5 * exponent))
     return (x * root) * root
+
+
+def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
+    return -finite_slope(half_scaled_square(error, log_variance))
+
+
+@with_slopes(
+    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
+)  # an infinite slope times 0
+def half_scaled_square(error: Array, log_variance: Array) -> Array:
+    """Half the square of an error in standard deviations, e^2 exp(-s) / 2."""
+    standard = times_exp(error, -0.5 * log_variance)
+    return (0.5 * standard) * standard

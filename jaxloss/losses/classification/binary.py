@@ -13,6 +13,7 @@ from jaxloss.numerics.safe import (
     ratio,
     safe_log,
     safe_log1p,
+    slope_in_weight,
     xlog1py,
     xlogy,
 )
@@ -104,26 +105,44 @@ def _slope_in_gamma(p: Array, complement: Array, gamma: Array) -> Array:
     return multiply_no_nan(slope_of_power, -_log(p, complement))
 
 
-def _slope_of_positive(p: Array, gamma: Array) -> Array:
+def _slope_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
     inside = jnp.where(p == 0, 1, p)
-    slope = gamma * power(1 - p, gamma - 1) * jnp.log(inside) - power(1 - p, gamma) / inside
-    return jnp.where(p == 0, -largest_like(p), slope)
+    slope = power(1 - p, gamma - 1) * gamma * jnp.log(inside) * weight - power(1 - p, gamma) * ratio(weight, inside)
+    return jnp.where(p == 0, -largest_like(p) * weight, slope)
 
 
-def _slope_of_negative(p: Array, gamma: Array) -> Array:
+def _change_of_mean_slope(p: Array) -> Array:
+    return (1 / (1 - p) - _mean_slope(p)) / jnp.where(p == 0, 1, p)
+
+
+@with_slopes(_change_of_mean_slope)  # a derivative that overflows: 1 / p^2
+def _mean_slope(p: Array) -> Array:
+    """That of -log(1 - p) between 0 and p > 0."""
+    return -jnp.log1p(-p) / jnp.where(p == 0, 1, p)
+
+
+def _slope_of_negative(weight: Array, p: Array, gamma: Array) -> Array:
     inside = jnp.where(p == 1, 0, p)
-    slope = power(p, gamma) / (1 - inside) - gamma * power(p, gamma - 1) * jnp.log1p(-inside)
-    return jnp.where(p == 1, largest_like(p), slope)
+    slope = power(p, gamma) / (1 - inside) + power(p, gamma) * (gamma * _mean_slope(inside))
+    return weight * jnp.where(p == 1, largest_like(p), slope)
 
 
-@with_slopes(_slope_of_positive, lambda p, gamma: _slope_in_gamma(p, 1 - p, gamma))  # an infinite slope at p = 0
-def _focal_of_positive(p: Array, gamma: Array) -> Array:
-    return power(1 - p, gamma) * -jnp.log(p)
+@with_slopes(
+    lambda weight, p, gamma: slope_in_weight(weight, power(1 - p, gamma) * -jnp.log(p)),
+    _slope_of_positive,
+    lambda weight, p, gamma: weight * _slope_in_gamma(p, 1 - p, gamma),
+)  # an infinite slope at p = 0; the weight is inside since the second one, by 1 / p^2, overflows without it
+def _focal_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
+    return multiply_no_nan(weight, power(1 - p, gamma) * -jnp.log(p))
 
 
-@with_slopes(_slope_of_negative, lambda p, gamma: _slope_in_gamma(1 - p, p, gamma))  # an infinite slope at p = 1
-def _focal_of_negative(p: Array, gamma: Array) -> Array:
-    return power(p, gamma) * -jnp.log1p(-p)
+@with_slopes(
+    lambda weight, p, gamma: slope_in_weight(weight, power(p, gamma) * -jnp.log1p(-p)),
+    _slope_of_negative,
+    lambda weight, p, gamma: weight * _slope_in_gamma(1 - p, p, gamma),
+)  # an infinite slope at p = 1
+def _focal_of_negative(weight: Array, p: Array, gamma: Array) -> Array:
+    return multiply_no_nan(weight, power(p, gamma) * -jnp.log1p(-p))
 
 
 @custom_loss(stand_in=0.5)
@@ -152,8 +171,8 @@ def binary_focal(
     >>> print(f"{binary_focal(0.9, 1.0, alpha=0.25, gamma=2.0):.6f}")  # often printed as 0.001, which is off
     0.000263
     """
-    of_positive, of_negative = _focal_of_positive(probabilities, gamma), _focal_of_negative(probabilities, gamma)
-    return multiply_no_nan(alpha * targets, of_positive) + multiply_no_nan((1 - alpha) * (1 - targets), of_negative)
+    of_positive = _focal_of_positive(alpha * targets, probabilities, gamma)
+    return of_positive + _focal_of_negative((1 - alpha) * (1 - targets), probabilities, gamma)
 
 
 def _slope_of_focal(x: Array, gamma: Array) -> Array:

@@ -137,11 +137,17 @@ def _change_of_renyi(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels, and an infinite slope times 0.
     p, q, alpha = primals
     excess = alpha - 1
-    log, terms, _ = _terms_of_renyi(p, q, alpha)
-    tilted = jnp.where(excess == 0, p, ratio(terms, jnp.sum(terms) + jnp.zeros_like(p)))
-    of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * ratio(tilted, p))
+    log, terms, reference = _terms_of_renyi(p, q, alpha)
+    total = jnp.where(excess == 0, 1, jnp.sum(terms)) + jnp.zeros_like(p)
+    tilted, finite_log = jnp.where(excess == 0, p, ratio(terms, total)), jnp.where(jnp.isinf(log), 0, log)
+    # The same over p and over q, by a power where the term is below the format or its derivative would cancel.
+    tiny = (alpha >= 0.5) & (tilted < jnp.finfo(p.dtype).eps) & jnp.isfinite(log)
+    over_p = jnp.where(tiny, ratio(jnp.exp(excess * finite_log - reference), total), ratio(tilted, p))
+    by_power = ratio(jnp.exp(alpha * finite_log - reference), total)
+    over_q = jnp.where(tiny | (alpha < 0.5), by_power, ratio(tilted, q))
+    of_p = jnp.where(excess == 0, log + 1, alpha / jnp.where(excess == 0, 1, excess) * over_p)
     at_zero = jnp.where(alpha == 0, ratio(jnp.ones_like(alpha), jnp.sum(terms)), 0)
-    of_q = jnp.where(q == 0, -at_zero, -ratio(tilted, q))
+    of_q = jnp.where(q == 0, -at_zero, -over_q)
     change = jnp.zeros_like(alpha)
     for slope, tangent in zip((of_p, of_q), tangents[:2], strict=True):
         if not isinstance(tangent, SymbolicZero):

@@ -8,11 +8,12 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.remainders import exp_remainder
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.special import expm1, half_scaled_square
 from jaxloss.types import Array, Input
 
 
 def _half_expm1(x: Array) -> Array:
-    return jnp.where(x > 1, jnp.exp(x - math.log(2)) - 0.5, 0.5 * jnp.expm1(jnp.minimum(x, 1)))
+    return jnp.where(x > 1, jnp.exp(x - math.log(2)) - 0.5, 0.5 * expm1(jnp.where(x > 1, 0, x)))
 
 
 @with_slopes(lambda x: finite_slope(_half_expm1(x)))  # an infinite slope times 0
@@ -22,27 +23,6 @@ def _half_exp_remainder(x: Array) -> Array:
     inside, outside = jnp.where(near, x, 0), jnp.where(near | (x == jnp.inf), 0, x)
     far = jnp.where(x == jnp.inf, jnp.inf, jnp.exp(outside - math.log(2)) - 0.5 * (1 + outside))
     return jnp.where(near, 0.5 * exp_remainder(inside), far)
-
-
-def _standardized(difference: Array, log_variance: Array) -> Array:
-    """The difference over the standard deviation, in two steps, as one over the variance may leave the format."""
-    root = jnp.exp(-0.25 * log_variance)
-    return jnp.where(difference == 0, 0, (difference * root) * root)
-
-
-def _slope_in_mean(difference: Array, log_variance: Array) -> Array:
-    root = jnp.exp(-0.25 * log_variance)
-    return finite_slope(jnp.where(difference == 0, 0, ((_standardized(difference, log_variance) * root) * root)))
-
-
-def _slope_in_log_variance(difference: Array, log_variance: Array) -> Array:
-    return finite_slope(-jnp.square(math.sqrt(0.5) * _standardized(difference, log_variance)))
-
-
-@with_slopes(_slope_in_mean, _slope_in_log_variance)  # a derivative that overflows: 0 times an inverse variance of inf
-def _half_squared_deviation(difference: Array, log_variance: Array) -> Array:
-    """(x / sigma)^2 / 2."""
-    return jnp.square(math.sqrt(0.5) * _standardized(difference, log_variance))
 
 
 @custom_loss(stand_in=0.5)
@@ -70,7 +50,7 @@ def gaussian_kl_divergence(p_mean: Input, p_log_variance: Input, q_mean: Input, 
     0.50 0.3591
     """
     log_ratio = p_log_variance - q_log_variance
-    return _half_exp_remainder(log_ratio) + _half_squared_deviation(p_mean - q_mean, q_log_variance)
+    return _half_exp_remainder(log_ratio) + half_scaled_square(p_mean - q_mean, q_log_variance)
 
 
 @custom_loss(stand_in=0.5)

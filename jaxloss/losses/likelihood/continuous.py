@@ -2,33 +2,22 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
+from jaxloss.numerics.safe import finite_slope, ratio
 from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     exp_remainder,
+    half_scaled_square,
     log_factorial_ratio,
     scaled_stirling_slope,
     stirling_remainder,
     times_exp,
 )
 from jaxloss.types import Array, Input, Positive
-
-
-def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
-    return -finite_slope(_half_scaled_square(error, log_variance))
-
-
-@with_slopes(
-    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
-)  # an infinite slope times 0
-def _half_scaled_square(error: Array, log_variance: Array) -> Array:
-    standard = times_exp(error, -0.5 * log_variance)
-    return (0.5 * standard) * standard
 
 
 @custom_loss(stand_in=0.5)
@@ -50,7 +39,7 @@ def gaussian_nll(mean: Input, target: Input, log_variance: Input) -> Array:
     >>> print(f"{gaussian_nll(6.1, 6.3, 0.0):.4f}")
     0.9389
     """
-    return HALF_LOG_2PI + 0.5 * log_variance + _half_scaled_square(mean - target, log_variance)
+    return HALF_LOG_2PI + 0.5 * log_variance + half_scaled_square(mean - target, log_variance)
 
 
 def _size_in_log_scale(error: Array, log_scale: Array) -> Array:
@@ -99,55 +88,44 @@ def _log_normalizer(freedom: Array) -> Array:
     return HALF_LOG_2PI + remainders + 0.5 * ratio(exp_remainder(jnp.log1p(inverse)), inverse)
 
 
-def _standard_error(error: Array, log_scale: Array, freedom: Array) -> tuple[Array, Array, Array, Array]:
-    """The error in scales where it is within sqrt(n) of them, the same over sqrt(n), whether it is beyond, and then
-    one over that quotient: neither square leaves the format.
-    """
-    standard = times_exp(jnp.abs(error), -log_scale)
-    quotient = multiply_no_nan(jax.lax.rsqrt(freedom), standard)
-    far = quotient > 1
-    size, exponent, n = jnp.where(far, jnp.abs(error), 1), jnp.where(far, log_scale, 0), jnp.where(far, freedom, 1)
-    return jnp.where(far, 0, standard), jnp.where(far, 0, quotient), far, times_exp(jnp.sqrt(n) / size, exponent)
-
-
-def _log1p_square(error: Array, log_scale: Array, freedom: Array) -> Array:
-    """The logarithm of 1 + z^2 / n."""
-    _, near, far, inverse = _standard_error(error, log_scale, freedom)
-    size, n = jnp.where(far, jnp.abs(error), 1), jnp.where(far, freedom, 1)
-    log_square = 2 * (jnp.log(size) - log_scale) - jnp.log(n)
-    return jnp.where(far, log_square + jnp.log1p(jnp.square(inverse)), jnp.log1p(jnp.square(near)))
+def _log_odds(error: Array, log_scale: Array, freedom: Array) -> Array:
+    """The logarithm L of z^2 / n, whose logistic function is the share z^2 / (n + z^2): no square leaves the format."""
+    none = (error == 0) | jnp.isinf(freedom)
+    log_square = 2 * (jnp.log(jnp.where(none, 1, jnp.abs(error))) - log_scale)
+    return jnp.where(none, -jnp.inf, log_square - jnp.log(freedom))
 
 
 def _tail_in_error(error: Array, log_scale: Array, freedom: Array) -> Array:
-    standard, near, far, inverse = _standard_error(error, log_scale, freedom)
-    close = (1 + 1 / freedom) * times_exp(standard, -log_scale) / (1 + jnp.square(near))
-    beyond = (freedom + 1) / jnp.where(far, jnp.abs(error), 1) / (1 + jnp.square(inverse))
-    return jnp.sign(error) * finite_slope(jnp.where(far, beyond, close))
+    """The slope (n + 1) / n times z e^-s / (1 + z^2 / n), beyond sqrt(n) scales (n + 1) / e times the share."""
+    log_odds = _log_odds(error, log_scale, freedom)
+    far = log_odds > 0
+    near = (1 + 1 / freedom) * times_exp(jnp.where(far, 0, error), -2 * log_scale) * sigmoid(-log_odds)
+    beyond = (jnp.where(far, freedom, 0) + 1) * ratio(sigmoid(log_odds), error)
+    return finite_slope(jnp.where(far, beyond, near))
 
 
 def _tail_in_log_scale(error: Array, log_scale: Array, freedom: Array) -> Array:
-    """The slope (1 - z^2) / (1 + z^2 / n), beyond sqrt(n) scales in n / z^2."""
-    standard, near, far, inverse = _standard_error(error, log_scale, freedom)
-    close = finite_slope(1 - jnp.square(standard)) / (1 + jnp.square(near))
-    n = jnp.where(far, freedom, 1)
-    beyond = jnp.square(jnp.sqrt(n + 1) * inverse) / (1 + jnp.square(inverse)) - n
-    return jnp.where(far, beyond, close)
+    """The slope (1 - z^2) / (1 + z^2 / n), beyond sqrt(n) scales (n + 1) / (1 + z^2 / n) - n."""
+    log_odds = _log_odds(error, log_scale, freedom)
+    far = log_odds > 0
+    near = finite_slope(1 - jnp.square(times_exp(jnp.where(far, 0, error), -log_scale))) * sigmoid(-log_odds)
+    n = jnp.where(far, freedom, 0)
+    root = jnp.exp(0.5 * (jnp.log1p(n) - jnp.where(far, log_odds, 0)))
+    return jnp.where(far, jnp.square(root) * sigmoid(log_odds) - n, near)
 
 
 def _tail_in_freedom(error: Array, log_scale: Array, freedom: Array) -> Array:
-    log = _log1p_square(error, log_scale, freedom)
+    log = softplus(_log_odds(error, log_scale, freedom))
     return 0.5 * (exp_remainder(-log) + jnp.expm1(-log) / freedom)
 
 
 @with_slopes(_tail_in_error, _tail_in_log_scale, _tail_in_freedom)  # derivatives that overflow and cancel
 def _scale_and_tail(error: Array, log_scale: Array, freedom: Array) -> Array:
-    """The sum s + (n + 1) / 2 log(1 + z^2 / n), which at n = inf is s + z^2 / 2."""
-    standard, near, far, _ = _standard_error(error, log_scale, freedom)
-    log = _log1p_square(error, log_scale, freedom)
-    square = jnp.square(near)
-    parabola = 0.5 * (1 + 1 / freedom) * jnp.square(standard)
-    curbed = jnp.where(square == 0, 1, log / jnp.where(square == 0, 1, square))
-    return log_scale + jnp.where(far, 0.5 * (jnp.where(far, freedom, 1) + 1) * log, parabola * curbed)
+    """The sum s + (n + 1) / 2 log(1 + z^2 / n), which near z = 0 and at n = inf is s + (1 + 1 / n) z^2 / 2."""
+    log_odds = _log_odds(error, log_scale, freedom)
+    near = log_odds < math.log(jnp.finfo(error.dtype).eps)
+    parabola = (1 + 1 / freedom) * half_scaled_square(jnp.where(near, error, 0), 2 * log_scale)
+    return log_scale + jnp.where(near, parabola, 0.5 * (jnp.where(near, 0, freedom) + 1) * softplus(log_odds))
 
 
 @custom_loss(stand_in=0.5)
@@ -195,7 +173,7 @@ def _gamma_in_outcome(log_mean: Array, outcome: Array, log_shape: Array) -> Arra
     zero, t = outcome == 0, _log_quotient(log_mean, outcome)
     y, excess = jnp.where(zero, 1, outcome), jnp.expm1(log_shape)  # a - 1
     near = (jnp.exp(log_shape) * jnp.expm1(t) + 1) / y
-    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), excess / y)
+    far = jnp.exp(log_shape - log_mean) - jnp.where(zero, jnp.where(excess > 0, jnp.inf, -jnp.inf), ratio(excess, y))
     far = jnp.where(zero & (excess == 0), jnp.exp(-log_mean), far)
     return finite_slope(jnp.where((jnp.abs(t) < 1) & ~zero, near, far))
 

@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan
+from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     digamma_of_successor,
     exp_remainder,
+    expm1,
     log_factorial_ratio,
     scaled_stirling_slope,
     stirling_remainder,
@@ -86,7 +87,7 @@ def _log_growth(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The logarithm H of (r + mu) / (r + k)."""
     shape, mean = _shape(log_dispersion), finite_slope(jnp.exp(log_mean))
     total = finite_slope(shape + count)
-    small = (mean - count) / total
+    small = ratio(mean - count, total)
     near = jnp.abs(small) <= 0.5
     log_odds = jnp.where(near, 0, log_mean + log_dispersion)
     far = softplus(log_odds) - _log1p_spread(count, jnp.where(near, 0, log_dispersion))
@@ -128,6 +129,23 @@ def _of_shape(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     return jnp.where(far, whole - shape * (1 - growth), jnp.where(tiny, 0.5 * (shape * growth) * growth, near))
 
 
+def _curvature_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    """The second derivative (r + k) times the share mu / (r + mu) and the rest of it, of which no term cancels."""
+    log_odds = log_mean + log_dispersion
+    share, rest = sigmoid(log_odds), sigmoid(-log_odds)
+    product = jnp.where(log_odds < 0, jnp.exp(log_mean) * rest, _shape(log_dispersion) * share)  # r mu / (r + mu)
+    return finite_slope(times_exp(product + count * share, -softplus(log_odds)))
+
+
+def _mixed_with_log_dispersion(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+    return -_binomial_in_log_mean(log_mean, count, log_dispersion) * sigmoid(log_mean + log_dispersion)
+
+
+@with_slopes(
+    _curvature_in_log_mean,
+    lambda log_mean, _, log_dispersion: -sigmoid(-(log_mean + log_dispersion)),
+    _mixed_with_log_dispersion,
+)  # a derivative that cancels
 def _binomial_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The slope (mu - k) r / (r + mu). Where mu r / (r + mu) is near its limit r, that is what is differentiated."""
     log_odds, mean = log_mean + log_dispersion, finite_slope(jnp.exp(log_mean))
@@ -148,7 +166,7 @@ def _binomial_in_count(log_mean: Array, count: Array, log_dispersion: Array) -> 
 
 def _binomial_in_log_dispersion(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     shape, some = _shape(log_dispersion), count != 0
-    share = count / (shape + count)
+    share = ratio(count, shape + count)
     remainders = (1 - share) * scaled_stirling_slope(shape + count) - scaled_stirling_slope(shape)
     spread = jnp.where(some, 0.5 * share + remainders, 0)
     return finite_slope(spread - _of_shape(log_mean, count, log_dispersion))
@@ -240,14 +258,14 @@ def _deviance_in_log_mean(log_mean: Array, outcome: Array, power: Array) -> Arra
 
 
 def _deviance_in_outcome(log_mean: Array, outcome: Array, power: Array) -> Array:
-    """The slope 2 (y^(1 - p) - m^(1 - p)) / (1 - p), from the larger of the two powers; 0 where infinite."""
+    """The slope 2 (y^c - m^c) / c with c = 1 - p, from the larger of the two powers; 0 where infinite."""
     log_ratio, *_ = _tweedie_parts(log_mean, outcome, power)
-    rise = (1 - power) * log_ratio
-    size = jnp.where(rise == 0, 1, jnp.abs(rise))
-    mean_power = jnp.where(rise == 0, 1, -jnp.expm1(-size) / size)  # of exp between 0 and the rise, over the largest
-    positive = outcome > 0
-    of_outcome = jnp.where(positive, outcome, 1) ** (1 - power)
-    slope = 2 * log_ratio * mean_power * jnp.where(rise > 0, of_outcome, jnp.exp((1 - power) * log_mean))
+    c = 1 - power
+    rise = c * log_ratio
+    up, of_outcome = rise > 0, jnp.where(outcome > 0, outcome, 1) ** c
+    from_outcome, from_mean = -expm1(-jnp.where(up, rise, 0)), expm1(jnp.where(up, 0, rise))
+    difference = jnp.where(up, of_outcome * from_outcome, jnp.exp(c * log_mean) * from_mean)
+    slope = 2 * jnp.where(c == 0, log_ratio, difference / jnp.where(c == 0, 1, c))
     slope = jnp.where(outcome == 0, jnp.where(power < 2, 0, -jnp.inf), slope)
     return finite_slope(jnp.where(power == 0, 2 * (outcome - jnp.exp(log_mean)), slope))
 

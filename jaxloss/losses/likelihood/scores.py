@@ -12,7 +12,7 @@ from jaxloss.numerics.norms import euclidean_distance
 from jaxloss.numerics.platform import may_be_split
 from jaxloss.numerics.safe import absolute, multiply_no_nan, positive_part
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.special import times_exp
+from jaxloss.numerics.special import expm1, times_exp
 from jaxloss.types import Array, Input, Interval, Number
 
 
@@ -48,8 +48,8 @@ def _share_below(error: Array, log_scale: Array) -> Array:
 
 def _rise_with_scale(error: Array, log_scale: Array) -> Array:
     """The slope in the log-scale, sigma (2 phi(z) - 1 / sqrt(pi))."""
-    square = jnp.square(times_exp(error, -log_scale))
-    return times_exp(jnp.expm1(0.5 * (math.log(2) - square)) / math.sqrt(math.pi), log_scale)
+    square = jnp.square(jnp.clip(times_exp(error, -log_scale), -100, 100))  # phi is 0 beyond, in every format
+    return times_exp(expm1(0.5 * (math.log(2) - square)) / math.sqrt(math.pi), log_scale)
 
 
 @with_slopes(_share_below, _rise_with_scale)  # derivatives that overflow

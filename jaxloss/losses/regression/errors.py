@@ -337,4 +337,7 @@ def squared_epsilon_insensitive(prediction: Input, target: Input, *, epsilon: No
     >>> print(f"{squared_epsilon_insensitive(6.1, 6.4, epsilon=0.1):.2f}")
     0.04
     """
-    return safe_square(positive_part(jnp.abs(prediction - target) - epsilon))
+    error = prediction - target
+    # A parabola at its lowest point, at epsilon = 0, has a curvature too, which the slope 0 of a maximum would lose.
+    beyond = jnp.where(jnp.abs(error) < epsilon, 0, error - jnp.sign(error) * epsilon)
+    return safe_square(beyond)
