@@ -14,7 +14,7 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "m": 128, "c": 9, "v": 131072}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "v": 131072}
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
@@ -23,7 +23,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "linear_softmax_cross_entropy": {"items": 8192},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "bias", "embedding"}  # None by default
+LEFT_OUT = {"class_mask", "token_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},

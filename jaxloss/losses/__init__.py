@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, language, robust
+from jaxloss.losses import adversarial, embedding, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits
 from jaxloss.losses.likelihood import continuous, counts, scores
+from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.regression import errors, relative
 
 _FAMILIES = (
@@ -30,6 +31,9 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    answers,
+    policies,
+    generative,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

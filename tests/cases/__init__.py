@@ -8,12 +8,14 @@ from cases import (
     binary,
     divergence,
     embedding,
+    generative,
     imbalanced,
     language,
     likelihood,
     margin,
     noisy,
     ordinal,
+    preference,
     regression,
     robust,
     softmax,
@@ -37,6 +39,8 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    preference,
+    generative,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
