@@ -48,6 +48,8 @@ from jaxloss.losses.classification.softmax import sparse_categorical_cross_entro
 from jaxloss.losses.classification.sparsemax import entmax15 as entmax15
 from jaxloss.losses.classification.sparsemax import multiclass_sparsemax as multiclass_sparsemax
 from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
+from jaxloss.losses.distillation import distillation as distillation
+from jaxloss.losses.distillation import top_k_distillation as top_k_distillation
 from jaxloss.losses.divergence.discrete import generalized_kl_divergence as generalized_kl_divergence
 from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_distance
 from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
@@ -60,6 +62,9 @@ from jaxloss.losses.divergence.logits import (
     jensen_shannon_divergence_with_logits as jensen_shannon_divergence_with_logits,
 )
 from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_divergence_with_logits
+from jaxloss.losses.divergence.mixture import (
+    generalized_jensen_shannon_divergence_with_logits as generalized_jensen_shannon_divergence_with_logits,
+)
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.generative import denoising_score_matching as denoising_score_matching

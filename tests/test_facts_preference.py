@@ -45,7 +45,7 @@ def test_normalisation(name):
 
     value, slope = jax.value_and_grad(whole)(NEW)
     of_parts, slope_of_parts = jax.value_and_grad(in_parts)(NEW)
-    close(value, expected, rtol=3e-6)
+    assert abs(value - expected) < 1e-6
     close(of_parts, value)
     close(slope_of_parts, slope, rtol=1e-5)
     assert slope[1, 1] == 0
@@ -103,39 +103,25 @@ def test_log_probabilities_of_answers_come_from_a_reduction(model):
     close(means, expected / mask.sum(-1), rtol=1e-5)
 
 
-TOKENS = {
-    "ppo_clip": (lambda new, old, a: jaxloss.ppo_clip(new, old, a), lambda new, old, a: jaxloss.ppo_clip(new, old, a)),
-    "grpo": (
-        lambda new, old, a: jaxloss.grpo(new, old, a, old - 0.3),
-        lambda new, old, a: jaxloss.ppo_clip(new, old, a) + 0.04 * jaxloss.sampled_kl_divergence(new, old - 0.3),
-    ),
-    "sampled_kl_divergence": (
-        lambda new, old, _: jaxloss.sampled_kl_divergence(new, old, estimator="k2"),
-        lambda new, old, _: 0.5 * (new - old) ** 2,
-    ),
-}
-
-
-@pytest.mark.parametrize("name", TOKENS)
-def test_a_policy_at_the_head_of_a_model_without_its_logits(name, model, rng):
-    of_token, expected = TOKENS[name]
+def test_a_policy_at_the_head_of_a_model_without_its_logits(model, rng):
     hidden, labels, kernel, mask = model
     old, advantages = log_probabilities(model) + rng.normal(size=(3, 4)) * 0.2, rng.normal(size=(3, 4))
-    arrays = old.astype(np.float32), advantages.astype(np.float32)
+    arrays = old.astype(np.float32), advantages.astype(np.float32), old.astype(np.float32) - 0.3
 
     @jaxloss.linear_softmax_loss
-    def of_head(softmax, old_log_probabilities, advantage):
-        return of_token(-softmax.surprisal, old_log_probabilities, advantage)
+    def of_head(softmax, old_log_probabilities, advantage, reference):
+        return jaxloss.grpo(-softmax.surprisal, old_log_probabilities, advantage, reference)
 
     def by_logits(hidden, kernel):
-        surprisal = jaxloss.softmax_cross_entropy_with_integer_labels
-        new = -reduce(surprisal, "none")(hidden @ kernel, labels)
-        values = jax.vmap(jax.vmap(expected))(new, *arrays)
-        return jnp.sum(jnp.where(mask, values, 0)) / float(mask.sum())
+        new = -reduce(jaxloss.softmax_cross_entropy_with_integer_labels, "none")(hidden @ kernel, labels)
+        return jaxloss.grpo(new, *arrays, where=mask)
 
-    found = jax.value_and_grad(lambda h, w: of_head(h, labels, *arrays, w, where=mask), (0, 1))(hidden, kernel)
-    wanted = jax.value_and_grad(by_logits, (0, 1))(hidden, kernel)
-    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+    def both(hidden, kernel):
+        by_head = functools.partial(of_head, where=mask)
+        found = jax.value_and_grad(lambda h, w: by_head(h, labels, *arrays, w), (0, 1))(hidden, kernel)
+        return found, jax.value_and_grad(by_logits, (0, 1))(hidden, kernel)
+
+    for one, other in zip(*map(jax.tree.leaves, jax.jit(both)(hidden, kernel)), strict=True):
         close(one, other, rtol=1e-4, atol=1e-6)
 
 
@@ -263,6 +249,58 @@ def test_the_gradient_of_an_estimate_is_not_the_estimate_of_the_gradient(policie
     close(k1, np.zeros(7), atol=1e-6)
     close(k2, jax.grad(jaxloss.kl_divergence_with_logits)(*policies), rtol=1e-4, atol=1e-6)
     close(k3, jax.grad(jaxloss.kl_divergence_with_logits, 1)(policies[1], policies[0]), rtol=1e-4, atol=1e-6)
+
+
+# -------------------------------------------------------------------------------------------------------- distillation
+
+TEACHER, STUDENT = np.float32([2.0, 1.0, 0.5, 0.0]), np.float32([1.0, 0.5, -1.0, 0.5])
+
+
+def test_distillation_is_the_divergence_from_the_teacher():
+    for temperature in (1.0, 3.0):
+        divergence = jaxloss.kl_divergence_with_logits(TEACHER, STUDENT, temperature=temperature)
+        close(jaxloss.distillation(STUDENT, TEACHER, temperature=temperature), temperature**2 * divergence)
+
+
+def test_the_gradient_of_distillation_keeps_its_size():
+    # That of half the squared difference of centred logits, in the limit (Hinton et al. 2015, equation 4).
+    slope = jax.grad(functools.partial(jaxloss.distillation, temperature=1e3))(STUDENT, TEACHER)
+    difference = STUDENT - TEACHER
+    close(slope, (difference - difference.mean()) / len(difference), rtol=3e-3)
+
+
+def test_the_ends_of_a_mixture_are_divergences():
+    mixture = jaxloss.generalized_jensen_shannon_divergence_with_logits
+    one, other = (jaxloss.kl_divergence_with_logits(*pair) for pair in ((TEACHER, STUDENT), (STUDENT, TEACHER)))
+    close(mixture(TEACHER, STUDENT, weight=1e-6) / 1e-6, one, rtol=1e-4)
+    close(mixture(TEACHER, STUDENT, weight=1 - 2**-20) * 2**20, other, rtol=1e-4)
+    close(mixture(TEACHER, STUDENT), jaxloss.jensen_shannon_divergence_with_logits(TEACHER, STUDENT))
+
+
+def test_top_k_of_all_classes_is_the_divergence():
+    log_p, labels = np.asarray(jax.nn.log_softmax(TEACHER)), np.array([2, 0, 3, 1])
+    whole = jaxloss.kl_divergence_with_logits(TEACHER, STUDENT)
+    for tail in ("bucket", "renormalize"):
+        close(jaxloss.top_k_distillation(STUDENT, log_p[labels], labels, tail=tail), whole, rtol=1e-5)
+
+
+def test_top_k_is_between_0_and_the_divergence(rng):
+    teacher, student = (
+        (rng.normal(size=(50, 20)) * 3).astype(np.float32),
+        (rng.normal(size=(50, 20)) * 3).astype(np.float32),
+    )
+    labels = np.argsort(-teacher, -1)[:, :4]
+    log_p = np.take_along_axis(np.asarray(jax.nn.log_softmax(teacher)), labels, -1)
+    cost = reduce(jaxloss.top_k_distillation, "none")(student, log_p, labels)
+    whole = reduce(jaxloss.distillation, "none")(student, teacher)
+    assert np.all((cost >= 0) & (cost <= whole))
+    same = np.take_along_axis(np.asarray(jax.nn.log_softmax(student)), labels, -1)
+    assert np.all(np.abs(reduce(jaxloss.top_k_distillation, "none")(student, same, labels)) < 1e-10)
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [0, 4], [-1, 2]], ids=str)
+def test_labels_of_top_k_that_are_none(labels):
+    assert np.isnan(jaxloss.top_k_distillation(STUDENT, np.float32([-1.0, -2.0]), np.array(labels)))
 
 
 # ---------------------------------------------------------------------------------------------------------- generative

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, generative, language, robust
+from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
-from jaxloss.losses.divergence import discrete, gaussian, logits
+from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.regression import errors, relative
@@ -27,10 +27,12 @@ _FAMILIES = (
     sparsemax,
     discrete,
     logits,
+    mixture,
     gaussian,
     adversarial,
     embedding,
     language,
+    distillation,
     answers,
     policies,
     generative,

@@ -6,6 +6,7 @@ A row says how to draw items of a loss, what its formula says of one, and where 
 from cases import (
     adversarial,
     binary,
+    distillation,
     divergence,
     embedding,
     generative,
@@ -39,6 +40,7 @@ _FAMILIES = (
     adversarial,
     embedding,
     language,
+    distillation,
     preference,
     generative,
 )

@@ -16,6 +16,17 @@ Clip: TypeAlias = Annotated[Number, Interval(gt=0, lt=1)]
 DualClip: TypeAlias = Annotated[Number, Interval(gt=1)]
 
 
+def _slope_in_log_ratio(advantage: Array, log_ratio: Array) -> Array:
+    return finite_slope(_weighed(advantage, log_ratio))
+
+
+@with_slopes(lambda _, log_ratio: finite_slope(jnp.exp(log_ratio)), _slope_in_log_ratio)  # an infinite slope times 0
+def _weighed(advantage: Array, log_ratio: Array) -> Array:
+    """A rho, which may be within the format where rho is not."""
+    root = jnp.exp(0.5 * log_ratio)
+    return (advantage * root) * root
+
+
 def _clipped_cost(log_ratio: Array, advantage: Array, clip: Any, clip_high: Any, dual_clip: Any) -> Array:
     """-min(rho A, clip(rho, 1 - e, 1 + e') A), at most -c A where A < 0, with rho = exp(log ratio)."""
     # By the sign of A the minimum binds on one side alone. Not rho but its logarithm is bounded there, since the slope
@@ -24,8 +35,9 @@ def _clipped_cost(log_ratio: Array, advantage: Array, clip: Any, clip_high: Any,
     lowest = jnp.where(losing, jnp.log1p(-clip), -jnp.inf)
     highest = jnp.log1p(clip if clip_high is None else clip_high)
     highest = jnp.where(losing, jnp.inf if dual_clip is None else jnp.log(dual_clip), highest)
-    root = jnp.exp(0.5 * jnp.clip(log_ratio, lowest, highest))  # A rho may be within the format where rho is not
-    return -(advantage * root) * root
+    # By comparison: a sum on a CPU drops a NaN from a minimum.
+    bounded = jnp.where(log_ratio < lowest, lowest, jnp.where(log_ratio > highest, highest, log_ratio))
+    return -_weighed(advantage, bounded)
 
 
 @custom_loss(stand_in=-0.5)
