@@ -6,6 +6,7 @@ A loss takes one log-probability for each answer: the sum, or the mean, over its
 `"sum"`. Nothing is detached here: those of the reference are arrays, which are not differentiated.
 """
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio, safe_square
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softplus import sigmoid, softplus
+from jaxloss.numerics.softplus import sigmoid, softplus, tanh
 from jaxloss.types import Array, Input, NonNegative, Number, Positive, UnitInterval
 
 # ------------------------------------------------------------------------------------------------------- pairs
@@ -137,22 +138,19 @@ def simpo(
     return _cost_of_odds(multiply_no_nan(beta, ahead) - margin, label_smoothing)
 
 
-def _parts_of_odds(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """e^(x - y), 1 - e^-y and 1 - e^-x, all relative to the larger of e^(x - y) and 1."""
-    above = jnp.where(x == y, 0, x - y)
-    ahead, behind = jnp.exp(jnp.minimum(above, 0)), jnp.exp(-jnp.maximum(above, 0))
-    return ahead, behind * -jnp.expm1(-y), ahead * -jnp.expm1(-x)
+def _complement(x: Array) -> Array:
+    """1 - e^-x, by other operations than those of the value: a GPU writes to memory what a value and a slope share."""
+    return 2 * tanh(0.5 * x) / (1 + tanh(0.5 * x))
 
 
 def _slope_in_chosen(x: Array, y: Array) -> Array:
-    ahead, of_chosen, of_rejected = _parts_of_odds(x, y)
-    return ratio(ahead, of_chosen + of_rejected)
+    above = jnp.where(x == y, 0, jnp.maximum(x - y, math.log(jnp.finfo(x.dtype).tiny)))
+    return ratio(jnp.ones_like(x), _complement(x) + jnp.exp(-above) * _complement(y))
 
 
 def _slope_in_rejected(x: Array, y: Array) -> Array:
-    _, of_chosen, of_rejected = _parts_of_odds(x, y)
-    share = ratio(of_rejected, of_chosen + of_rejected)
-    return -finite_slope(multiply_no_nan(share, jnp.abs(1 / jnp.expm1(-y))))
+    share = _slope_in_chosen(x, y) * _complement(x)
+    return -finite_slope(multiply_no_nan(share, jnp.abs(1 / _complement(y))))
 
 
 @with_slopes(_slope_in_chosen, _slope_in_rejected)  # an infinite slope times 0
