@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio, safe_square
+from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, ratio, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus, tanh
 from jaxloss.types import Array, Input, NonNegative, Number, Positive, UnitInterval
@@ -138,25 +138,30 @@ def simpo(
     return _cost_of_odds(multiply_no_nan(beta, ahead) - margin, label_smoothing)
 
 
+def _above(x: Array, y: Array) -> Array:
+    """The difference x - y; inf where both are."""
+    return jnp.where(x == jnp.inf, x, x - y)
+
+
 def _complement(x: Array) -> Array:
     """1 - e^-x, by other operations than those of the value: a GPU writes to memory what a value and a slope share."""
     return 2 * tanh(0.5 * x) / (1 + tanh(0.5 * x))
 
 
 def _slope_in_chosen(x: Array, y: Array) -> Array:
-    above = jnp.where(x == y, 0, jnp.maximum(x - y, math.log(jnp.finfo(x.dtype).tiny)))
+    above = jnp.maximum(_above(x, y), math.log(jnp.finfo(x.dtype).tiny))
     return ratio(jnp.ones_like(x), _complement(x) + jnp.exp(-above) * _complement(y))
 
 
 def _slope_in_rejected(x: Array, y: Array) -> Array:
     share = _slope_in_chosen(x, y) * _complement(x)
-    return -finite_slope(multiply_no_nan(share, jnp.abs(1 / _complement(y))))
+    return -jnp.where((y == 0) & (x > 0), largest_like(y), finite_slope(ratio(share, _complement(y))))
 
 
 @with_slopes(_slope_in_chosen, _slope_in_rejected)  # an infinite slope times 0
 def _log_of_odds(x: Array, y: Array) -> Array:
     """log(1 + odds(r) / odds(c)) = log(1 + (e^x - 1) / (e^y - 1)) with x = -c and y = -r, which are at least 0."""
-    above = jnp.where(x == y, 0, x - y)
+    above = _above(x, y)
     quotient = jnp.where(x == y, 1, jnp.abs(jnp.expm1(-x) / jnp.expm1(-y)))
     small = jnp.log1p(jnp.exp(jnp.minimum(above, 0)) * quotient)
     return jnp.where(above > 0, above + jnp.log(jnp.exp(-above) + quotient), small)
