@@ -302,7 +302,7 @@ OTHERS = {
     "unlikelihood": lambda x, labels: -jnp.log1p(-_at(softmax(x), labels)),
 }
 
-# ------------------------------------------------------------------------------------------- preference, generative
+# ------------------------------------------------------------------------------ preference, distillation, generative
 
 
 def _dpo(c: Array, r: Array, c_ref: Array, r_ref: Array, *, beta: float = 0.1) -> Array:
@@ -337,6 +337,24 @@ def _diffusion(prediction: Array, _data: Array, noise: Array, _log_snr: Array) -
     return (prediction - noise) ** 2
 
 
+def _distillation(student: Array, teacher: Array, *, temperature: float = 1.0) -> Array:
+    p, log_q = softmax(teacher / temperature), log_softmax(student / temperature)
+    return temperature**2 * optax.kl_divergence(log_q, p)
+
+
+def _top_k_distillation(student: Array, log_p: Array, labels: Array) -> Array:
+    log_q = jnp.take_along_axis(log_softmax(student), labels, -1)
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    rest, rest_q = 1 - jnp.sum(p, -1), 1 - jnp.sum(q, -1)
+    return jnp.sum(p * (log_p - log_q), -1) + rest * jnp.log(rest / rest_q)
+
+
+def _mixture(x: Array, z: Array, *, weight: float = 0.5) -> Array:
+    p, q = softmax(x), softmax(z)
+    m = weight * p + (1 - weight) * q
+    return weight * optax.kl_divergence(jnp.log(m), p) + (1 - weight) * optax.kl_divergence(jnp.log(m), q)
+
+
 PREFERENCE = {
     "dpo": _dpo,
     "ipo": lambda c, r, c_ref, r_ref, beta=0.1: ((c - c_ref) - (r - r_ref) - 1 / (2 * beta)) ** 2,
@@ -350,6 +368,9 @@ PREFERENCE = {
     ),
     "gspo": _gspo,
     "sampled_kl_divergence": _k3,
+    "distillation": _distillation,
+    "top_k_distillation": _top_k_distillation,
+    "generalized_jensen_shannon_divergence_with_logits": _mixture,
     "diffusion": _diffusion,
     "flow_matching": lambda velocity, start, end: (velocity - (end - start)) ** 2,
     "denoising_score_matching": lambda score, noise, sigma: (sigma[..., None] * score + noise) ** 2,

@@ -21,6 +21,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
     "linear_softmax_cross_entropy": {"items": 8192},
+    "top_k_distillation": {"v": 32768, "k": 64},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
 LEFT_OUT = {"class_mask", "token_mask", "bias", "embedding"}  # None by default

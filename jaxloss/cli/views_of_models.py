@@ -2,11 +2,29 @@
 
 from typing import Any
 
+import jax.numpy as jnp
+
 from jaxloss.cli.view import View, constant, each, row, view
 
 _OLD_POLICY = "log-probability beyond the old policy's (nats)"
 
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
+    "student_logits(k), teacher_logits(k)": (
+        view(
+            "student's logit of the first of two classes, the teacher's 1; the others are 0",
+            -5,
+            7,
+            lambda x: (row(x, 0), constant(x, 1.0, 0.0)),
+        ),
+    ),
+    "student_logits(v), teacher_log_probabilities(k), labels(k)": (
+        view(
+            "student's logit of one of two classes that were kept, of probabilities 0.5 and 0.3; others 0",
+            -5,
+            7,
+            lambda x: (row(x, 0, 0, 0), constant(x, -0.6931, -1.204), jnp.arange(2)),
+        ),
+    ),
     # Preference
     "chosen_log_probabilities, rejected_log_probabilities, "
     "reference_chosen_log_probabilities, reference_rejected_log_probabilities": (
@@ -86,5 +104,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "ppo_clip": ("clip", (0.1, 0.2)),
     "grpo": ("beta", (0.0, 0.2)),
     "sampled_kl_divergence": ("estimator", ("k1", "k2", "k3")),
+    "top_k_distillation": ("tail", ("bucket", "renormalize")),
+    "generalized_jensen_shannon_divergence_with_logits": ("weight", (0.1, 0.5, 0.9)),
     "diffusion": ("weighting", ("noise", "min_snr", "truncated_snr")),
 }

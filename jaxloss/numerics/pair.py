@@ -217,8 +217,10 @@ def mixture_divergence(x: Array, z: Array, weight: Any) -> Array:
 def _change_of_mixture(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: a cost less its mean, which are nearly the same at the top of a confident row.
     (x, z, weight), (dx, dz, dweight) = primals, tangents
-    pair, tops = compare(x, z, None), _tops(*map(_bounded, jax.lax.stop_gradient((x, z))), None)
+    pair = compare(x, z, None)
     costs = _surprises(pair, weight)
+    x, z = map(_bounded, jax.lax.stop_gradient((x, z)))
+    tops = _tops(x, z, None)
     change = jnp.zeros_like(pair.value)
     for share, p, cost, top, tangent in zip((weight, 1 - weight), pair[:2], costs, tops, (dx, dz), strict=True):
         if not isinstance(tangent, SymbolicZero):

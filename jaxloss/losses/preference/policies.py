@@ -99,7 +99,7 @@ def _factors(d: Array, weight: Any, function: Callable[[Array], Array]) -> tuple
 
 @with_slopes(  # an infinite slope times 0
     lambda d, weight: finite_slope(multiply_no_nan(*_factors(d, weight, jnp.expm1))),
-    lambda d, _: finite_slope(_k3(d, 1.0)),
+    lambda d, _: finite_slope(multiply_no_nan(*_factors(d, 1.0, exp_remainder))),
 )
 def _k3(d: Array, weight: Any) -> Array:
     """W (e^d - d - 1)."""
