@@ -23,8 +23,10 @@ from jaxloss.types import Array, Input, NonNegative, Number, Positive, UnitInter
 
 def _cost_of_odds(log_odds: Array, label_smoothing: Any) -> Array:
     """The cross entropy of the log odds h that the chosen is preferred, of which a share s is the wrong way round."""
-    right, wrong = softplus(-log_odds), softplus(log_odds)
-    return multiply_no_nan(1 - label_smoothing, right) + multiply_no_nan(label_smoothing, wrong)
+    right = softplus(-log_odds)
+    if isinstance(label_smoothing, int | float) and label_smoothing == 0:
+        return right
+    return multiply_no_nan(1 - label_smoothing, right) + multiply_no_nan(label_smoothing, softplus(log_odds))
 
 
 @custom_loss(stand_in=-0.5)
