@@ -428,6 +428,81 @@ OTHERS = {
     "triplet": lambda a, p, n, margin=0.2: optax.triplet_margin_loss(a, p, n, margin=margin),
     "triplet_from_distances": lambda positive, negative, margin=0.2: relu(positive - negative + margin),
     "linear_softmax_cross_entropy": _head,
+    "unlikelihood": lambda x, labels: -jnp.log1p(-_at(softmax(x), labels)),
+}
+
+# ------------------------------------------------------------------------------ preference, distillation, generative
+
+
+def _dpo(c: Array, r: Array, c_ref: Array, r_ref: Array, *, beta: float = 0.1) -> Array:
+    return -log_sigmoid(beta * ((c - c_ref) - (r - r_ref)))
+
+
+def _kto(log_p: Array, reference: Array, targets: Array, *, beta: float = 0.1) -> Array:
+    gain = beta * (log_p - reference)
+    return jnp.where(targets == 1, 1 - sigmoid(gain), 1 - sigmoid(-gain))
+
+
+def _orpo(c: Array, r: Array, *, beta: float = 0.1) -> Array:
+    log_odds = (c - r) - (jnp.log1p(-jnp.exp(c)) - jnp.log1p(-jnp.exp(r)))
+    return -c - beta * log_sigmoid(log_odds)
+
+
+def _ppo_clip(new: Array, old: Array, advantages: Array, *, clip: float = 0.2, clip_high: float = 0.2) -> Array:
+    rho = jnp.exp(new - old)
+    return -jnp.minimum(rho * advantages, jnp.clip(rho, 1 - clip, 1 + clip_high) * advantages)
+
+
+def _k3(new: Array, reference: Array) -> Array:
+    d = reference - new
+    return jnp.exp(d) - d - 1
+
+
+def _gspo(new: Array, old: Array, advantage: Array) -> Array:
+    return _ppo_clip(jnp.mean(new - old, -1), jnp.zeros_like(advantage), advantage, clip=3e-4, clip_high=4e-4)
+
+
+def _diffusion(prediction: Array, _data: Array, noise: Array, _log_snr: Array) -> Array:
+    return (prediction - noise) ** 2
+
+
+def _distillation(student: Array, teacher: Array, *, temperature: float = 1.0) -> Array:
+    p, log_q = softmax(teacher / temperature), log_softmax(student / temperature)
+    return temperature**2 * optax.kl_divergence(log_q, p)
+
+
+def _top_k_distillation(student: Array, log_p: Array, labels: Array) -> Array:
+    log_q = jnp.take_along_axis(log_softmax(student), labels, -1)
+    p, q = jnp.exp(log_p), jnp.exp(log_q)
+    rest, rest_q = 1 - jnp.sum(p, -1), 1 - jnp.sum(q, -1)
+    return jnp.sum(p * (log_p - log_q), -1) + rest * jnp.log(rest / rest_q)
+
+
+def _mixture(x: Array, z: Array, *, weight: float = 0.5) -> Array:
+    p, q = softmax(x), softmax(z)
+    m = weight * p + (1 - weight) * q
+    return weight * optax.kl_divergence(jnp.log(m), p) + (1 - weight) * optax.kl_divergence(jnp.log(m), q)
+
+
+PREFERENCE = {
+    "dpo": _dpo,
+    "ipo": lambda c, r, c_ref, r_ref, beta=0.1: ((c - c_ref) - (r - r_ref) - 1 / (2 * beta)) ** 2,
+    "simpo": lambda c, r, beta=2.0, margin=0.5: -log_sigmoid(beta * (c - r) - margin),
+    "orpo": _orpo,
+    "bradley_terry": lambda c, r, margin: -log_sigmoid(c - r - margin),
+    "kto": _kto,
+    "ppo_clip": _ppo_clip,
+    "grpo": lambda new, old, advantages, reference, beta=0.04: (
+        _ppo_clip(new, old, advantages) + beta * _k3(new, reference)
+    ),
+    "gspo": _gspo,
+    "sampled_kl_divergence": _k3,
+    "distillation": _distillation,
+    "top_k_distillation": _top_k_distillation,
+    "generalized_jensen_shannon_divergence_with_logits": _mixture,
+    "diffusion": _diffusion,
+    "flow_matching": lambda velocity, start, end: (velocity - (end - start)) ** 2,
+    "denoising_score_matching": lambda score, noise, sigma: (sigma[..., None] * score + noise) ** 2,
 }
 
 FORMULAS: Mapping[str, Callable[..., Array]] = {
@@ -437,4 +512,5 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **SURVIVAL,
     **CLASSIFICATION,
     **OTHERS,
+    **PREFERENCE,
 }

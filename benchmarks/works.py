@@ -14,7 +14,7 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "m": 128, "c": 9, "q": 9, "v": 131072}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072}
 _OF_PAIRS = (
     "list_mle",
     "unique_softmax",
@@ -33,9 +33,10 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in _OF_PAIRS},
     "linear_softmax_cross_entropy": {"items": 8192},
+    "top_k_distillation": {"v": 32768, "k": 64},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "item_mask", "bias", "embedding"}  # None by default
+LEFT_OUT = {"class_mask", "item_mask", "token_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},

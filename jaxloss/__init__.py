@@ -48,6 +48,8 @@ from jaxloss.losses.classification.softmax import sparse_categorical_cross_entro
 from jaxloss.losses.classification.sparsemax import entmax15 as entmax15
 from jaxloss.losses.classification.sparsemax import multiclass_sparsemax as multiclass_sparsemax
 from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
+from jaxloss.losses.distillation import distillation as distillation
+from jaxloss.losses.distillation import top_k_distillation as top_k_distillation
 from jaxloss.losses.divergence.discrete import generalized_kl_divergence as generalized_kl_divergence
 from jaxloss.losses.divergence.discrete import hellinger_distance as hellinger_distance
 from jaxloss.losses.divergence.discrete import jensen_shannon_divergence as jensen_shannon_divergence
@@ -60,10 +62,17 @@ from jaxloss.losses.divergence.logits import (
     jensen_shannon_divergence_with_logits as jensen_shannon_divergence_with_logits,
 )
 from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_divergence_with_logits
+from jaxloss.losses.divergence.mixture import (
+    generalized_jensen_shannon_divergence_with_logits as generalized_jensen_shannon_divergence_with_logits,
+)
 from jaxloss.losses.embedding import triplet as triplet
 from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.generative import denoising_score_matching as denoising_score_matching
+from jaxloss.losses.generative import diffusion as diffusion
+from jaxloss.losses.generative import flow_matching as flow_matching
 from jaxloss.losses.language import linear_softmax_cross_entropy as linear_softmax_cross_entropy
 from jaxloss.losses.language import linear_softmax_loss as linear_softmax_loss
+from jaxloss.losses.language import unlikelihood as unlikelihood
 from jaxloss.losses.likelihood.continuous import gamma_nll as gamma_nll
 from jaxloss.losses.likelihood.continuous import gaussian_nll as gaussian_nll
 from jaxloss.losses.likelihood.continuous import laplace_nll as laplace_nll
@@ -81,6 +90,16 @@ from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
 from jaxloss.losses.penalties import wgan_gradient_penalty as wgan_gradient_penalty
+from jaxloss.losses.preference.answers import bradley_terry as bradley_terry
+from jaxloss.losses.preference.answers import dpo as dpo
+from jaxloss.losses.preference.answers import ipo as ipo
+from jaxloss.losses.preference.answers import kto as kto
+from jaxloss.losses.preference.answers import orpo as orpo
+from jaxloss.losses.preference.answers import simpo as simpo
+from jaxloss.losses.preference.policies import grpo as grpo
+from jaxloss.losses.preference.policies import gspo as gspo
+from jaxloss.losses.preference.policies import ppo_clip as ppo_clip
+from jaxloss.losses.preference.policies import sampled_kl_divergence as sampled_kl_divergence
 from jaxloss.losses.ranking import approx_mrr as approx_mrr
 from jaxloss.losses.ranking import approx_ndcg as approx_ndcg
 from jaxloss.losses.ranking import lambda_rank as lambda_rank

@@ -504,20 +504,27 @@ def judged(name: str, dtype: Any, **how: Any) -> list[Verdict]:
 # ------------------------------------------------------------------------------------------------------------ computed
 
 
+def unreduced(name: str) -> Any:
+    """The loss with a value for each item: the sum, where it has several."""
+    loss = jaxloss.catalogue[name]
+    scalar = loss.signature is None or loss.signature.endswith("->()")
+    return jaxloss.reduce(loss if scalar else jaxloss.reduce(loss, "sum", axis=-1), "none")
+
+
 def reverse(name: str, options: Any, positions: tuple[int, ...], *arrays: Any) -> Any:
     """The values of all items, and their gradients: an item has one in its own value only."""
-    unreduced = jaxloss.reduce(jaxloss.catalogue[name], "none")
+    loss = unreduced(name)
 
     def values_of(*some: Any) -> Any:
         chosen = dict(zip(positions, some, strict=True))
-        return unreduced(*(chosen.get(k, array) for k, array in enumerate(arrays)), **dict(options))
+        return loss(*(chosen.get(k, array) for k, array in enumerate(arrays)), **dict(options))
 
     values, pull = jax.vjp(values_of, *(arrays[position] for position in positions))
     return values, pull(jnp.ones_like(values))
 
 
 def forward(name: str, options: Any, positions: tuple[int, ...], *arrays: Any) -> Any:
-    loss = functools.partial(jaxloss.catalogue[name], **dict(options))
+    loss = functools.partial(unreduced(name), **dict(options))
     return jax.vmap(loss)(*arrays), jax.vmap(jax.jacfwd(loss, positions))(*arrays)
 
 
@@ -572,7 +579,7 @@ def judged_slopes(name: str, option: str) -> list[Verdict]:
     arrays, x = ROW[name].grid(dtype), options.pop(option)
 
     def values_at(x: Any) -> Any:
-        return jaxloss.reduce(jaxloss.catalogue[case.name], "none")(*arrays, **options, **{option: x})
+        return unreduced(case.name)(*arrays, **options, **{option: x})
 
     _, slopes = jax.jit(lambda x: jax.jvp(values_at, (x,), (jnp.ones_like(x),)))(jnp.float32(x))
     found = []

@@ -551,3 +551,74 @@ def test_array_option_and_weights_of_float64(x64):  # jax #10824, optax's ntxent
     expected = (np.mean(np.where(Y, *rows)) + 3 * np.mean(np.where(Y, *rows[::-1]))) / 4
     assert value.dtype == jnp.float32
     np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+# -------------------------------------------------------- preferences, policies, distillation and generative models
+
+TEACHER, STUDENT = [2.0, 1.0, 0.5], [1.0, 0.0, -1.0]
+
+
+def mixed(weight):
+    return functools.partial(jaxloss.generalized_jensen_shannon_divergence_with_logits, weight=weight)
+
+
+def denoiser(predicts, weighting):
+    return functools.partial(jaxloss.diffusion, predicts=predicts, weighting=weighting)
+
+
+@sweep(
+    # trl #3237, #1473, tunix's clip at -1e-7: 1 - e^c of a small c
+    row("trl#3237", jaxloss.orpo, (-1e-8, -1.0), 1e-8 * (1 + 0.1 / np.expm1(1.0))),
+    row("trl#3237-gradient", grad(jaxloss.orpo), (-1e-8, -1.0), -1 - 0.1 / np.expm1(1.0)),
+    # ColossalAI #6407: 1.0001 - p
+    row("ColossalAI#6407", jaxloss.orpo, (-1e-4, -1e-4), 1e-4 + 0.1 * np.log(2)),
+    # EasyDeL's logarithm of a sigmoid, -inf with a gradient of NaN
+    row("own-log-of-a-sigmoid", jaxloss.orpo, (-100.0, -1e-3), 100 + 0.1 * (99.999 - np.log(-np.expm1(-1e-3)))),
+    # DeepSpeedExamples #423, #501, spotlight #185
+    row("DeepSpeedExamples#423", jaxloss.bradley_terry, (0.0, 100.0), 100.0),
+    row("DeepSpeedExamples#423-gradient", grad(jaxloss.bradley_terry), (0.0, 100.0), -1.0),
+    row("spotlight#185", jaxloss.bradley_terry, (20.0, 0.0), np.log1p(np.exp(-20.0))),
+    # own: plain JAX has a gradient of NaN where the ratio overflows
+    row("own-ratio-overflows", grad(jaxloss.ppo_clip), (100.0, 0.0, 1.0), 0.0),
+    row("own-no-advantage", jaxloss.ppo_clip, (100.0, 0.0, 0.0), 0.0),
+    # verl #1779, slime #2198: the difference clamped at 20
+    row("verl#1779", jaxloss.ppo_clip, (25.0, 0.0, -1.0), np.exp(25.0)),
+    row("verl#1779-gradient", grad(jaxloss.ppo_clip), (25.0, 0.0, -1.0), np.exp(25.0)),
+    # own: e^d - d - 1 is 0 in float32
+    row("own-k3", jaxloss.sampled_kl_divergence, (0.0, 1e-4), np.expm1(1e-4) - 1e-4, 1e-5),
+    # OpenRLHF's clamp at 10
+    row("own-k3-clamped", grad(jaxloss.sampled_kl_divergence), (0.0, 20.0), -np.expm1(20.0)),
+    # Soup #723: tokens behind the mask leak into the mean
+    row("Soup#723", jaxloss.gspo, ([-1.0, NAN], [-1.1, 5.0], -1.0, [True, False]), np.exp(0.1), 1e-6),
+    # keras-io #869, distiller #122: no T^2; LD #74, deit #116: divided by the number of classes
+    row("distiller#122", functools.partial(jaxloss.distillation, temperature=2.0), (STUDENT, TEACHER), 0.020948, 3e-5),
+    row("deit#116", jaxloss.distillation, (STUDENT, TEACHER), 0.013359, 3e-5),
+    # trl #2202, #3043: a mixture of logarithms, and the weights the other way round
+    row("trl#2202", mixed(0.5), (TEACHER, STUDENT), 0.003116, 2e-4),
+    row("trl#3043", mixed(0.1), (TEACHER, STUDENT), 0.001185, 4e-4),
+    # verl #7856: a truncated sum of p log(p / q) is negative, here 0.25 log(1/2), and was clamped at 0
+    row(
+        "verl#7856",
+        jaxloss.top_k_distillation,
+        ([0.0, 0.0], [np.log(0.25)], [0]),
+        0.25 * np.log(0.5) + 0.75 * np.log(1.5),
+    ),
+    # unlikelihood_training clamps 1 - p at 1e-20, and it is 0 in float32 before
+    row("own-unlikelihood", jaxloss.unlikelihood, ([30.0, 0.0], 0), 30.0),
+    # diffusers #5654, #6307, #8466: the weight of v has the 1 in its denominator alone, and is 4 / 5 here
+    row("diffusers#5654", denoiser("v", "min_snr"), ([-0.78262379], [0.5], [-1.0], np.log(4.0)), 0.8 * 0.1125, 1e-5),
+    # Min-SNR-Diffusion-Training #2, sd-scripts #934: no signal
+    row("sd-scripts#934", denoiser("noise", "min_snr"), ([0.5], [0.0], [1.0], -INF), 0.25),
+    row("sd-scripts#934-v", denoiser("v", "min_snr"), ([0.5], [0.0], [1.0], -INF), 0.0),
+    row("sd-scripts#934-gradient", grad(denoiser("v", "min_snr")), ([0.5], [0.0], [1.0], -INF), [0.0]),
+)
+def test_preferences_and_generative_models(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+def test_a_mean_over_tokens_of_micro_batches():  # trl #5619, ms-swift #10117, verl #593
+    new, old = np.float32([[0.1, 0.2, 0.3], [0.1, 0.0, 0.0]]), np.zeros((2, 3), np.float32)
+    mask, advantages = np.array([[True, True, True], [True, False, False]]), np.ones((2, 3), np.float32)
+    parts = [jaxloss.ppo_clip.tally(new[i], old[i], advantages[i], where=mask[i]) for i in range(2)]
+    expected = -np.mean([np.exp(0.1), 1.2, 1.2, np.exp(0.1)])
+    np.testing.assert_allclose(jaxloss.ppo_clip.finish(sum(parts)), expected, rtol=1e-6)

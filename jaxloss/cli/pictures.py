@@ -13,7 +13,7 @@ import numpy as np
 import jaxloss
 from jaxloss.cli import form, views
 from jaxloss.cli.plain import plain
-from jaxloss.cli.views import View
+from jaxloss.cli.view import Item, View
 from jaxloss.core.loss import Loss
 
 POINTS = 241
@@ -36,7 +36,7 @@ _LOOK: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
 }
-_IN_NATS = ("classification", "divergence", "likelihood", "adversarial", "language", "survival")
+_IN_NATS = ("classification", "divergence", "likelihood", "adversarial", "language", "survival", "preference", "distillation")
 _AT_MOST = 6
 """Losses on the same axes."""
 
@@ -73,7 +73,7 @@ def lines(loss: Loss[...], view: View, *, with_options: bool = True, points: int
 
 
 def _curves(
-    loss: Loss[...], item: views.Item, option: tuple[str, tuple[Any, ...]] | None, x: jax.Array
+    loss: Loss[...], item: Item, option: tuple[str, tuple[Any, ...]] | None, x: jax.Array
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Value, slope and curvature along x, at each value of the option; what is infinite is inf."""
 

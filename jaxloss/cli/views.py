@@ -1,57 +1,22 @@
 """How each loss is drawn: what varies, over which range, and what the other arguments are.
 
 A loss is drawn along a number x by the arrays of one item at x. Which, is told by the names of its arrays and their
-core axes; `OF_A_LOSS` holds the exceptions. All there is to say about the picture of a new loss is said in this file.
+core axes; `OF_A_LOSS` holds the exceptions. All there is to say about the picture of a new loss is said in this file,
+or in `views_of_models` for the losses of language and generative models.
 """
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax.numpy as jnp
 
+from jaxloss.cli import views_of_models as models
+from jaxloss.cli.view import View, view
+from jaxloss.cli.view import constant as _constant
+from jaxloss.cli.view import each as _each
+from jaxloss.cli.view import row as _row
 from jaxloss.core.loss import Loss
 from jaxloss.types import Array
-
-Item = Callable[[Array], tuple[Any, ...]]
-
-
-@dataclass(frozen=True)
-class View:
-    """A loss seen along one number.
-
-    Attributes:
-        along: What varies, with its unit, for the axis.
-        low: Where the range begins.
-        high: Where it ends.
-        items: The arrays of one item at x, for each curve by its label.
-    """
-
-    along: str
-    low: float
-    high: float
-    items: Mapping[str, Item]
-
-
-def view(along: str, low: float, high: float, item: Item | None = None, **items: Item) -> View:
-    """One curve without a label, or several."""
-    return View(along, low, high, {"": item} if item else items)
-
-
-def _each(name: str, values: Sequence[float], item: Callable[[Any, Array], tuple[Any, ...]]) -> dict[str, Item]:
-    """An item for each of several values of something that is kept."""
-    return {f"{name} = {value:g}": functools.partial(item, value) for value in values}
-
-
-def _row(*entries: Any) -> Array:
-    """A vector; the entries that are numbers take the dtype of the others."""
-    dtype = next(entry.dtype for entry in entries if hasattr(entry, "dtype"))
-    return jnp.stack([jnp.asarray(entry, dtype) for entry in entries])
-
-
-def _constant(x: Array, *entries: float) -> Array:
-    return jnp.asarray(entries, x.dtype)
 
 
 def _three(x: Array) -> Array:
@@ -325,6 +290,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             positive=lambda x: (x, 0 * x + 1), negative=lambda x: (0 * x + 1, x),
         ),
     ),
+    **models.OF_ARRAYS,
 }  # fmt: skip
 """The views of a loss by its arrays; those that may be left out are left out."""
 
@@ -346,6 +312,7 @@ OF_A_LOSS: dict[str, tuple[View, ...]] = {
     "relativistic_gan_generator": (
         view("logit of the real sample - logit of the fake sample", -6, 6, lambda x: (x, 0 * x)),
     ),
+    **models.OF_A_LOSS,
 }
 
 OF_AN_OPTION: dict[str, tuple[Any, ...]] = {
@@ -385,6 +352,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "poly_cross_entropy": ("epsilon", (0.0, 2.0)),
     "logit_adjusted_cross_entropy": ("temperature", (0.0, 1.0, 2.0)),
     "tukey_biweight": ("scale", (2.0, 4.685)),
+    **models.OPTION_OF_A_LOSS,
 }
 
 FIXED: dict[str, Any] = {

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, embedding, language, ranking, robust
+from jaxloss.losses import adversarial, distillation, embedding, generative, language, ranking, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
-from jaxloss.losses.divergence import discrete, gaussian, logits
+from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
 from jaxloss.losses.likelihood import continuous, counts, scores
+from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.survival import failure_time, hazards
 
@@ -27,10 +28,15 @@ _FAMILIES = (
     sparsemax,
     discrete,
     logits,
+    mixture,
     gaussian,
     adversarial,
     embedding,
     language,
+    distillation,
+    answers,
+    policies,
+    generative,
     ranking,
     hazards,
     failure_time,

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
+from jaxloss.numerics.classes import is_at, pick
 from jaxloss.numerics.head.link import cross_entropy, linear_softmax_sum, linked_softmax, split_cross_entropy
 from jaxloss.numerics.safe import multiply_no_nan, safe_square
-from jaxloss.numerics.softmax import label_row
+from jaxloss.numerics.softmax import label_row, logsumexp
+from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
@@ -294,3 +296,29 @@ def _columns(name: str, kernel: Array | None, embedding: Array | None, strategy:
     if embedding is not None and kernel is None:
         return embedding
     raise TypeError(f"{name}: give one of kernel [d, v] and embedding [v, d].")
+
+
+@custom_loss(signature="(k),()->()", stand_in=0.5)
+def unlikelihood(logits: Input, labels: Input) -> Array:
+    r"""What a model pays for the probability of a token that it is not to say.
+
+    $$ -\log(1 - p_y) = \log\Big(1 + e^{x_y} \Big/ \sum_{j \ne y} e^{x_j}\Big), \qquad p = \operatorname{softmax}(x) $$
+
+    Args:
+        logits: x, `[..., k]`.
+        labels: `[...]`, integers from 0 to k - 1: the token that is to become unlikely, one that was said before, say.
+
+    Corners: right where p is nearly 1, whose cost may be 1e4. Where no other class is possible it is inf, with a finite
+    gradient; a label of logit -inf costs 0. A label outside 0 to k - 1 gives NaN: mask it with `where=`.
+
+    Raises:
+        TypeError: The labels are not integers.
+
+    Source: Welleck et al. (2020), Neural text generation with unlikelihood training, equation 5.
+
+    >>> import jax.numpy as jnp
+    >>> print(f"{unlikelihood(jnp.array([2.0, 1.0, 0.0]), 0):.6f}")
+    1.094344
+    """
+    others = logsumexp(jnp.where(is_at(logits, labels), -jnp.inf, logits))
+    return softplus(pick(logits, labels) - others)

@@ -147,7 +147,8 @@ def _corners(s: Subject) -> list[tuple[str, tuple[jax.Array, ...], bool]]:
 
 
 def _is_probability(name: str) -> bool:
-    return name.split("_")[-1] in _PROBABILITIES
+    *of, last = name.split("_")
+    return last in _PROBABILITIES and "log" not in of
 
 
 def shapes(s: Subject) -> None:

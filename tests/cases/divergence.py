@@ -55,6 +55,12 @@ def jensen_shannon_divergence_with_logits(x, z):
     return jensen_shannon_divergence([exp(a) for a in _log_softmax(x)], [exp(b) for b in _log_softmax(z)])
 
 
+def generalized_jensen_shannon_divergence_with_logits(x, z, weight=0.5, temperature=1.0):
+    w, p, q = mpf(weight), *([exp(a) for a in _log_softmax(row, temperature)] for row in (x, z))
+    m = [w * pj + (1 - w) * qj for pj, qj in zip(p, q, strict=True)]
+    return w * kl_divergence(p, m) + (1 - w) * kl_divergence(q, m)
+
+
 def two_rows_of_logits(rng, n):
     return rng.normal(size=(n, K)) * 3, rng.normal(size=(n, K)) * 3
 
@@ -92,7 +98,7 @@ def _amounts(ulp):
     yield [0.0, 1.0, 0.0, 1e-20, 0.0], [5.0, 1.0, 1e30, 1.0, 0.0]
 
 
-def _pairs_of_rows(ulp):
+def pairs_of_rows(ulp):
     rows = list(hard_rows(ulp))
     some = [rows[k] for k in (0, 1, 2, 5, 7, 10, 11, 12, 16, 17)]
     yield from itertools.product(some, repeat=2)
@@ -132,7 +138,7 @@ _CORNERS = (
     ([0.5, 0.5, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0, 0.0]),
     ([1e-30, 1.0, 0.0, 0.0, 0.0], [1.0, 1e-30, 0.0, 0.0, 0.0]),
 )
-_LOGITS = (
+LOGITS = (
     ([0.0] * 5, [0.0] * 5),
     ([1e4, -1e4, 0.0, 0.0, 0.0], [1e4, -1e4, 0.0, 0.0, 0.0]),
     ([1e4, -1e4, 0.0, 0.0, 0.0], [-1e4, 1e4, 0.0, 0.0, 0.0]),
@@ -197,15 +203,24 @@ CASES = (
         two_rows_of_logits,
         kl_divergence_with_logits,
         options=({}, {"temperature": 3.0}, {"temperature": 0.3}),
-        corners=_LOGITS,
-        hard=_pairs_of_rows,
+        corners=LOGITS,
+        hard=pairs_of_rows,
     ),
     Case(
         "jensen_shannon_divergence_with_logits",
         two_rows_of_logits,
         jensen_shannon_divergence_with_logits,
-        corners=_LOGITS,
-        hard=_pairs_of_rows,
+        corners=LOGITS,
+        hard=pairs_of_rows,
+        relative_to_item=(0, 1),
+    ),
+    Case(
+        "generalized_jensen_shannon_divergence_with_logits",
+        two_rows_of_logits,
+        generalized_jensen_shannon_divergence_with_logits,
+        options=({}, {"weight": 0.1, "temperature": 2.0}, {"weight": 0.999}),
+        corners=LOGITS,
+        hard=pairs_of_rows,
         relative_to_item=(0, 1),
     ),
     Case(

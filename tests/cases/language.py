@@ -1,10 +1,12 @@
-"""Language: the head of a model, and the softmax cross entropy of what it gives."""
+"""Language: the head of a model, the softmax cross entropy of what it gives, and tokens that are not to be said."""
+
+import itertools
 
 import numpy as np
-from mpmath import mp, mpf
+from mpmath import inf, log1p, mp, mpf
 
-from cases.softmax import softmax_cross_entropy_with_integer_labels
-from cases.table import Case, K
+from cases.softmax import LOGITS, softmax_cross_entropy_with_integer_labels
+from cases.table import Case, K, hard_rows, logits_and_label
 
 WIDTH = 6
 
@@ -22,6 +24,11 @@ def linear_softmax_cross_entropy(h, label, kernel, bias, mask=None, softcap=None
 
 def _known(options):
     return {name: options[name] for name in ("label_smoothing", "z_loss") if name in options}
+
+
+def unlikelihood(x, label):
+    others = sum(mp.exp(mpf(xj) - mpf(max(x))) for j, xj in enumerate(x) if j != label)
+    return log1p(mp.exp(mpf(x[label]) - mpf(max(x))) / others) if others else inf
 
 
 def head(rng, n):
@@ -70,5 +77,13 @@ CASES = (
         options=({}, {"label_smoothing": 0.1}),
         differentiable=(0, 2, 3),
         shared=(2, 3, 4),
+    ),
+    Case(
+        "unlikelihood",
+        logits_and_label,
+        unlikelihood,
+        corners=tuple((x, 4) for x in LOGITS) + tuple((x, 0) for x in LOGITS[:3]),
+        differentiable=(0,),
+        hard=lambda ulp: itertools.product(hard_rows(ulp), (0, 2, 4)),
     ),
 )

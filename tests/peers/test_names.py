@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 import jaxloss
 from peers.calls import CALLS, resolve
-from peers.names import KERAS, LIBRARIES, OPTAX, PAGE, TORCH, page
+from peers.names import KERAS, LIBRARIES, OPTAX, PAGE, READ, TORCH, page
 
 
 def _functions(module):
@@ -45,6 +45,15 @@ NAMES = [(library, name) for library in LIBRARIES for name in library.names]
 @pytest.mark.parametrize(("library", "name"), NAMES, ids=[name.theirs for _, name in NAMES])
 def test_a_name_is_a_loss(library, name):
     assert callable(resolve(f"{library.module}.{name.theirs}"))
+    check_ours(name)
+
+
+@pytest.mark.parametrize("name", [name for library in READ for name in library.names], ids=lambda name: name.theirs)
+def test_a_name_that_was_read_is_a_loss(name):
+    check_ours(name)
+
+
+def check_ours(name):
     assert callable(functools.reduce(getattr, name.ours.split("."), jaxloss))
     outside_code = re.sub(r"`[^`]*`", "", name.mind)
     assert set(re.findall(r"\b[a-z]+(?:_[a-z0-9]+)+\b", outside_code)) <= set(jaxloss.catalogue)

@@ -1,0 +1,110 @@
+"""How the losses of language models and of generative models are drawn: parts of the tables of `views`."""
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from jaxloss.cli.view import View, constant, each, row, view
+
+_OLD_POLICY = "log-probability beyond the old policy's (nats)"
+
+OF_ARRAYS: dict[str, tuple[View, ...]] = {
+    "student_logits(k), teacher_logits(k)": (
+        view(
+            "student's logit of the first of two classes, the teacher's 1; the others are 0",
+            -5,
+            7,
+            lambda x: (row(x, 0), constant(x, 1.0, 0.0)),
+        ),
+    ),
+    "student_logits(v), teacher_log_probabilities(k), labels(k)": (
+        view(
+            "student's logit of one of two classes that were kept, of probabilities 0.5 and 0.3; others 0",
+            -5,
+            7,
+            lambda x: (row(x, 0, 0, 0), constant(x, -0.6931, -1.204), jnp.arange(2)),
+        ),
+    ),
+    # Preference
+    "chosen_log_probabilities, rejected_log_probabilities, "
+    "reference_chosen_log_probabilities, reference_rejected_log_probabilities": (
+        view(
+            "log-probability of the chosen answer less that of the rejected, beyond the reference's (nats)",
+            -10,
+            10,
+            lambda x: (x - 20, 0 * x - 20, 0 * x - 20, 0 * x - 20),
+        ),
+    ),
+    "chosen_log_probabilities, rejected_log_probabilities": (
+        view(
+            "mean log-probability, of the answer named; the other's is -1 (nats)",
+            -4,
+            0,
+            chosen=lambda x: (x, 0 * x - 1),
+            rejected=lambda x: (0 * x - 1, x),
+        ),
+    ),
+    "chosen_scores, rejected_scores": (
+        view("score of the chosen answer - score of the rejected", -6, 6, lambda x: (x, 0 * x)),
+    ),
+    "log_probabilities, reference_log_probabilities, targets": (
+        View(
+            "log-probability beyond the reference's (nats)",
+            -30,
+            30,
+            each("target", (1, 0), lambda y, x: (x - 40, 0 * x - 40, 0 * x + y)),
+        ),
+    ),
+    "log_probabilities, old_log_probabilities, advantages": (
+        View(_OLD_POLICY, -1, 1, each("advantage", (1, -1), lambda a, x: (x - 1, 0 * x - 1, 0 * x + a))),
+    ),
+    "log_probabilities(t), old_log_probabilities(t), advantage": (
+        View(
+            f"{_OLD_POLICY}, in the mean of two tokens",
+            -0.002,
+            0.002,
+            each("advantage", (1, -1), lambda a, x: (row(2 * x - 1, -2), constant(x, -1.0, -2.0), 0 * x + a)),
+        ),
+    ),
+    "log_probabilities, reference_log_probabilities": (
+        view("log-probability beyond the reference's (nats)", -2, 2, lambda x: (x - 3, 0 * x - 3)),
+    ),
+    # Generative
+    "velocity, start, end": (view("velocity, from 0 to 1", -2, 4, lambda x: (x, 0 * x, 0 * x + 1)),),
+    "prediction(d), data(d), noise(d), log_snr": (
+        view("log SNR, for an error of 1", -4, 6, lambda x: (row(1 + 0 * x), row(0 * x), row(0 * x), x)),
+    ),
+    "score(d), noise(d), sigma": (
+        View(
+            "score, for the noise 1",
+            -3,
+            1,
+            each("sigma", (0.5, 1.0, 2.0), lambda s, x: (row(x), row(0 * x + 1), 0 * x + s)),
+        ),
+    ),
+}
+
+OF_A_LOSS: dict[str, tuple[View, ...]] = {
+    "grpo": (
+        View(
+            "log-probability beyond those of the old policy and of the reference (nats)",
+            -1,
+            1,
+            each("advantage", (1, -1), lambda a, x: (x - 1, 0 * x - 1, 0 * x + a, 0 * x - 1)),
+        ),
+    ),
+}
+
+OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "dpo": ("beta", (0.1, 0.5)),
+    "ipo": ("beta", (0.1, 0.2)),
+    "kto": ("beta", (0.1, 0.5)),
+    "simpo": ("beta", (2.0, 5.0)),
+    "orpo": ("beta", (0.1, 1.0)),
+    "ppo_clip": ("clip", (0.1, 0.2)),
+    "grpo": ("beta", (0.0, 0.2)),
+    "sampled_kl_divergence": ("estimator", ("k1", "k2", "k3")),
+    "top_k_distillation": ("tail", ("bucket", "renormalize")),
+    "generalized_jensen_shannon_divergence_with_logits": ("weight", (0.1, 0.5, 0.9)),
+    "diffusion": ("weighting", ("noise", "min_snr", "truncated_snr")),
+}
