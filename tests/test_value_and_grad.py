@@ -443,13 +443,13 @@ def test_refusals(rng):
     for gate, came in ((jnp.arange(3), "int32|int64"), (jnp.tanh, "tanh"), (jax.random.key(0), "key<fry>")):
         with pytest.raises(TypeError, match=rf"params\['gate'\] must be real.*({came}).*eqx.partition.*nnx.split"):
             value_and_grad(classify)({**params, "gate": gate}, batch)
-    with pytest.raises(TypeError, match="no argument microbatches=4.*for k micro-batches of n items pass n // k"):
+    with pytest.raises(TypeError, match=r"no argument microbatches=4.*for k micro-batches of n items pass n // k"):
         value_and_grad(classify, microbatches=4)
     with pytest.raises(Exception, match=r"rest\[0\] has as many items as the batch, 13, and rest goes whole"):
         value_and_grad(lambda p, x, y: jaxloss.huber.tally(x[:, 0] * p, y), microbatch_size=5)(
             1.0, batch["x"], batch["weight"]
         )
-    with pytest.raises(ValueError, match="axis_name='data' needs a jax.shard_map around the call; where jit alone"):
+    with pytest.raises(ValueError, match=r"axis_name='data' needs a jax.shard_map around the call; where jit alone"):
         value_and_grad(classify, axis_name="data")(params, batch)
     with pytest.raises(ValueError, match=r"the last step must return a scalar, got shape \(13,\)"):
         value_and_grad(lambda p, b: Tally(b["weight"] * p["gate"][0], 1.0))(params, batch)
@@ -465,11 +465,13 @@ def test_refusals_on_a_mesh(rng):
         )(params, batch)
 
     for size in (None, 2):
-        with pytest.raises(ValueError, match="split over the mesh axis 'data', and params are not: pass axis_name='da"):
+        with pytest.raises(
+            ValueError, match=r"split over the mesh axis 'data', and params are not: pass axis_name='da"
+        ):
             split(value_and_grad(classify, microbatch_size=size))
-    with pytest.raises(ValueError, match="axis_name='dat' is no axis of the shard_map.*which has 'data'"):
+    with pytest.raises(ValueError, match=r"axis_name='dat' is no axis of the shard_map.*which has 'data'"):
         split(value_and_grad(classify, axis_name="dat"))
-    with jax.set_mesh(mesh), pytest.raises(ValueError, match="over a mesh, here one with the axes 'data'; where jit"):
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match=r"over a mesh, here one with the axes 'data'; where jit"):
         value_and_grad(classify, axis_name="data")(params, put(batch, mesh))
 
 

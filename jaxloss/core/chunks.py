@@ -5,7 +5,7 @@ A chunk is the same call on fewer items, so the cost of all is what their tallie
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,11 +73,9 @@ class Chunks:
         rows = max(size // math.prod(leading[other] for other in others) // fit, 1) * fit
 
         def step(part: Any) -> Any:
-            chunk = Given(given.arrays | part["arrays"], given.options | part["options"], **given_selection(part))
+            selection = {"where": given.where, "weights": given.weights} | part["selection"]
+            chunk = Given(given.arrays | part["arrays"], given.options | part["options"], **selection)
             return self._by_axis(call, loop, chunk, tuple(others), max(size // rows, 1))
-
-        def given_selection(part: Any) -> Mapping[str, Any]:
-            return {"where": given.where, "weights": given.weights} | part["selection"]
 
         return loop(step, along, axis, rows)
 

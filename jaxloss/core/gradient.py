@@ -64,11 +64,13 @@ def value_and_grad(
             where it can be seen, which `check_vma=False` prevents: do not take that way out of an error.
         has_aux: Whether `cost` returns something beside its tallies. Tallies in it are added up, all else is stacked
             along a new first axis, one entry for each micro-batch.
+        **unknown: Nothing else; what comes is refused with a sentence.
 
     Returns:
         A function of `(params, batch, *rest)` that returns `(value, gradient)`, or `((value, aux), gradient)` with
-        `has_aux`, as `jax.value_and_grad` does. Every leaf of `batch` is cut along its first axis; `rest` goes whole to
-        each micro-batch, so inputs and targets go together: `((x, y), ...)` or a dict. The gradient has the structure and the dtypes of `params` and is added up in at least
+        `has_aux`, as `jax.value_and_grad` does. Every leaf of `batch` is cut along its first axis, inside the loop, so
+        that no copy of the batch is made; `rest` goes whole to each micro-batch. So inputs and targets go together,
+        `f(params, (x, y))`. The gradient has the structure and the dtypes of `params` and is added up in at least
         float32.
 
     Where nothing counts the value is 0 (that of a callable stands) and the gradient 0.
@@ -79,8 +81,10 @@ def value_and_grad(
     too: there the forward pass runs twice, unless the batch is taken whole.
 
     Raises:
-        TypeError: `cost` returns arrays: a mean that has lost its denominator cannot be split.
-        ValueError: An option is out of range, or the leaves of `batch` differ in their first axis.
+        TypeError: `cost` returns arrays (a mean that has lost its denominator cannot be split), or a leaf of `params`
+            is not real.
+        ValueError: An option is out of range, the leaves of `batch` differ in their first axis, or `axis_name` is not
+            that of the `shard_map` around the call.
     """
     _check_options(how, microbatch_size, unknown)
     names: AxisNames = () if axis_name is None else axis_name if isinstance(axis_name, tuple) else (axis_name,)

@@ -50,7 +50,7 @@ def block_count(tree: Any, axis: int, size: int) -> int:
 
 
 def _loop(step: Step, tree: Any, size: int, asked: str, axis: int) -> tuple[Any, Any, Any]:
-    """The sum of what `step` returns first; what it returns second, stacked for the parts of full size and for the rest.
+    """The sum of what `step` returns first; what it returns second, of the parts of full size stacked, and of the rest.
 
     A gradient computes each part again, so that it holds no copy of the items either.
     """
