@@ -150,12 +150,12 @@ def _check_options(how: Any, size: Any, unknown: dict[str, Any]) -> None:
 def _check_params(params: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         try:
-            came = str(jnp.result_type(leaf))
+            came = jnp.result_type(leaf)
+            real = jnp.issubdtype(came, jnp.floating)
         except TypeError:
-            came = repr(leaf)
-        else:
-            if jnp.issubdtype(came, jnp.floating):
-                continue
+            came, real = leaf, False
+        if real:
+            continue
         raise TypeError(
             f"{_NAME}: params{jax.tree_util.keystr(path)} must be real to have a gradient, got {came}. Pass what has "
             f"none in rest, and put the model together inside the cost. "

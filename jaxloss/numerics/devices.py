@@ -54,9 +54,9 @@ def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array]) 
             if around.manual_axes:
                 fix = f"is no axis of the shard_map around the call, which has {axes}."
             else:
+                mesh = f" over a mesh, here one with the axes {axes}" if axes else ""
                 fix = (
-                    f"needs a jax.shard_map around the call{f' over a mesh, here one with the axes {axes}' * bool(axes)}"
-                    f"; where jit alone sees sharded arrays the cost is that of all the data already: leave axis_name "
-                    f"out."
+                    f"needs a jax.shard_map around the call{mesh}; where jit alone sees sharded arrays the cost is "
+                    f"that of all the data already: leave axis_name out."
                 )
             raise ValueError(f"{asked}: axis_name={name!r} {fix}") from None
