@@ -298,6 +298,24 @@ def test_a_size_that_does_not_fit_the_shards(rng):
         value_and_grad(classify, microbatch_size=5)(params, put(batch, mesh))
 
 
+@pytest.mark.parametrize("axis_type", AXIS_TYPES)
+def test_bfloat16_micro_batches_on_a_mesh(axis_type, rng):
+    x, mesh = jnp.asarray(rng.normal(size=(40, 3)), jnp.bfloat16), mesh_of(axis_type, 8)
+    params = jnp.asarray(rng.normal(size=3), jnp.bfloat16)
+
+    def cost(params, x):
+        return jaxloss.squared_error.tally(x @ params, jnp.ones(len(x), x.dtype))
+
+    expected = value_and_grad(cost)(params, x)
+    with jax.set_mesh(mesh):
+        step = value_and_grad(cost, microbatch_size=2, axis_name="data")
+        split = jax.shard_map(step, mesh=mesh, in_specs=(jax.P(), jax.P("data")), out_specs=jax.P())
+        assert_same(jax.jit(split)(params, put(x, mesh)), expected, rtol=2**-7)
+        view = jax.jit(value_and_grad(cost, microbatch_size=16))  # does not divide the items
+        assert_same(view(params, put(x, mesh)), expected, rtol=2**-7)
+        assert "all-gather" not in view.lower(params, put(x, mesh)).compile().as_text()
+
+
 def test_parameters_that_differ_between_devices_keep_their_own_gradient(rng):
     params, batch = rng.normal(size=(8, 3)).astype(np.float32), rng.normal(size=(24, 3)).astype(np.float32)
 

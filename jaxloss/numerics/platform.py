@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array
 
 
@@ -77,8 +78,9 @@ def cut(array: Array, start: Any, width: int, axis: int) -> Array:
     changes inside.
     """
     if array.dtype.itemsize == 2:
+        both = array, vary(start, varying(array))
         bound = lambda *both: jax.lax.optimization_barrier(both)  # noqa: E731
-        array, start = jax.lax.platform_dependent(array, start, cpu=bound, default=lambda *both: both)
+        array, start = jax.lax.platform_dependent(*both, cpu=bound, default=lambda *both: both)
     return jax.lax.dynamic_slice_in_dim(array, start, width, axis)
 
 
