@@ -42,8 +42,8 @@ class Chunks:
         def add_up(step: Call, along: Any, axis: int, rows: int) -> Tally:
             return splitting.add_up(lambda part: (step(part), None), along, rows, self._asked, axis)[0]
 
-        call = call if self.items.term.weighted_sum is None else as_they_came
-        return self._by_axis(call, add_up, self._shared_wide(given), self._cut(), self.size)
+        one = call if self.items.term.weighted_sum is None else as_they_came
+        return self._by_axis(one, add_up, self._shared_wide(given), self._cut(), self.size)
 
     def values(self, call: Call, given: Given) -> Array:
         """The values that `call` returns, which have lost the axes that are reduced."""
