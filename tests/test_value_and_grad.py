@@ -203,16 +203,19 @@ def test_the_compiler_removes_the_model_from_the_pass_over_denominators(rng):
     assert products(16) == products(None)
 
 
-def temporaries(size, items, rng):
-    params, batch = deep_example(rng, items, width=64)
+def temporaries(size, items, rng, dtype=np.float32):
+    params, batch = jax.tree.map(jnp.asarray, deep_example(rng, items, width=64))
+    batch["x"] = batch["x"].astype(dtype)
+    params = [p.astype(dtype) for p in params]
     compiled = jax.jit(value_and_grad(deep, microbatch_size=size)).lower(params, batch).compile()
     return compiled.memory_analysis().temp_size_in_bytes
 
 
-def test_memory_holds_the_activations_of_one_micro_batch(rng):
-    inputs = 4 * 8192 * (8 + 2)
-    assert temporaries(64, 8192, rng) - temporaries(64, 512, rng) <= 2 * inputs
-    assert temporaries(None, 8192, rng) > 10 * temporaries(64, 8192, rng)
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16], ids=["float32", "bfloat16"])
+def test_memory_holds_the_activations_of_one_micro_batch(dtype, rng):
+    at_small, at_large = (temporaries(64, items, rng, dtype) for items in (512, 8189))
+    assert at_large < 1.1 * at_small
+    assert temporaries(None, 8189, rng, dtype) > 10 * at_large
 
 
 def test_low_precision_gradients_add_up_in_float32(rng):
@@ -291,8 +294,26 @@ def test_jit_over_a_sharded_batch_gathers_nothing(name, axis_type, devices, rng)
 def test_a_size_that_does_not_fit_the_shards(rng):
     params, batch = example(rng, items=24)
     mesh = mesh_of("explicit", 8)
-    with jax.set_mesh(mesh), pytest.raises(ValueError, match="microbatch_size=5 must divide the 24 items"):
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match="microbatch_size=5 must be a multiple of the 8 devices"):
         value_and_grad(classify, microbatch_size=5)(params, put(batch, mesh))
+
+
+@pytest.mark.parametrize("axis_type", AXIS_TYPES)
+def test_bfloat16_micro_batches_on_a_mesh(axis_type, rng):
+    x, mesh = jnp.asarray(rng.normal(size=(40, 3)), jnp.bfloat16), mesh_of(axis_type, 8)
+    params = jnp.asarray(rng.normal(size=3), jnp.bfloat16)
+
+    def cost(params, x):
+        return jaxloss.squared_error.tally(x @ params, jnp.ones(len(x), x.dtype))
+
+    expected = value_and_grad(cost)(params, x)
+    with jax.set_mesh(mesh):
+        step = value_and_grad(cost, microbatch_size=2, axis_name="data")
+        split = jax.shard_map(step, mesh=mesh, in_specs=(jax.P(), jax.P("data")), out_specs=jax.P())
+        assert_same(jax.jit(split)(params, put(x, mesh)), expected, rtol=2**-7)
+        view = jax.jit(value_and_grad(cost, microbatch_size=16))  # does not divide the items
+        assert_same(view(params, put(x, mesh)), expected, rtol=2**-7)
+        assert "all-gather" not in view.lower(params, put(x, mesh)).compile().as_text()
 
 
 def test_parameters_that_differ_between_devices_keep_their_own_gradient(rng):
@@ -437,7 +458,63 @@ def test_refusals(rng):
         value_and_grad(classify)(params, {**batch, "temperature": 1.0})
     with pytest.raises(ValueError, match="no leaf"):
         value_and_grad(classify)(params, {})
-    with pytest.raises(TypeError, match=r"params\['gate'\] must be real"):
-        value_and_grad(classify)({**params, "gate": jnp.arange(3)}, batch)
+    for gate, came in ((jnp.arange(3), "int32|int64"), (jnp.tanh, "tanh"), (jax.random.key(0), "key<fry>")):
+        with pytest.raises(TypeError, match=rf"params\['gate'\] must be real.*({came}).*eqx.partition.*nnx.split"):
+            value_and_grad(classify)({**params, "gate": gate}, batch)
+    with pytest.raises(TypeError, match=r"no argument microbatches=4.*for k micro-batches of n items pass n // k"):
+        value_and_grad(classify, microbatches=4)
+    with pytest.raises(Exception, match=r"rest\[0\] has as many items as the batch, 13, and rest goes whole"):
+        value_and_grad(lambda p, x, y: jaxloss.huber.tally(x[:, 0] * p, y), microbatch_size=5)(
+            1.0, batch["x"], batch["weight"]
+        )
+    with pytest.raises(ValueError, match=r"axis_name='data' needs a jax.shard_map around the call; where jit alone"):
+        value_and_grad(classify, axis_name="data")(params, batch)
     with pytest.raises(ValueError, match=r"the last step must return a scalar, got shape \(13,\)"):
         value_and_grad(lambda p, b: Tally(b["weight"] * p["gate"][0], 1.0))(params, batch)
+
+
+def test_refusals_on_a_mesh(rng):
+    params, batch = example(rng, items=24)
+    mesh = mesh_of("auto", 8)
+
+    def split(step, **options):
+        return jax.shard_map(
+            step, mesh=mesh, in_specs=(jax.P(), jax.P("data")), out_specs=(jax.P(), jax.P()), **options
+        )(params, batch)
+
+    for size in (None, 2):
+        with pytest.raises(
+            ValueError, match=r"split over the mesh axis 'data', and params are not: pass axis_name='da"
+        ):
+            split(value_and_grad(classify, microbatch_size=size))
+    with pytest.raises(ValueError, match=r"axis_name='dat' is no axis of the shard_map.*which has 'data'"):
+        split(value_and_grad(classify, axis_name="dat"))
+    with jax.set_mesh(mesh), pytest.raises(ValueError, match=r"over a mesh, here one with the axes 'data'; where jit"):
+        value_and_grad(classify, axis_name="data")(params, put(batch, mesh))
+
+
+def test_python_numbers_as_params():
+    x = jnp.arange(4.0)
+    value, gradient = value_and_grad(lambda p, x: jaxloss.squared_error.tally(p * x, x), microbatch_size=3)(2.0, x)
+    assert (float(value), float(gradient)) == (3.5, 7.0)
+
+
+def test_a_tally_for_each_task(rng):
+    x, weights = rng.normal(size=(2, 3, 13)).astype(np.float32)
+
+    def cost(params, batch):
+        return jax.vmap(lambda p, x, w: jaxloss.squared_error.tally(p * x, x**2, weights=jnp.abs(w)), (0, 1, 1))(
+            params, *batch
+        )
+
+    def alone(params):
+        costs = [
+            jaxloss.squared_error(p * x, x**2, weights=jnp.abs(w)) for p, x, w in zip(params, x, weights, strict=True)
+        ]
+        return sum(costs)
+
+    params, batch = jnp.ones(3), (x.T, weights.T)
+    got = value_and_grad(cost, lambda tallies: jnp.sum(tallies.mean), microbatch_size=5)(params, batch)
+    assert_same(got, jax.value_and_grad(alone)(params))
+    with pytest.raises(ValueError, match=r"must return a scalar, got shape \(3,\).*jax.tree.map\(jnp.sum, tallies\)"):
+        value_and_grad(cost, lambda tallies: tallies.mean)(params, batch)

@@ -36,7 +36,16 @@ _LOOK: Any = {
     "legend.fontsize": 8,
     "legend.frameon": False,
 }
-_IN_NATS = ("classification", "divergence", "likelihood", "adversarial", "language", "survival", "preference", "distillation")
+_IN_NATS = (
+    "classification",
+    "divergence",
+    "likelihood",
+    "adversarial",
+    "language",
+    "survival",
+    "preference",
+    "distillation",
+)
 _AT_MOST = 6
 """Losses on the same axes."""
 

@@ -1,7 +1,7 @@
 """The term on every item, and the sum of what each value counts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -10,16 +10,16 @@ import numpy as np
 
 from jaxloss.core import slots
 from jaxloss.core.arguments import Layout, cast
-from jaxloss.core.replacement import replace_in_shared
+from jaxloss.core.replacement import replace_masked
 from jaxloss.core.term import Term
-from jaxloss.core.weighting import choose
+from jaxloss.core.weighting import both, choose
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
 
 @dataclass(frozen=True)
 class Items:
-    """The items of one call, with nothing left to check: what does not count is replaced, and each share is known.
+    """The items of one call, with nothing left to check, and each share known.
 
     `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend, or
     are None where every value counts, or counts 1. `weighed` says whether the coefficients may be 0.
@@ -38,15 +38,27 @@ class Items:
 def add_up(items: Items, axes: tuple[int, ...]) -> Array:
     """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
     if items.term.weighted_sum is not None and len(axes) == len(items.layout.values):
-        total = _weighted_sum(items.term.weighted_sum, items)
+        # A weighted sum deletes the slots of shared arrays itself, which may be too large for a copy.
+        total = _weighted_sum(items.term.weighted_sum, _replaced(items, shared=False))
         if total is not NotImplemented:
             return total
+    items = _replaced(items, shared=True)
     values = _values(items).astype(items.dtype)
     if items.counted is not None:
         values = choose(items.counted, values, 0)
     if items.coefficient is not None:
         values = multiply_no_nan(items.coefficient, values) if items.weighed else items.coefficient * values
     return jnp.sum(values, axis=axes)
+
+
+def _replaced(items: Items, shared: bool) -> Items:
+    """The items with something harmless in the place of what does not count. One without any slot costs 0."""
+    term, layout, arrays, options = items.term, items.layout, items.arrays, items.options
+    counted = both(items.counted, slots.left(term, arrays, layout, options))
+    if counted is None:
+        return items
+    arrays, options = replace_masked(term, arrays, options, layout, counted, shared)
+    return replace(items, arrays=arrays, options=options, counted=counted)
 
 
 def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
@@ -66,10 +78,7 @@ def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
 
 def _values(items: Items) -> Array:
     term, layout, options = items.term, items.layout, items.options
-    arrays = items.arrays
-    if term.weighted_sum is not None and items.counted is not None:
-        arrays = replace_in_shared(term, arrays, layout, items.counted)
-    arrays = slots.unmask(term, cast(arrays, items.dtype), layout, items.counted)
+    arrays = slots.unmask(term, cast(items.arrays, items.dtype), layout, items.counted)
     names = tuple(arrays)
 
     def one_item(*args: Array) -> Array:

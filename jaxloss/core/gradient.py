@@ -1,22 +1,22 @@
 """value_and_grad: the cost of a whole batch and its gradient, with the activations of one micro-batch in memory."""
 
+import contextlib
 import functools
-from collections.abc import Callable, Hashable
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any, Literal, Never, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.core.arguments import from_host
-from jaxloss.core.splitting import Parts, add_up, cut
+from jaxloss.core.splitting import add_up
 from jaxloss.core.tally import finish_by, is_tally
-from jaxloss.numerics.devices import vary, varying
+from jaxloss.numerics.devices import check_axis_names, vary, varying
 from jaxloss.types import Array, computing_dtype
 
 AxisNames: TypeAlias = tuple[Hashable, ...]
 _NAME = "value_and_grad"
-_ASKED = f"{_NAME}: microbatch_size"
 
 
 def value_and_grad(
@@ -26,6 +26,7 @@ def value_and_grad(
     microbatch_size: int | None = None,
     axis_name: Hashable | AxisNames | None = None,
     has_aux: bool = False,
+    **unknown: Never,
 ) -> Callable[..., Any]:
     r"""The value and the gradient of a cost over a whole batch, however the batch is split.
 
@@ -56,16 +57,21 @@ def value_and_grad(
             callable of the pytree of tallies that returns a scalar, such as
             `lambda t: t["ce"].mean + 0.1 * t["kl"].mean` or `lambda t: jnp.exp(t.mean)`.
         microbatch_size: How many items are evaluated at a time, any number of 1 or more; None takes the batch whole.
-            On a sharded axis one that divides the items and is a multiple of the shards.
+            Inside `shard_map` it counts the items of each device, everywhere else those of all; on a sharded axis it is
+            a multiple of the shards. For k micro-batches of n items pass `n // k`.
         axis_name: A mesh axis, or several, over which the batch is split, inside `shard_map`. Value and gradient are
-            then those of all devices' data, on every device, and nothing is communicated for a micro-batch.
+            then those of all devices' data, on every device, and nothing is communicated for a micro-batch. Inside
+            `shard_map` it may not be left out: without it each device has the value of its own items. This is refused
+            where it can be seen, which `check_vma=False` prevents: do not take that way out of an error.
         has_aux: Whether `cost` returns something beside its tallies. Tallies in it are added up, all else is stacked
             along a new first axis, one entry for each micro-batch.
+        **unknown: Nothing else; what comes is refused with a sentence.
 
     Returns:
         A function of `(params, batch, *rest)` that returns `(value, gradient)`, or `((value, aux), gradient)` with
-        `has_aux`, as `jax.value_and_grad` does. Every leaf of `batch` is cut along its first axis; `rest` goes whole to
-        each micro-batch. The gradient has the structure and the dtypes of `params` and is added up in at least
+        `has_aux`, as `jax.value_and_grad` does. Every leaf of `batch` is cut along its first axis, inside the loop, so
+        that no copy of the batch is made; `rest` goes whole to each micro-batch. So inputs and targets go together,
+        `f(params, (x, y))`. The gradient has the structure and the dtypes of `params` and is added up in at least
         float32.
 
     Where nothing counts the value is 0 (that of a callable stands) and the gradient 0.
@@ -76,27 +82,30 @@ def value_and_grad(
     too: there the forward pass runs twice, unless the batch is taken whole.
 
     Raises:
-        TypeError: `cost` returns arrays: a mean that has lost its denominator cannot be split.
-        ValueError: An option is out of range, or the leaves of `batch` differ in their first axis.
+        TypeError: `cost` returns arrays (a mean that has lost its denominator cannot be split), or a leaf of `params`
+            is not real.
+        ValueError: An option is out of range, the leaves of `batch` differ in their first axis, or `axis_name` is not
+            that of the `shard_map` around the call.
     """
-    _check_how(how)
-    if microbatch_size is not None and (
-        isinstance(microbatch_size, bool) or not isinstance(microbatch_size, int | np.integer) or microbatch_size < 1
-    ):
-        raise ValueError(f"{_NAME}: microbatch_size must be an int of 1 or more, got {microbatch_size!r}.")
+    _check_options(how, microbatch_size, unknown)
     names: AxisNames = () if axis_name is None else axis_name if isinstance(axis_name, tuple) else (axis_name,)
     finish = functools.partial(finish_by, functools.partial(_last_step, how), asked=_NAME)
 
     def value_and_gradient(params: Any, batch: Any, *rest: Any) -> Any:
         _check_params(params)
-        parts = _microbatches(batch, microbatch_size)
+        count = _count(batch)
+        params = jax.tree.map(jnp.asarray, params)
+        batch = jax.tree.map_with_path(lambda path, x: from_host(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
+        check_axis_names(_NAME, names, jax.tree.leaves(batch))
         # Each device's share of the gradient is summed once, after the loop, and not for each micro-batch.
         over = jax.tree.map(lambda x: tuple(name for name in names if name not in varying(x)), params)
-        own = jax.tree.map(lambda x: vary(x, _varied(batch, names)), params)
+        own = jax.tree.map(lambda x: vary(x, frozenset(names) & _varied(batch)), params)
 
         def evaluate(own: Any, part: Any) -> tuple[Any, Any]:
-            tallies, aux = cost(own, part, *rest) if has_aux else (cost(own, part, *rest), None)
+            with _hint_of_rest(rest, count):
+                tallies, aux = cost(own, part, *rest) if has_aux else (cost(own, part, *rest), None)
             _check_tallies(tallies)
+            _check_devices(_varied(tallies) - frozenset(names) - _varied(params))
             return tallies, aux
 
         def step(part: Any, slopes_at: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -108,12 +117,15 @@ def value_and_grad(
         def slopes_of(tallies: Any) -> Any:
             return jax.grad(finish)(_psum(tallies, names))
 
-        if isinstance(parts, Parts):
-            slopes = slopes_of(add_up(parts, lambda part: (evaluate(own, part)[0], None))[0])
-            (tallies, gradient, added), stacked = add_up(parts, lambda part: step(part, lambda _: slopes))
-        else:
-            (tallies, gradient, added), stacked = step(parts, slopes_of)
+        if microbatch_size is None or count <= microbatch_size:
+            (tallies, gradient, added), stacked = step(batch, slopes_of)
             stacked = jax.tree.map(lambda x: x[None], stacked)
+        else:
+            by_parts = functools.partial(
+                add_up, tree=batch, size=int(microbatch_size), asked=f"{_NAME}: microbatch_size={microbatch_size}"
+            )
+            slopes = slopes_of(by_parts(lambda part: (evaluate(own, part)[0], None))[0])
+            (tallies, gradient, added), stacked = by_parts(lambda part: step(part, lambda _: slopes))
 
         value = finish(_psum(tallies, names))
         gradient = jax.tree.map(lambda g, p, over: _psum(g, over).astype(p.dtype), gradient, params, over)
@@ -125,18 +137,33 @@ def value_and_grad(
 # -------------------------------------------------------------------------------------------------------- what is asked
 
 
-def _check_how(how: Any) -> None:
+def _check_options(how: Any, size: Any, unknown: dict[str, Any]) -> None:
+    for name, value in unknown.items():
+        raise TypeError(
+            f"{_NAME} has no argument {name}={value!r}: it takes how, microbatch_size, axis_name and has_aux. "
+            f"microbatch_size counts items: for k micro-batches of n items pass n // k."
+        )
     if how not in ("mean", "sum") if isinstance(how, str) else not callable(how):
         raise ValueError(f"{_NAME}: how must be 'mean', 'sum' or a callable of the tallies, got {how!r}.")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
+        raise ValueError(f"{_NAME}: microbatch_size must be an int of 1 or more, got {size!r}.")
 
 
 def _check_params(params: Any) -> None:
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-            raise TypeError(
-                f"{_NAME}: params{jax.tree_util.keystr(path)} must be real to have a gradient, got "
-                f"{jnp.result_type(leaf)}; what has none goes into rest."
-            )
+        try:
+            came = jnp.result_type(leaf)
+            real = jnp.issubdtype(came, jnp.floating)
+        except TypeError:
+            came, real = leaf, False
+        if real:
+            continue
+        raise TypeError(
+            f"{_NAME}: params{jax.tree_util.keystr(path)} must be real to have a gradient, got {came}. Pass what has "
+            f"none in rest, and put the model together inside the cost. "
+            f"Equinox: params, static = eqx.partition(model, eqx.is_inexact_array), then eqx.combine(params, static). "
+            f"Flax: graph, params, others = nnx.split(model, nnx.Param, ...), then nnx.merge(graph, params, others)."
+        )
 
 
 def _check_tallies(tallies: Any) -> None:
@@ -150,8 +177,18 @@ def _check_tallies(tallies: Any) -> None:
         )
 
 
-def _microbatches(batch: Any, size: int | None) -> Any:
-    """The batch in Parts, or as it is where it is one part."""
+def _check_devices(axes: frozenset[Any]) -> None:
+    """A cost that differs between devices, with params that do not, has one value only over all of these devices."""
+    if axes:
+        one = ", ".join(sorted(map(repr, axes)))
+        raise ValueError(
+            f"{_NAME}: the batch is split over the mesh axis {one}, and params are not: pass axis_name={one}, or each "
+            f"device has the value of its own items. (check_vma=False hides this error and not the mistake.)"
+        )
+
+
+def _count(batch: Any) -> int:
+    """How many items the batch has."""
     leaves = jax.tree_util.tree_leaves_with_path(batch)
     lengths = {jax.tree_util.keystr(path): jnp.shape(leaf)[:1] for path, leaf in leaves}
     if not leaves or () in lengths.values() or len(set(lengths.values())) > 1:
@@ -160,11 +197,23 @@ def _microbatches(batch: Any, size: int | None) -> Any:
             f"{_NAME}: the leaves of batch must have the items along their first axis, as many in each, got "
             f"{found or 'no leaf'}; what all items share goes into rest."
         )
-    count = next(iter(lengths.values()))[0]
-    if size is None or count <= size:
-        return batch
-    arrays = jax.tree.map_with_path(lambda path, x: from_host(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
-    return cut(arrays, int(size), _ASKED)
+    return int(next(iter(lengths.values()))[0])
+
+
+@contextlib.contextmanager
+def _hint_of_rest(rest: Any, count: int) -> Iterator[None]:
+    """Tells whoever passed `(params, x, y)`, in an error of the cost, that only x was cut."""
+    try:
+        yield
+    except Exception as error:
+        for path, leaf in jax.tree_util.tree_leaves_with_path(rest):
+            if jnp.shape(leaf)[:1] == (count,):
+                error.add_note(
+                    f"{_NAME}: rest{jax.tree_util.keystr(path)} has as many items as the batch, {count}, and rest goes "
+                    f"whole to each micro-batch. If it is to be cut too, pass it in the batch: f(params, (x, y))."
+                )
+                break
+        raise
 
 
 # ------------------------------------------------------------------------------------------------------- how it is done
@@ -185,9 +234,9 @@ def _psum(tree: Any, names: AxisNames) -> Any:
     return jax.lax.psum(tree, names) if names else tree
 
 
-def _varied(batch: Any, names: AxisNames) -> frozenset[Any]:
-    """The mesh axes, of those named, over which the batch varies."""
-    return frozenset(names) & frozenset[Any]().union(*map(varying, jax.tree.leaves(batch)))
+def _varied(tree: Any) -> frozenset[Any]:
+    """The mesh axes over which anything in the tree varies."""
+    return frozenset[Any]().union(*map(varying, jax.tree.leaves(tree)))
 
 
 def _partition(aux: Any) -> tuple[Any, Any]:

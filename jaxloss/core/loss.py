@@ -13,12 +13,12 @@ import numpy as np
 
 from jaxloss.core import arguments, eager, slots, weighting
 from jaxloss.core.arguments import Given, Layout
-from jaxloss.core.chunks import add_up_by_chunks
+from jaxloss.core.chunks import Chunks
 from jaxloss.core.evaluation import Items, add_up
-from jaxloss.core.replacement import replace_masked
 from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.term import RESERVED, Term
 from jaxloss.core.weighting import MEAN_OF_ALL, Reduction, Weighting
+from jaxloss.numerics.devices import check_axis_names
 from jaxloss.types import Array, Input, computing_dtype
 
 P = ParamSpec("P")
@@ -110,24 +110,44 @@ class Loss(Generic[P]):
         return arguments.bind(self._term, args, self._bound | keywords, where, weights)
 
     def _cost(self, given: Given) -> Array:
+        if self._plan.last == "none":
+            return self._values(given)
+        if self._plan.chunk_size is None and not self._plan.axis_name and self._plan.last in (None, "mean"):
+            return self._mean(given)
+        if self._plan.axis_name:
+            check_axis_names(self.__name__, self._plan.axis_name, given.arrays.values())
+        tally = self._tally(given) if self._plan.axis_name else self._tally_of(given)
+        return self.finish(jax.lax.psum(tally, self._plan.axis_name) if self._plan.axis_name else tally)
+
+    def _mean(self, given: Given) -> Array:
+        """The mean of all, whose number of values is a constant of the program where it is known."""
         items, part = self._prepare(given)
         everything = tuple(range(len(items.layout.values)))
-        if self._plan.last == "none":
-            return self._add_up(items, part.reduced, part.reduced)
-        if self._plan.axis_name:
-            self._refuse_groups_across_a_split(items.layout)
-            return self.finish(jax.lax.psum(self._tally_of(items, part), self._plan.axis_name))
-        if self._plan.last not in (None, "mean"):
-            return self.finish(self._tally_of(items, part))
         if self._term.weighted_sum is None:
-            return part.mean(self._add_up(items, everything, part.reduced))
-        items = replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype))
-        return self._add_up(items, everything, part.reduced)
+            return part.mean(add_up(items, everything))
+        return add_up(replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype)), everything)
 
     def _tally(self, given: Given) -> Tally:
+        self._refuse_groups_across_a_split(arguments.layout(self._term, given.arrays))
+        return self._tally_of(given)
+
+    def _tally_of(self, given: Given) -> Tally:
         items, part = self._prepare(given)
-        self._refuse_groups_across_a_split(items.layout)
-        return self._tally_of(items, part)
+        if self._plan.chunk_size is not None:
+            return Chunks(items, part.reduced, self._plan.chunk_size).tally(self._whole._tally_of, given)
+        return Tally(add_up(items, tuple(range(len(items.layout.values)))), part.weight)
+
+    def _values(self, given: Given) -> Array:
+        """What the inner steps leave."""
+        items, part = self._prepare(given)
+        if self._plan.chunk_size is not None:
+            return Chunks(items, part.reduced, self._plan.chunk_size).values(self._whole._values, given)
+        return add_up(items, part.reduced)
+
+    @functools.cached_property
+    def _whole(self) -> "Loss[P]":
+        """The loss that evaluates all its items at once."""
+        return replace(self, _plan=replace(self._plan, chunk_size=None))
 
     def _prepare(self, given: Given) -> tuple[Items, Weighting]:
         """The items of a call, and how much each of their values counts."""
@@ -135,22 +155,10 @@ class Loss(Generic[P]):
         layout = arguments.layout(term, arrays)
         dtype = computing_dtype(arrays.values())
         outputs = slots.of_outputs(term, arrays, layout)
-        steps, values = self._plan.steps, layout.values
-        part = weighting.weigh(term.name, steps, given.where, outputs, given.weights, values, dtype)
+        values = layout.values
+        part = weighting.weigh(term.name, self._plan.steps, given.where, outputs, given.weights, values, dtype)
         options = arguments.prepare_options(term, given.options, values, dtype)
-        counted = weighting.both(part.counted, slots.left(term, arrays, layout, options))
-        if counted is not None:
-            arrays, options = replace_masked(term, arrays, options, layout, counted)
-        return Items(term, layout, arrays, options, counted, part.coefficient, part.weighed, dtype), part
-
-    def _add_up(self, items: Items, axes: tuple[int, ...], whole: tuple[int, ...]) -> Array:
-        if self._plan.chunk_size is None:
-            return add_up(items, axes)
-        return add_up_by_chunks(items, axes, whole, self._plan.chunk_size)
-
-    def _tally_of(self, items: Items, part: Weighting) -> Tally:
-        everything = tuple(range(len(items.layout.values)))
-        return Tally(self._add_up(items, everything, part.reduced), part.weight)
+        return Items(term, layout, arrays, options, part.counted, part.coefficient, part.weighed, dtype), part
 
     def _refuse_groups_across_a_split(self, layout: Layout) -> None:
         if layout.leading and weighting.reduces_items(self.__name__, self._plan.steps, layout.values):

@@ -89,8 +89,8 @@ def reduce(
     cost once for each device: there, differentiate the local tally and add up the gradients yourself.
 
     With `chunk_size` the values of that many items exist at a time, and are computed again for the gradient: the same
-    number and the same gradient, of an intermediate that follows the chunk and not the data. Any size works; on a
-    sharded axis one that divides the items and is a multiple of the shards, where each device works on each chunk.
+    number and the same gradient, in memory that follows the chunk and not the data: no copy of these is made. Any size
+    works; on a sharded axis a multiple of the shards, where each device works on each chunk.
 
     >>> chunked = jaxloss.reduce(error, chunk_size=3)
     >>> print(chunked(prediction, target), error(prediction, target))

@@ -25,9 +25,12 @@ _FILL = 0.5
 
 
 def replace_masked(
-    term: Term, arrays: Mapping[str, Array], options: Mapping[str, Any], layout: Layout, counted: Array
+    term: Term, arrays: Mapping[str, Array], options: Mapping[str, Any], layout: Layout, counted: Array, shared: bool
 ) -> tuple[dict[str, Array], dict[str, Any]]:
-    """The arrays with all that does not count replaced, and the shared ones without a gradient where nothing counts."""
+    """The arrays with all that does not count replaced, and the shared ones without a gradient where nothing counts.
+
+    `shared` says whether to replace the deleted slots of the shared ones as well.
+    """
     rank, items = len(layout.leading), items_of(counted, layout)
     replaced = {}
     for name, array in arrays.items():
@@ -36,20 +39,8 @@ def replace_masked(
             kept.append((expand(items, array.ndim - rank), tuple(range(rank))))
             replaced[name] = _replace(term, name, array, kept)
         else:
-            # A weighted sum deletes the slots of shared arrays itself, which may be too large for a copy.
-            replaced[name] = _gate(items, array if term.weighted_sum else _replace(term, name, array, kept))
+            replaced[name] = _gate(items, _replace(term, name, array, kept) if shared else array)
     return replaced, {name: _gate(items, option) for name, option in options.items()}
-
-
-def replace_in_shared(term: Term, arrays: dict[str, Array], layout: Layout, counted: Array) -> dict[str, Array]:
-    """The arrays with the deleted slots of the shared ones replaced too."""
-    items = items_of(counted, layout)
-    return {
-        name: array
-        if layout.mapped[name]
-        else _replace(term, name, array, slots.kept(term, name, arrays, layout, items))
-        for name, array in arrays.items()
-    }
 
 
 def _replace(term: Term, name: str, array: Array, kept: list[slots.Kept]) -> Array:

@@ -116,9 +116,12 @@ def finish_by(how: Callable[[Any], Any], tallies: Any, asked: str) -> Array:
 
     result = jnp.asarray(how(jax.tree.map(gated, tallies, is_leaf=is_tally)))
     if result.shape:
-        raise ValueError(f"{asked}: the last step must return a scalar, got shape {result.shape}.")
+        raise ValueError(
+            f"{asked}: the last step must return a scalar, got shape {result.shape}; tallies that vmap or scan has "
+            f"stacked add up with jax.tree.map(jnp.sum, tallies)."
+        )
     leaves = jax.tree.leaves(tallies, is_leaf=is_tally)
-    something = functools.reduce(jnp.logical_or, (tally.denominator != 0 for tally in leaves))
+    something = functools.reduce(jnp.logical_or, (jnp.any(tally.denominator != 0) for tally in leaves))
     return _gradient_where(something, result)
 
 

@@ -20,6 +20,11 @@ def alone(array: Array) -> bool:
     return mesh.empty or mesh.size == 1 or set(mesh.axis_types) == {jax.sharding.AxisType.Manual}
 
 
+def mesh_size(array: Array) -> int:
+    """Over how many devices the compiler may have split the array, at most."""
+    return 1 if alone(array) else jax.typeof(array).sharding.mesh.size
+
+
 def varying(array: Array) -> frozenset[Any]:
     """The mesh axes of a `shard_map` over which an array varies."""
     kind = jax.typeof(array)
@@ -34,3 +39,24 @@ def vary(array: Any, along: Iterable[Any]) -> Any:
     """
     missing = tuple(frozenset(along) - varying(array)) if isinstance(array, jax.Array) else ()
     return jax.lax.pcast(array, missing, to="varying") if missing else array
+
+
+def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array]) -> None:
+    """Raises a sentence if a name is none of the mesh axes over which a `shard_map` around the call splits the data."""
+    around = jax.sharding.get_abstract_mesh()
+    meshes = [around, *(jax.typeof(array).sharding.mesh for array in arrays)]
+    known = next((mesh.axis_names for mesh in meshes if not mesh.empty), ())
+    for name in names:
+        try:
+            jax.lax.axis_size(name)
+        except NameError:
+            axes = ", ".join(map(repr, around.manual_axes or known))
+            if around.manual_axes:
+                fix = f"is no axis of the shard_map around the call, which has {axes}."
+            else:
+                mesh = f" over a mesh, here one with the axes {axes}" if axes else ""
+                fix = (
+                    f"needs a jax.shard_map around the call{mesh}; where jit alone sees sharded arrays the cost is "
+                    f"that of all the data already: leave axis_name out."
+                )
+            raise ValueError(f"{asked}: axis_name={name!r} {fix}") from None

@@ -6,12 +6,14 @@ no such help. So there are two rules here, and losses meet them by name only: wh
 CPU, and a mask in a summand is a minimum.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array
 
 
@@ -66,3 +68,23 @@ def cut_on_cpu(array: Array, start: Any, width: int, axis: int) -> Array:
         return jax.lax.dynamic_slice_in_dim(array, start, width, axis)
     words = jax.lax.bitcast_convert_type(array, jnp.uint16)
     return jax.lax.bitcast_convert_type(jax.lax.dynamic_slice_in_dim(words, start, width, axis), array.dtype)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def cut(array: Array, start: Any, width: int, axis: int) -> Array:
+    """Some places of an axis, for a loop over it.
+
+    Of 16-bit numbers XLA for a CPU would widen the whole array before the loop, if one barrier did not bind it to what
+    changes inside.
+    """
+    if array.dtype.itemsize == 2:
+        both = array, vary(start, varying(array))
+        bound = lambda *both: jax.lax.optimization_barrier(both)  # noqa: E731
+        array, start = jax.lax.platform_dependent(*both, cpu=bound, default=lambda *both: both)
+    return jax.lax.dynamic_slice_in_dim(array, start, width, axis)
+
+
+@cut.defjvp
+def _cut_jvp(width: int, axis: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    """Without the barrier, behind which XLA would not write the slope of a part in its place."""
+    return cut(*primals, width, axis), jax.lax.dynamic_slice_in_dim(tangents[0], primals[1], width, axis)
