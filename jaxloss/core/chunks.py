@@ -40,7 +40,7 @@ def add_up_by_chunks(items: Items, axes: Axes, whole: Axes, size: int) -> Array:
         length = jax.tree.leaves(part)[0].shape[0]
         layout = Layout((length, *uncut), output, items.layout.mapped)
         arrays, options = shared["arrays"] | part["arrays"], shared["options"] | part["options"]
-        if everything and items.term.weighted_sum is not None:  # it takes arrays as they came; the loop adds up wide
+        if inner and items.term.weighted_sum is not None:  # it takes arrays as they came; the loop adds up wide
             arrays = {name: x.astype(items.arrays[name].dtype) for name, x in arrays.items()}
         return add_up(
             replace(

@@ -15,9 +15,9 @@ from jaxloss.numerics.softmax import label_row
 from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
-def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: Any) -> Any:
+def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, groups: tuple[int, ...], **options: Any) -> Any:
     shared = {"label_smoothing": label_smoothing, "z_loss": z_loss}
-    return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, **options)
+    return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, groups=groups, **options)
 
 
 @custom_loss(signature="(d),(),(d,v),(v),(v),(v,d)->()", weighted_sum=_weighted_sum, stand_in=0.5)
@@ -214,7 +214,7 @@ class _LinkedSum:
 
     term: _Linked
 
-    def __call__(self, *arrays: Any, **options: Any) -> Any:
+    def __call__(self, *arrays: Any, groups: tuple[int, ...], **options: Any) -> Any:
         weights = arrays[-1]
         extra, own, head = self.term.split(arrays[:-1], options)
         real = {
@@ -223,7 +223,7 @@ class _LinkedSum:
         }
         each = {name: x for name, x in real.items() if x is not None and x.shape == weights.shape}
         shared = {name: x for name, x in real.items() if name not in each}
-        return _linked_sum(self.term.__name__, self.term.link, each, own | shared, weights=weights, **head)
+        return _linked_sum(self.term.__name__, self.term.link, each, own | shared, weights=weights, groups=groups, **head)
 
 
 def _linked_sum(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.row import Link, Softmax
-from jaxloss.numerics.head.sweep import Given, total_cost
+from jaxloss.numerics.head.sweep import Given, costs, total_cost
 from jaxloss.numerics.head.tile import Head
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, Number, computing_dtype
@@ -32,6 +32,7 @@ def linear_softmax_sum(
     axis_name: Input = None,
     strategy: str = "auto",
     memory: int | float | None = None,
+    groups: tuple[int, ...] = (),
 ) -> Array:
     r"""The weighted sum of a loss of the softmax of a linear head, whose logits never exist all at once.
 
@@ -48,7 +49,8 @@ def linear_softmax_sum(
 
     `strategy` is "fast": the logits of some rows exist, and their gradient is formed beside their value, in three
     products of matrices for value and gradient; "small": a tile of logits exists at a time, four products; or "auto":
-    fast, if the logits of enough rows fit `memory` bytes, but on a CPU small for bfloat16. Inside
+    fast, if the logits of enough rows fit `memory` bytes, but on a CPU small for bfloat16. With `groups`, axes of the
+    labels, there is one sum for each of their entries, in four products, of as many rows at a time as fit. Inside
     `shard_map`, `axis_name` names the mesh axes over which the classes of kernel, bias and class_mask are split; what
     is given else is the same on all of them.
 
@@ -62,21 +64,18 @@ def linear_softmax_sum(
     1.805e-35
     """
     dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
-    if bias is not None and class_mask is not None:
-        bias = jnp.where(class_mask, bias, jnp.zeros((), bias.dtype))
+    if bias is not None:
+        bias = bias.astype(dtype) if class_mask is None else jnp.where(class_mask, bias.astype(dtype), 0)
     head = Head(kernel, bias, class_mask, None if softcap is None else jnp.asarray(softcap).astype(dtype))
     rows = math.prod(labels.shape)
     hidden = hidden.reshape(rows, -1)
     bound, given = _bound(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
-    return total_cost(
-        plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype),
-        bound,
-        hidden,
-        _columns(labels).reshape(rows),
-        weights.reshape(rows).astype(dtype),
-        head,
-        given,
-    )
+    task = plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
+    arrays = hidden, _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head, given
+    if not groups:
+        return total_cost(task, bound, *arrays)
+    within = tuple(axis for axis in range(labels.ndim) if axis not in groups)
+    return jnp.sum(costs(task, bound, *arrays).reshape(labels.shape), axis=within)
 
 
 def linked_softmax(

@@ -85,7 +85,6 @@ class Walk:
         keep: Whether the logits of these rows, of all classes, are kept between the statistics and the gradient.
         strided: Whether the rows are taken in strides, as those split over a mesh are.
         on_cpu: Whether XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers.
-        smooth: Whether JAX differentiates it; what a loop forms, it then forms again.
     """
 
     rows: int
@@ -93,18 +92,13 @@ class Walk:
     keep: bool
     strided: bool = False
     on_cpu: bool = False
-    smooth: bool = False
 
     def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
         """Some places of an axis, from a start that may be known only in a loop."""
         if width == array.shape[axis]:
             return array
-        slice_in = cut_on_cpu if self.on_cpu and not self.smooth else jax.lax.dynamic_slice_in_dim
+        slice_in = cut_on_cpu if self.on_cpu else jax.lax.dynamic_slice_in_dim
         return slice_in(array, start, width, axis)
-
-    def repeat(self, body: Any) -> Any:
-        """The body of a loop, as its derivative wants it."""
-        return jax.checkpoint(body) if self.smooth else body
 
 
 def task(
@@ -129,11 +123,10 @@ def task(
     )
 
 
-def walk(platform: str, task: Task, gradient: bool) -> Walk:
+def walk(task: Task, gradient: bool, platform: str) -> Walk:
     """The walk of a value alone, or of value and gradient, on "cpu", "tpu" or "gpu"."""
     size, on_cpu = jnp.dtype(task.dtype).itemsize, platform == "cpu"
-    memory = task.memory or max(32 * MiB if on_cpu else 2048 * MiB, task.kernel_bytes // 8)
-    affordable = int(memory // (task.classes * size))
+    memory, affordable = _memory(task, platform), _affordable(task, platform)
     if task.shards is not None:
         rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
         return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
@@ -142,9 +135,21 @@ def walk(platform: str, task: Task, gradient: bool) -> Walk:
     return _on_a_chip(TPU if platform == "tpu" else GPU, task, memory, affordable, gradient, size)
 
 
-def differentiable(task: Task) -> Walk:
-    """The walk that JAX differentiates, for a derivative of second order: what a part forms, is formed again."""
-    return replace(walk("cpu", task, gradient=True), keep=False, smooth=True)
+def whole_rows(task: Task, platform: str) -> Walk:
+    """The walk of a derivative that JAX takes: some rows with all of their classes at a time."""
+    found = walk(task, True, platform)
+    if task.shards is None:
+        found = replace(found, rows=_even(task.rows, max(_affordable(task, platform), 8)))
+    return replace(found, columns=task.classes, keep=False)
+
+
+def _memory(task: Task, platform: str) -> float:
+    return task.memory or max(32 * MiB if platform == "cpu" else 2048 * MiB, task.kernel_bytes // 8)
+
+
+def _affordable(task: Task, platform: str) -> int:
+    """How many rows have logits that fit."""
+    return int(_memory(task, platform) // (task.classes * jnp.dtype(task.dtype).itemsize))
 
 
 def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
