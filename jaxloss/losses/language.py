@@ -41,9 +41,10 @@ def linear_softmax_cross_entropy(
     $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j}, \qquad
        x = c \tanh\frac{h^T W + b}{c} $$
 
-    Means and sums over all are taken without the logits of all rows at once, as suits the platform that a program is
-    lowered for. With N rows, value and gradient are three products of N x d x v, or four in the least memory; forward
-    mode and second order work, and take their time. Unreduced values are taken from logits.
+    Means and sums, over all or of each sequence, are taken without the logits of all rows at once, as suits the
+    platform that a program is lowered for. With N rows, value and gradient are three products of N x d x v, or four in
+    the least memory and for sums of sequences; forward mode and second order work, and take their time. Unreduced
+    values are taken from logits.
 
     Args:
         hidden: `[..., d]`, the last hidden states.
@@ -215,15 +216,16 @@ class _LinkedSum:
     term: _Linked
 
     def __call__(self, *arrays: Any, groups: tuple[int, ...], **options: Any) -> Any:
-        weights = arrays[-1]
-        extra, own, head = self.term.split(arrays[:-1], options)
+        *arrays, weights = arrays
+        extra, own, head = self.term.split(arrays, options)
         real = {
             name: x if x is None or is_label(name) or is_mask(name) else x.astype(weights.dtype)
             for name, x in extra.items()
         }
         each = {name: x for name, x in real.items() if x is not None and x.shape == weights.shape}
         shared = {name: x for name, x in real.items() if name not in each}
-        return _linked_sum(self.term.__name__, self.term.link, each, own | shared, weights=weights, groups=groups, **head)
+        name, link = self.term.__name__, self.term.link
+        return _linked_sum(name, link, each, own | shared, weights=weights, groups=groups, **head)
 
 
 def _linked_sum(

@@ -16,82 +16,49 @@ from jaxloss.numerics.devices import alone, explicit
 from jaxloss.numerics.platform import cut_on_cpu
 from jaxloss.types import Array
 
-STRATEGIES = ("auto", "fast", "slope", "small")
 MiB = 2**20
 
 
 class Chip(NamedTuple):
-    """What the estimate of `auto` knows of a chip.
+    """What the estimate of `auto` knows of a chip; `moved` and `kept` as compiled programs count them."""
 
-    Attributes:
-        flops: Of a product of 16-bit matrices, per second.
-        bandwidth: Bytes to and from memory, per second.
-        moved: By "fast" and by "slope", in units of the logits in float32, as compiled programs count it.
-        kept: By "fast" and by "slope", in the same unit.
-        tile: How many bytes a tile of logits in float32 may have for a gradient.
-        value_tile: The same for a value; infinite where the statistics are a part of the product.
-    """
-
-    flops: float
-    bandwidth: float
-    moved: tuple[float, float]
-    kept: tuple[float, float]
-    tile: float
-    value_tile: float
+    flops: float  # of a product of 16-bit matrices, per second
+    bandwidth: float  # bytes to and from memory, per second
+    moved: tuple[float, float]  # by "fast" and by "slope", in units of the logits in float32
+    kept: tuple[float, float]  # the same
+    tile: float  # bytes that a tile of logits in float32 may have for a gradient
+    value_tile: float  # the same for a value; infinite where the statistics are a part of the product
 
 
 TPU = Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf)  # a v5e
 GPU = Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB)  # an H100
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is known of a call before any value is.
-
-    Attributes:
-        rows: How many there are.
-        classes: How many there are on this device.
-        depth: The length of a hidden vector.
-        shards: Over how many devices the rows are split by the compiler; None where no mesh is in view.
-        narrow: Whether hidden and kernel are both bfloat16, as is then the gradient of a logit when it meets them.
-        classes_first: Whether the kernel is `[v, d]`.
-        axis_name: The mesh axes over which the classes are split by hand.
-        strategy: One of STRATEGIES.
-        memory: How many bytes the logits at hand may take, or None.
-        kernel_bytes: The size of the kernel.
-        dtype: The dtype in which all is added up.
-    """
+class Task(NamedTuple):
+    """What is known of a call before any value is."""
 
     rows: int
-    classes: int
+    classes: int  # on this device
     depth: int
-    shards: int | None
-    narrow: bool
-    classes_first: bool
-    axis_name: Any
+    shards: int | None  # over how many devices the compiler splits the rows; None where no mesh is in view
+    narrow: bool  # hidden and kernel are both bfloat16, and so is the gradient of a logit when it meets them
+    classes_first: bool  # the kernel is `[v, d]`
+    axis_name: Any  # the mesh axes over which the classes are split by hand
     strategy: str
-    memory: float | None
+    memory: float | None  # bytes that the logits at hand may take
     kernel_bytes: int
-    dtype: Any
+    dtype: Any  # in which all is added up
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How a sweep goes.
+    """How a sweep goes."""
 
-    Attributes:
-        rows: How many rows are taken at a time.
-        columns: How many classes are taken at a time.
-        keep: Whether the logits of these rows, of all classes, are kept between the statistics and the gradient.
-        strided: Whether the rows are taken in strides, as those split over a mesh are.
-        on_cpu: Whether XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers.
-    """
-
-    rows: int
-    columns: int
-    keep: bool
-    strided: bool = False
-    on_cpu: bool = False
+    rows: int  # at a time
+    columns: int  # classes at a time
+    keep: bool  # the logits of these rows, of all classes, between the statistics and the gradient
+    strided: bool = False  # the rows are taken in strides, as those split over a mesh are
+    on_cpu: bool = False  # XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers
 
     def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
         """Some places of an axis, from a start that may be known only in a loop."""

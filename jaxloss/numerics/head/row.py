@@ -22,38 +22,23 @@ from jaxloss.types import Array
 
 
 class Softmax(NamedTuple):
-    """What a loss may know of the softmax of one row; None is what it does not read.
+    """What a loss may know of the softmax of one row; None is what it does not read."""
 
-    Attributes:
-        surprisal: -log p of the label.
-        complement: 1 - p of the label, as the sum of the others.
-        mean_surprisal: The mean of -log p over all classes that may be chosen.
-        entropy: The sum of -p log p.
-        log_partition: log Z, the logsumexp of the logits.
-    """
-
-    surprisal: Any
-    complement: Any
-    mean_surprisal: Any
-    entropy: Any
-    log_partition: Any
+    surprisal: Any  # -log p of the label
+    complement: Any  # 1 - p of the label, as the sum of the others
+    mean_surprisal: Any  # the mean of -log p over all classes that may be chosen
+    entropy: Any  # the sum of -p log p
+    log_partition: Any  # log Z, the logsumexp of the logits
 
 
 @dataclass(frozen=True)
 class Link:
-    """The loss of one row, a function of its Softmax and of what else is given by name.
+    """The loss of one row, a function of its Softmax and of what else is given by name."""
 
-    Attributes:
-        function: As its author wrote it.
-        fixed: The arguments that are no arrays.
-        reads: Which statistics it uses.
-        dtype: The dtype of its value.
-    """
-
-    function: Callable[..., Any]
-    fixed: Mapping[str, Any] = field(hash=False)
-    reads: frozenset[str]
-    dtype: Any
+    function: Callable[..., Any]  # as its author wrote it
+    fixed: Mapping[str, Any] = field(hash=False)  # the arguments that are no arrays
+    reads: frozenset[str]  # which numbers of the softmax it uses
+    dtype: Any  # of its value
 
     @classmethod
     def of(cls, function: Callable[..., Any], fixed: Mapping[str, Any], dtype: Any, given: Mapping[str, Any]) -> "Link":
@@ -95,25 +80,15 @@ class Link:
 
 
 class Rows(NamedTuple):
-    """Sums over the classes of rows, each `[n]`; None is what nobody asks for.
+    """Sums over the classes of rows, each `[n]`; None is what nobody asks for."""
 
-    Attributes:
-        largest: m, the largest logit.
-        others: The sum of exp(x - m) over all classes but the label.
-        label: The logit of the label; 0 as long as it was not met.
-        total: The sum of the logits of all possible classes but the label.
-        rest: The sum of exp(x - m) over all classes but one of the largest.
-        moment: The sum of (m - x + 1) exp(x - m) over the same.
-        top: The place of a largest logit, as a real number.
-    """
-
-    largest: Array
-    others: Array
-    label: Array
-    total: Array | None
-    rest: Array | None
-    moment: Array | None
-    top: Array | None
+    largest: Any  # m, the largest logit
+    others: Any  # the sum of exp(x - m) over all classes but the label
+    label: Any  # the logit of the label; 0 as long as it was not met
+    total: Any  # the sum of the logits of all possible classes but the label
+    rest: Any  # the sum of exp(x - m) over all classes but one of the largest
+    moment: Any  # the sum of (m - x + 1) exp(x - m) over the same
+    top: Any  # the place of a largest logit, as a real number
 
 
 def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
@@ -146,10 +121,10 @@ def join(a: Rows, b: Rows) -> Rows:
     def of(one: Rows, other: Rows) -> Rows:
         """With the larger of the two first."""
         rest = moment = None
-        if one.rest is not None and other.rest is not None and one.moment is not None and other.moment is not None:
+        if one.rest is not None:
             rest = one.rest + (1 + other.rest) * decay
             moment = one.moment + ((1 + other.moment) + gap * (1 + other.rest)) * decay
-        total = None if one.total is None or other.total is None else one.total + other.total
+        total = None if one.total is None else one.total + other.total
         others, label = one.others + other.others * decay, one.label + other.label
         return Rows(one.largest, others, label, total, rest, moment, one.top)
 
@@ -162,11 +137,11 @@ def joined_over(axis_name: Any, rows: Rows) -> Rows:
     gap = jnp.minimum(largest - rows.largest, jnp.finfo(largest.dtype).max)
     decay, here = jnp.exp(-gap), rows.largest == largest
     sums = rows._replace(largest=here.astype(largest.dtype), others=rows.others * decay, top=None)
-    if rows.rest is not None and rows.moment is not None:
+    if rows.rest is not None:
         below = (1 + rows.rest) * decay, ((1 + rows.moment) + gap * (1 + rows.rest)) * decay
         sums = sums._replace(rest=jnp.where(here, rows.rest, below[0]), moment=jnp.where(here, rows.moment, below[1]))
     sums = jax.lax.psum(sums, axis_name)
-    if sums.rest is not None and sums.moment is not None:  # on each device a largest class was left out
+    if sums.rest is not None:  # on each device a largest class was left out
         sums = sums._replace(rest=sums.rest + (sums.largest - 1), moment=sums.moment + (sums.largest - 1))
     return sums._replace(largest=largest, top=None if rows.top is None else jnp.where(here, rows.top, -1))
 
@@ -222,13 +197,9 @@ def softmax_of(reads: frozenset[str], rows: Rows, classes: Array) -> Softmax:
     row = Row(gap, rows.others, rows.largest, classes)
     if rows.total is not None:
         row = row._replace(gaps=classes * rows.largest - (rows.total + jnp.where(possible, rows.label, 0)))
-    entropy = lambda: _entropy(rows.rest, rows.moment)  # noqa: E731
-    return Softmax(
-        *(
-            None if name not in reads else entropy() if name == "entropy" else getattr(row, name)
-            for name in Softmax._fields
-        )
-    )
+    known = {name: getattr(row, name) for name in reads - {"entropy"}}
+    entropy = None if rows.rest is None else _entropy(rows.rest, rows.moment)
+    return Softmax(**{**dict.fromkeys(Softmax._fields), **known, "entropy": entropy})
 
 
 def _all(rest: Array) -> Array:
@@ -250,7 +221,7 @@ def gradient_of(slopes: Rows, largest: Array, logits: Array, column: Array) -> A
     if slopes.total is not None:
         gradient = gradient + jnp.where(possible, slopes.total[:, None], 0)
     gradient = jnp.where(is_at(logits, column), slopes.label[:, None], gradient)
-    if slopes.rest is None or slopes.moment is None:
+    if slopes.rest is None:
         return gradient
     return gradient + (slopes.rest[:, None] - slopes.moment[:, None] * jnp.where(possible, below, 0)) * weights
 

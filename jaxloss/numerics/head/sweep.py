@@ -252,7 +252,7 @@ def _look(
 
     def look(start: Any, width: int, rows: Rows | None) -> Rows:
         some = statistics(reads, _tile(walk, task, head, hidden, kept, start, width), column - start)
-        some = some if some.top is None else some._replace(top=some.top + start)
+        some = some if some.top is None else some._replace(top=some.top + jnp.asarray(start, task.dtype))
         return some if rows is None else join(rows, some)
 
     none = None
