@@ -90,21 +90,25 @@ def task(
     )
 
 
-def walk(task: Task, gradient: bool, platform: str) -> Walk:
-    """The walk of a value alone, or of value and gradient, on "cpu", "tpu" or "gpu"."""
-    size, on_cpu = jnp.dtype(task.dtype).itemsize, platform == "cpu"
-    memory, affordable = _memory(task, platform), _affordable(task, platform)
+def value(task: Task, platform: str) -> Walk:
+    """The walk of a value alone, on "cpu", "tpu" or "gpu"."""
+    if task.shards is not None or platform == "cpu":
+        return gradient(task, platform)
+    return _tiles(task, (TPU if platform == "tpu" else GPU).value_tile)
+
+
+def gradient(task: Task, platform: str) -> Walk:
+    """The walk of value and gradient."""
+    affordable, on_cpu = _affordable(task, platform), platform == "cpu"
     if task.shards is not None:
         rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
         return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
-    if on_cpu:
-        return _on_a_cpu(task, memory, affordable, size)
-    return _on_a_chip(TPU if platform == "tpu" else GPU, task, memory, affordable, gradient, size)
+    return _on_a_cpu(task, affordable) if on_cpu else _on_a_chip(TPU if platform == "tpu" else GPU, task, affordable)
 
 
 def whole_rows(task: Task, platform: str) -> Walk:
     """The walk of a derivative that JAX takes: some rows with all of their classes at a time."""
-    found = walk(task, True, platform)
+    found = gradient(task, platform)
     if task.shards is None:
         found = replace(found, rows=_even(task.rows, max(_affordable(task, platform), 8)))
     return replace(found, columns=task.classes, keep=False)
@@ -116,49 +120,51 @@ def _memory(task: Task, platform: str) -> float:
 
 def _affordable(task: Task, platform: str) -> int:
     """How many rows have logits that fit."""
-    return int(_memory(task, platform) // (task.classes * jnp.dtype(task.dtype).itemsize))
+    return int(_memory(task, platform) // (task.classes * _size(task)))
 
 
-def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
+def _size(task: Task) -> int:
+    return jnp.dtype(task.dtype).itemsize
+
+
+def _on_a_cpu(task: Task, affordable: int) -> Walk:
     """Tiles that stay in the cache.
 
     Where products are cheap, as in a CPU's units for bfloat16, the traffic of kept logits costs more than a fourth one.
     """
     few = task.narrow or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
-        side = max(2 ** int(math.log2(memory / size) / 2), 128)
+        side = max(2 ** int(math.log2(_memory(task, "cpu") / _size(task)) / 2), 128)
         return Walk(_even(task.rows, min(side, 768)), min(side, 512), keep=False, on_cpu=True)
     rows = _even(task.rows, max(min(affordable, 256), 8))
     return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
 
 
-def _on_a_chip(chip: Chip, task: Task, memory: float, affordable: int, gradient: bool, size: int) -> Walk:
+def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
-
-    def tiles(most: float) -> Walk:
-        # Fewer than 128 columns are no product for a matrix unit: then the rows are cut too.
-        columns = max(int(min(most, 2**62) // (task.rows * size)) // 128 * 128, 128)
-        rows = max(int(min(most, 2**62) // (columns * size)), 8)
-        return Walk(_even(task.rows, rows), min(columns, task.classes), keep=False)
-
-    if not gradient:
-        return tiles(chip.value_tile)
-    small = tiles(chip.tile)
-    strategy = _fastest(chip, task, memory, small.columns, size) if task.strategy == "auto" else task.strategy
+    small = _tiles(task, chip.tile)
+    strategy = _fastest(chip, task, affordable, small.columns) if task.strategy == "auto" else task.strategy
     if strategy == "fast":
         rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
         return Walk(rows, task.classes, keep=True)
     return Walk(task.rows, task.classes, keep=False) if strategy == "slope" else small
 
 
-def _fastest(chip: Chip, task: Task, memory: float, columns: int, size: int) -> str:
+def _tiles(task: Task, most: float) -> Walk:
+    """Tiles of so many bytes. Fewer than 128 columns are no product for a matrix unit: then the rows are cut too."""
+    numbers = int(min(most, 2**62) / _size(task))
+    columns = max(numbers // task.rows // 128 * 128, 128)
+    return Walk(_even(task.rows, max(numbers // columns, 8)), min(columns, task.classes), keep=False)
+
+
+def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
     """The strategy of the least flops / peak + bytes / bandwidth among those that keep within `memory`."""
-    logits, product = task.rows * task.classes * size, 2 * task.rows * task.classes * task.depth
+    logits, product = task.rows * task.classes * _size(task), 2 * task.rows * task.classes * task.depth
     # A tile reads the hidden states three times, and reads and writes their gradient in float32.
     of_tiles = 14 * task.rows * task.depth * (task.classes / columns) + 3 * task.kernel_bytes + 2 * logits
     seconds = {"small": 4 * product / chip.flops + of_tiles / chip.bandwidth}
     for strategy, products, moved, kept in zip(("fast", "slope"), (3, 4), chip.moved, chip.kept, strict=True):
-        if kept * logits <= memory and (strategy == "fast" or task.narrow):
+        if kept * task.rows <= affordable and (strategy == "fast" or task.narrow):
             seconds[strategy] = products * product / chip.flops + moved * logits / chip.bandwidth
     return min(seconds, key=lambda strategy: seconds[strategy])
 

@@ -14,11 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.devices import explicit, vary, varying
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.plan import Task, Walk
 from jaxloss.numerics.head.row import Link, Rows, change_of, gradient_of, join, joined_over, nothing, summed, swept
-from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_and_change, logits_of, multiply
+from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_and_change, logits_of, multiply, spread_of
 from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
@@ -69,7 +69,8 @@ def _slopes(
     def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
         return _sweep(walk, task, link, wanted, *arrays, None)
 
-    return _on_each_platform(functools.partial(plan.walk, task, bool(wanted & BY_TILES)), sweep, *arrays)
+    walk_on = plan.gradient if wanted & BY_TILES else plan.value
+    return _on_each_platform(functools.partial(walk_on, task), sweep, *arrays)
 
 
 # A sweep, whose derivative is that of the same sums in a walk that JAX can differentiate.
@@ -112,7 +113,9 @@ def _statistics(task: Task, reads: frozenset[str], hidden: Array, column: Array,
 
         return _by_parts(walk, task, look, None, (hidden, column))[1]
 
-    return _on_each_platform(functools.partial(plan.walk, task, False), sweep, hidden, column, head)
+    # Where a derivative follows, the logits of whole rows will be there for it in any case.
+    walk_on = plan.whole_rows if "top" in reads else plan.value
+    return _on_each_platform(functools.partial(walk_on, task), sweep, hidden, column, head)
 
 
 # A sweep, of which JAX would keep the logits.
@@ -194,10 +197,25 @@ def _sweep(
             # Behind a barrier, so that the second product of a whole row is not taken for the first, and kept.
             hidden, slopes, largest = jax.lax.optimization_barrier((hidden, slopes, largest))
 
-        def pull_back(start: Any, width: int, carry: Any) -> Any:
+        def pull_back(start: Any, width: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
+            (sums, in_hidden), first = carry, task.classes_first
             tile = _tile(walk, task, head, hidden, kept, start, width)
             slope, in_cap = before_the_cap(head, tile, gradient_of(slopes, largest, tile, column - start))
-            return _pull_back(walk, task, wanted, head, hidden, slope, in_cap, start, carry)
+            factor = slope.astype(jnp.bfloat16) if task.narrow else slope
+            sums = dict(sums)
+            if "kernel" in wanted:
+                # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
+                upright = apart_on_cpu((factor if first else hidden).T)[0]
+                block = multiply(upright, hidden if first else factor, 1, 0, task.dtype, spread_of(head.kernel))
+                sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
+            if "bias" in wanted:
+                sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
+            if "softcap" in wanted:
+                sums["softcap"] = sums["softcap"] + in_cap
+            if "hidden" in wanted:
+                kernel = columns(walk, task, head, start, width)
+                in_hidden = in_hidden + multiply(factor, kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
+            return sums, in_hidden
 
         in_hidden = vary(_zeros(hidden, task.dtype), along) if "hidden" in wanted else None
         sums, in_hidden = _over_columns(walk, task, pull_back, (sums, in_hidden))
@@ -252,7 +270,6 @@ def _look(
 
     def look(start: Any, width: int, rows: Rows | None) -> Rows:
         some = statistics(reads, _tile(walk, task, head, hidden, kept, start, width), column - start)
-        some = some if some.top is None else some._replace(top=some.top + jnp.asarray(start, task.dtype))
         return some if rows is None else join(rows, some)
 
     none = None
@@ -261,38 +278,6 @@ def _look(
         none = jax.tree.map(lambda x: vary(x, along), nothing(reads, column.shape, task.dtype))
     rows = _over_columns(walk, task, look, none)
     return rows if task.axis_name is None else joined_over(task.axis_name, rows)
-
-
-def _pull_back(
-    walk: Walk,
-    task: Task,
-    wanted: frozenset[str],
-    head: Head,
-    hidden: Array,
-    slope: Array,
-    in_cap: Array | None,
-    start: Any,
-    carry: tuple[Parameters, Any],
-) -> tuple[Parameters, Any]:
-    """Adds what the gradient of a tile of logits is worth in the head, and in the hidden states of its rows."""
-    (sums, in_hidden), width = carry, slope.shape[1]
-    narrow = slope.astype(jnp.bfloat16) if task.narrow else slope
-    sums = dict(sums)
-    if "kernel" in wanted:
-        spread, first = explicit(head.kernel) or None, task.classes_first
-        # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
-        upright = apart_on_cpu((narrow if first else hidden).T)[0]
-        block = multiply(upright, hidden if first else narrow, 1, 0, task.dtype, spread and jax.P(*spread))
-        sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
-    if "bias" in wanted:
-        sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
-    if in_cap is not None and "softcap" in wanted:
-        sums["softcap"] = sums["softcap"] + in_cap
-    if "hidden" in wanted:
-        kernel, spread = columns(walk, task, head, start, width), explicit(hidden) or None
-        product = multiply(narrow, kernel, 1, 0 if task.classes_first else 1, task.dtype, spread and jax.P(*spread))
-        in_hidden = in_hidden + product
-    return sums, in_hidden
 
 
 def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: int) -> Array:
@@ -363,5 +348,4 @@ def _along(*arrays: Any) -> frozenset[Any]:
 
 
 def _zeros(like: Array, dtype: Any) -> Array:
-    spread = explicit(like)
-    return jnp.zeros(like.shape, dtype, out_sharding=jax.P(*spread)) if spread else jnp.zeros(like.shape, dtype)
+    return jnp.zeros(like.shape, dtype, out_sharding=spread_of(like))

@@ -93,6 +93,12 @@ def before_the_cap(head: Head, logits: Array, slope: Array) -> tuple[Array, Arra
     return slope * bent, jnp.sum(slope * in_cap)
 
 
+def spread_of(array: Array) -> Any:
+    """How an array is split over explicit mesh axes; None where there are none."""
+    spread = explicit(array)
+    return jax.P(*spread) if spread else None
+
+
 def _spread(hidden: Array, kernel: Array, classes_first: bool) -> Any:
     """On a mesh of explicit axes: rows as they are split, and columns as they are."""
     rows, classes = explicit(hidden)[:1], explicit(kernel)[:1] if classes_first else explicit(kernel)[1:]
