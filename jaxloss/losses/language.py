@@ -216,8 +216,8 @@ class _LinkedSum:
     term: _Linked
 
     def __call__(self, *arrays: Any, groups: tuple[int, ...], **options: Any) -> Any:
-        *arrays, weights = arrays
-        extra, own, head = self.term.split(arrays, options)
+        weights = arrays[-1]
+        extra, own, head = self.term.split(arrays[:-1], options)
         real = {
             name: x if x is None or is_label(name) or is_mask(name) else x.astype(weights.dtype)
             for name, x in extra.items()

@@ -170,12 +170,14 @@ def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
 def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile by plain sums and one maximum, which a CPU forms fast."""
     largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
-    places = _places(logits)
+    places = _places(logits[:1])
     m, y = largest[..., None], column.astype(logits.dtype)[..., None]
     # The minimum is 0 at the label, and nowhere else less than the weight, which is at most 1.
     others = row_sum(lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), 2 * jnp.abs(j - y)), logits, m, places, y)[..., 0]
     label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
-    total = rest = moment = None
+    total: Array | None = None
+    rest: Array | None = None
+    moment: Array | None = None
     if "mean_surprisal" in reads:
         total = jnp.sum(jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits), axis=-1)
     if "entropy" in reads:

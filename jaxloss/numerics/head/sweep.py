@@ -67,7 +67,7 @@ def _slopes(
     """The value of each row, and the slopes that are wanted of their weighted sum."""
 
     def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
-        return _sweep(walk, task, link, wanted, *arrays, None)
+        return _sweep(walk, task, link, wanted, *arrays)
 
     walk_on = plan.gradient if wanted & BY_TILES else plan.value
     return _on_each_platform(functools.partial(walk_on, task), sweep, *arrays)
@@ -76,6 +76,8 @@ def _slopes(
 # A sweep, whose derivative is that of the same sums in a walk that JAX can differentiate.
 @functools.partial(_slopes.defjvp, symbolic_zeros=True)
 def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: Any) -> Any:
+    arrays: list[Any]
+    structure: Any
     arrays, structure = jax.tree.flatten(primals)
     moved = {i: x for i, x in enumerate(structure.flatten_up_to(tangents)) if _moves(x)}
 
@@ -169,7 +171,7 @@ def _sweep(
     weights: Array,
     head: Head,
     given: Given,
-    rows: Rows | None,
+    rows: Rows | None = None,
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted; `rows` are their statistics if JAX differentiates this."""
     classes, along = _classes(task, head), _along(hidden, labels, weights, head, given.each)
@@ -210,7 +212,7 @@ def _sweep(
                 sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
             if "bias" in wanted:
                 sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
-            if "softcap" in wanted:
+            if "softcap" in wanted and in_cap is not None:
                 sums["softcap"] = sums["softcap"] + in_cap
             if "hidden" in wanted:
                 kernel = columns(walk, task, head, start, width)
