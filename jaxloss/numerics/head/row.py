@@ -93,6 +93,7 @@ class Rows(NamedTuple):
 
 def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
     """The statistics of single classes, from their logits, -inf where impossible; `hot` at the label."""
+    places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
     one, zero, possible = jnp.ones_like(logits), jnp.zeros_like(logits), ~jnp.isneginf(logits)
     but_one = tied(jnp.where(possible, zero, -one), logits) if "entropy" in reads else None
     return Rows(
@@ -102,7 +103,7 @@ def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
         total=jnp.where(possible & ~hot, logits, zero) if "mean_surprisal" in reads else None,
         rest=but_one,
         moment=but_one,
-        top=tied(_places(logits), logits) if "top" in reads else None,
+        top=tied(places, logits) if "top" in reads else None,
     )
 
 
@@ -146,10 +147,6 @@ def joined_over(axis_name: Any, rows: Rows) -> Rows:
     return sums._replace(largest=largest, top=None if rows.top is None else jnp.where(here, rows.top, -1))
 
 
-def _places(logits: Array) -> Array:
-    return jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
-
-
 def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile, by one reduction that reads each logit once; not for a CPU, which makes it a slow loop.
 
@@ -170,7 +167,7 @@ def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
 def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile by plain sums and one maximum, which a CPU forms fast."""
     largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
-    places = _places(logits[:1])
+    places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
     m, y = largest[..., None], column.astype(logits.dtype)[..., None]
     # The minimum is 0 at the label, and nowhere else less than the weight, which is at most 1.
     others = row_sum(lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), 2 * jnp.abs(j - y)), logits, m, places, y)[..., 0]
@@ -182,8 +179,8 @@ def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
         total = jnp.sum(jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits), axis=-1)
     if "entropy" in reads:
         below = logits - m
-        top, weights = below == 0, jnp.exp(below)
-        rest = jnp.sum(jnp.where(top, 0, weights), axis=-1) + (jnp.sum(jnp.where(top, weights, 0), axis=-1) - 1)
+        at_top, weights = below == 0, jnp.exp(below)
+        rest = jnp.sum(jnp.where(at_top, 0, weights), axis=-1) + (jnp.sum(jnp.where(at_top, weights, 0), axis=-1) - 1)
         moment = rest - jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
     top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
     return Rows(largest, others, label, total, rest, moment, top)
