@@ -87,7 +87,7 @@ class Rows(NamedTuple):
     label: Any  # the logit of the label; 0 as long as it was not met
     total: Any  # the sum of the logits of all possible classes but the label
     rest: Any  # the sum of exp(x - m) over all classes but one of the largest
-    moment: Any  # the sum of (m - x + 1) exp(x - m) over the same
+    moment: Any  # the sum of (m - x) exp(x - m), which moves as that of (m - x + 1) exp(x - m) does
     top: Any  # the place of a largest logit, as a real number
 
 
@@ -95,14 +95,13 @@ def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
     """The statistics of single classes, from their logits, -inf where impossible; `hot` at the label."""
     places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
     one, zero, possible = jnp.ones_like(logits), jnp.zeros_like(logits), ~jnp.isneginf(logits)
-    but_one = tied(jnp.where(possible, zero, -one), logits) if "entropy" in reads else None
     return Rows(
         largest=jnp.maximum(logits, jnp.finfo(logits.dtype).min),
         others=tied(jnp.where(possible & ~hot, one, zero), logits),
         label=jnp.where(hot, logits, zero),
         total=jnp.where(possible & ~hot, logits, zero) if "mean_surprisal" in reads else None,
-        rest=but_one,
-        moment=but_one,
+        rest=tied(jnp.where(possible, zero, -one), logits) if "entropy" in reads else None,
+        moment=tied(zero, logits) if "entropy" in reads else None,
         top=tied(places, logits) if "top" in reads else None,
     )
 
@@ -124,7 +123,7 @@ def join(a: Rows, b: Rows) -> Rows:
         rest = moment = None
         if one.rest is not None:
             rest = one.rest + (1 + other.rest) * decay
-            moment = one.moment + ((1 + other.moment) + gap * (1 + other.rest)) * decay
+            moment = one.moment + (other.moment + gap * (1 + other.rest)) * decay
         total = None if one.total is None else one.total + other.total
         others, label = one.others + other.others * decay, one.label + other.label
         return Rows(one.largest, others, label, total, rest, moment, one.top)
@@ -139,11 +138,11 @@ def joined_over(axis_name: Any, rows: Rows) -> Rows:
     decay, here = jnp.exp(-gap), rows.largest == largest
     sums = rows._replace(largest=here.astype(largest.dtype), others=rows.others * decay, top=None)
     if rows.rest is not None:
-        below = (1 + rows.rest) * decay, ((1 + rows.moment) + gap * (1 + rows.rest)) * decay
-        sums = sums._replace(rest=jnp.where(here, rows.rest, below[0]), moment=jnp.where(here, rows.moment, below[1]))
+        moment = (rows.moment + gap * (1 + rows.rest)) * decay
+        sums = sums._replace(rest=jnp.where(here, rows.rest, (1 + rows.rest) * decay), moment=moment)
     sums = jax.lax.psum(sums, axis_name)
     if sums.rest is not None:  # on each device a largest class was left out
-        sums = sums._replace(rest=sums.rest + (sums.largest - 1), moment=sums.moment + (sums.largest - 1))
+        sums = sums._replace(rest=sums.rest + (sums.largest - 1))
     return sums._replace(largest=largest, top=None if rows.top is None else jnp.where(here, rows.top, -1))
 
 
@@ -181,7 +180,7 @@ def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
         below = logits - m
         at_top, weights = below == 0, jnp.exp(below)
         rest = jnp.sum(jnp.where(at_top, 0, weights), axis=-1) + (jnp.sum(jnp.where(at_top, weights, 0), axis=-1) - 1)
-        moment = rest - jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
+        moment = -jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
     top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
     return Rows(largest, others, label, total, rest, moment, top)
 
@@ -206,10 +205,22 @@ def _all(rest: Array) -> Array:
     return jnp.where(rest < 0, 1, 1 + rest)
 
 
+def with_its_weights(rows: Rows) -> Rows:
+    """Lets the moment move as its comment says, so that no slope of the entropy is a difference of larger ones."""
+    if rows.rest is None:
+        return rows
+    return rows._replace(moment=rows.moment + (rows.rest - jax.lax.stop_gradient(rows.rest)))
+
+
+def _moment(rest: Array, moment: Array) -> Array:
+    """The moment, as it moves in truth."""
+    return moment - (rest - jax.lax.stop_gradient(rest))
+
+
 # A derivative that cancels.
-@with_slopes(lambda rest, moment: (rest - moment) / _all(rest) ** 2, lambda rest, _: 1 / _all(rest))
+@with_slopes(lambda rest, moment: -_moment(rest, moment) / _all(rest) ** 2, lambda rest, _: 1 / _all(rest))
 def _entropy(rest: Array, moment: Array) -> Array:
-    return (moment - rest) / _all(rest) + jnp.log1p(jnp.where(rest < 0, 0, rest))
+    return moment / _all(rest) + jnp.log1p(jnp.where(rest < 0, 0, rest))
 
 
 def gradient_of(slopes: Rows, largest: Array, logits: Array, column: Array) -> Array:

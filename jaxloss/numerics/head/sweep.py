@@ -17,7 +17,18 @@ from jax.custom_derivatives import SymbolicZero
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.plan import Task, Walk
-from jaxloss.numerics.head.row import Link, Rows, change_of, gradient_of, join, joined_over, nothing, summed, swept
+from jaxloss.numerics.head.row import (
+    Link,
+    Rows,
+    change_of,
+    gradient_of,
+    join,
+    joined_over,
+    nothing,
+    summed,
+    swept,
+    with_its_weights,
+)
 from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_and_change, logits_of, multiply, spread_of
 from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import multiply_no_nan
@@ -279,7 +290,7 @@ def _look(
         along = _along(hidden, column, head)
         none = jax.tree.map(lambda x: vary(x, along), nothing(reads, column.shape, task.dtype))
     rows = _over_columns(walk, task, look, none)
-    return rows if task.axis_name is None else joined_over(task.axis_name, rows)
+    return with_its_weights(rows if task.axis_name is None else joined_over(task.axis_name, rows))
 
 
 def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: int) -> Array:
