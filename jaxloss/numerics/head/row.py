@@ -102,7 +102,7 @@ def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
         total=jnp.where(possible & ~hot, logits, zero) if "mean_surprisal" in reads else None,
         rest=tied(jnp.where(possible, zero, -one), logits) if "entropy" in reads else None,
         moment=tied(zero, logits) if "entropy" in reads else None,
-        top=tied(places, logits) if "top" in reads else None,
+        top=tied(zero + places, logits) if "top" in reads else None,
     )
 
 

@@ -139,7 +139,7 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
 
     def sweep(walk: Walk, full: Rows, hidden: Array, column: Array, head: Head, of_hidden: Any, of_head: Head) -> Rows:
         along, narrow = _along(full, hidden, column, head), head.kernel.dtype
-        of_head = jax.tree.map(lambda x: vary(x, along), of_head)
+        head, of_head = jax.tree.map(lambda x: vary(x, along), (head, of_head))
         if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
             of_head = of_head._replace(kernel=of_head.kernel.astype(task.dtype))
 
