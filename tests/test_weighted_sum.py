@@ -123,6 +123,35 @@ def test_the_term_gives_what_is_not_one_sum(rng):
     assert not seen
 
 
+def _by_group(u, v, scale, weights, *, groups, power):
+    seen.append(groups)
+    values = jnp.einsum("...d,d->...", jnp.abs(u - v) ** power, jnp.ones(3) if scale is None else scale)
+    return jnp.sum(weights * values, axis=tuple(axis for axis in range(weights.ndim) if axis not in groups))
+
+
+def _of_all(*_, groups, power):
+    return jnp.zeros(()) if groups else power
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_one_sum_for_each_group(axis, rng):
+    u, v, scale = arrays(rng, 4, 3)
+    by_group = custom_loss(_term, signature=SIGNATURE, weighted_sum=_by_group)
+    where, weights = rng.random((4, 3)) < 0.6, rng.random((4, 3)).astype(np.float32)
+    for make in (lambda loss: loss, lambda loss: reduce(loss, chunk_size=2)):
+        got, expected = (
+            make(reduce(reduce(loss, axis=axis), "none"))(u, v, scale, where=where, weights=weights)
+            for loss in (by_group, plain)
+        )
+        np.testing.assert_allclose(got, expected, rtol=2e-6)
+    assert (0 if axis else 1,) in seen
+    jax.jit(lambda *arrays: by_group(*arrays))(u, v, scale)
+    assert () in seen
+    wrong = custom_loss(_term, signature=SIGNATURE, weighted_sum=_of_all)
+    with pytest.raises(ValueError, match=r"one number for each group, of shape \(4,\)"):
+        reduce(reduce(wrong, axis=-1), "none")(u, v)
+
+
 def test_it_may_decline(rng):
     u, v, scale = arrays(rng, 4)
     both(lambda loss: lambda *a: loss(*a, power=3), (u, v, scale))

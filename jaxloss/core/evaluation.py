@@ -1,5 +1,6 @@
 """The term on every item, and the sum of what each value counts."""
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,9 +38,9 @@ class Items:
 
 def add_up(items: Items, axes: tuple[int, ...]) -> Array:
     """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
-    if items.term.weighted_sum is not None and len(axes) == len(items.layout.values):
+    if items.term.weighted_sum is not None and axes:
         # A weighted sum deletes the slots of shared arrays itself, which may be too large for a copy.
-        total = _weighted_sum(items.term.weighted_sum, _replaced(items, shared=False))
+        total = _weighted_sum(items.term.weighted_sum, _replaced(items, shared=False), axes)
         if total is not NotImplemented:
             return total
     items = _replaced(items, shared=True)
@@ -61,18 +62,24 @@ def _replaced(items: Items, shared: bool) -> Items:
     return replace(items, arrays=arrays, options=options, counted=counted)
 
 
-def _weighted_sum(function: Callable[..., Any], items: Items) -> Any:
-    """The sum over everything as the author of the term takes it, who sees each array as it came and whole."""
+def _weighted_sum(function: Callable[..., Any], items: Items, axes: tuple[int, ...]) -> Any:
+    """The sum over some axes as the author of the term takes it, who sees each array as it came and whole."""
     values = items.layout.values
+    groups = tuple(axis for axis in range(len(values)) if axis not in axes)
+    by_group = {"groups": groups} if "groups" in inspect.signature(function).parameters else {}
+    if groups and not by_group:
+        return NotImplemented
     weights = jnp.ones((1,) * len(values), items.dtype) if items.coefficient is None else items.coefficient
     if items.counted is not None:
         weights = jnp.where(items.counted, weights, 0)
     arrays = [items.arrays.get(name) for name in items.term.arrays]
-    total = function(*arrays, jnp.broadcast_to(weights, values), **items.options)
+    total = function(*arrays, jnp.broadcast_to(weights, values), **items.options, **by_group)
     if total is NotImplemented:
         return total
-    if jnp.shape(total):
-        raise ValueError(f"{items.term.name}: weighted_sum must return one number, got shape {jnp.shape(total)}.")
+    expected = tuple(values[axis] for axis in groups)
+    if jnp.shape(total) != expected:
+        one = f"one number for each group, of shape {expected}" if groups else "one number"
+        raise ValueError(f"{items.term.name}: weighted_sum must return {one}, got shape {jnp.shape(total)}.")
     return jnp.asarray(total).astype(items.dtype)
 
 

@@ -341,7 +341,9 @@ def custom_loss(
             but for the slots that a mask deletes from arrays that all items share; weights of the shape of the values,
             0 where masked. To be differentiable wherever the term is, in the
             weights too, or to return NotImplemented for arguments that it leaves to the term. It is used wherever all
-            is summed, by each chunk where there is a `chunk_size`.
+            is summed, by each chunk where there is a `chunk_size`. One with a keyword `groups` is used wherever a step
+            sums, such as for one sum for each sequence of tokens: `groups` are the axes of the values that stay, in
+            their order the axes of what it returns; () where all is summed.
         stand_in: What may take the place of a masked item: a number for all arrays of real numbers, or one for each by
             name, such as {"probabilities": 0.5}. With these the value and the slopes of the term are finite, whatever
             the shared arrays and options are. Labels stand in as 0 and masks as True, unless the mapping says else.

@@ -17,9 +17,9 @@ from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
-def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, **options: Any) -> Any:
+def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, groups: tuple[int, ...], **options: Any) -> Any:
     shared = {"label_smoothing": label_smoothing, "z_loss": z_loss}
-    return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, **options)
+    return _linked_sum("linear_softmax_cross_entropy", cross_entropy, {}, shared, *arrays, groups=groups, **options)
 
 
 @custom_loss(signature="(d),(),(d,v),(v),(v),(v,d)->()", weighted_sum=_weighted_sum, stand_in=0.5)
@@ -43,9 +43,10 @@ def linear_softmax_cross_entropy(
     $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j}, \qquad
        x = c \tanh\frac{h^T W + b}{c} $$
 
-    Means and sums over all are taken without the logits of all rows at once, as suits the platform that a program is
-    lowered for. With N rows, value and gradient are three products of N x d x v, or four in the least memory; forward
-    mode and second order work, and take their time. Unreduced values are taken from logits.
+    Means and sums, over all or of each sequence, are taken without the logits of all rows at once, as suits the
+    platform that a program is lowered for. With N rows, value and gradient are three products of N x d x v, or four in
+    the least memory and for sums of sequences; forward mode and second order work, and take their time. Unreduced
+    values are taken from logits.
 
     Args:
         hidden: `[..., d]`, the last hidden states.
@@ -216,7 +217,7 @@ class _LinkedSum:
 
     term: _Linked
 
-    def __call__(self, *arrays: Any, **options: Any) -> Any:
+    def __call__(self, *arrays: Any, groups: tuple[int, ...], **options: Any) -> Any:
         weights = arrays[-1]
         extra, own, head = self.term.split(arrays[:-1], options)
         real = {
@@ -225,7 +226,8 @@ class _LinkedSum:
         }
         each = {name: x for name, x in real.items() if x is not None and x.shape == weights.shape}
         shared = {name: x for name, x in real.items() if name not in each}
-        return _linked_sum(self.term.__name__, self.term.link, each, own | shared, weights=weights, **head)
+        name, link = self.term.__name__, self.term.link
+        return _linked_sum(name, link, each, own | shared, weights=weights, groups=groups, **head)
 
 
 def _linked_sum(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.row import Link, Softmax
-from jaxloss.numerics.head.sweep import Given, total_cost
+from jaxloss.numerics.head.sweep import Given, costs, total_cost
 from jaxloss.numerics.head.tile import Head
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, Number, computing_dtype
@@ -32,6 +32,7 @@ def linear_softmax_sum(
     axis_name: Input = None,
     strategy: str = "auto",
     memory: int | float | None = None,
+    groups: tuple[int, ...] = (),
 ) -> Array:
     r"""The weighted sum of a loss of the softmax of a linear head, whose logits never exist all at once.
 
@@ -42,15 +43,10 @@ def linear_softmax_sum(
     gradient of a bfloat16 logit is rounded to bfloat16 before it meets a bfloat16 array. Classes behind the mask, like
     those of bias -inf, are not there. The gradient at a confident label is the sum of the other probabilities.
 
-    `link(softmax, **each, **shared)` is phi, the loss of one row, of a `Softmax` S (surprisal, complement,
-    mean_surprisal, entropy, log_partition), of numbers of its own, from arrays `[...]`, and of what all rows share. It
-    is differentiated by JAX, in all of these. What it does not read of the softmax is not computed.
-
-    `strategy` is "fast": the logits of some rows exist, and their gradient is formed beside their value, in three
-    products of matrices for value and gradient; "small": a tile of logits exists at a time, four products; or "auto":
-    fast, if the logits of enough rows fit `memory` bytes, but on a CPU small for bfloat16. Inside
-    `shard_map`, `axis_name` names the mesh axes over which the classes of kernel, bias and class_mask are split; what
-    is given else is the same on all of them.
+    `link(softmax, **each, **shared)` is phi, the loss of one row: of a `Softmax`, of numbers of its own from arrays
+    `[...]`, and of what all rows share; JAX differentiates it in all of these. `axis_name` names the mesh axes of a
+    `shard_map` over which the classes are split. With `groups`, axes of the labels, there is one sum for each of their
+    entries. The other options are those of `linear_softmax_cross_entropy`.
 
     >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 40.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> def focal(softmax, power):
@@ -62,21 +58,18 @@ def linear_softmax_sum(
     1.805e-35
     """
     dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
-    if bias is not None and class_mask is not None:
-        bias = jnp.where(class_mask, bias, jnp.zeros((), bias.dtype))
+    if bias is not None:
+        bias = bias.astype(dtype) if class_mask is None else jnp.where(class_mask, bias.astype(dtype), 0)
     head = Head(kernel, bias, class_mask, None if softcap is None else jnp.asarray(softcap).astype(dtype))
     rows = math.prod(labels.shape)
     hidden = hidden.reshape(rows, -1)
     bound, given = _bound(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
-    return total_cost(
-        plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype),
-        bound,
-        hidden,
-        _columns(labels).reshape(rows),
-        weights.reshape(rows).astype(dtype),
-        head,
-        given,
-    )
+    task = plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
+    arrays = hidden, _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head, given
+    if not groups:
+        return total_cost(task, bound, *arrays)
+    within = tuple(axis for axis in range(labels.ndim) if axis not in groups)
+    return jnp.sum(costs(task, bound, *arrays).reshape(labels.shape), axis=within)
 
 
 def linked_softmax(
@@ -125,9 +118,7 @@ def split_cross_entropy(
 
     $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
 
-    The label counts over all devices, as do the k classes, which are those of a logit above -inf. The largest logit,
-    the sum of exponentials and the logit of the label are reduced over `axis_name`, and never the row. A label that is
-    no class gives NaN. The gradient is that of the linear head whose only hidden number is 1.
+    The label and the k classes, which are those of a logit above -inf, count over all devices.
 
     >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
     >>> cost = jax.shard_map(

@@ -17,95 +17,56 @@ from jaxloss.numerics.devices import alone, explicit
 from jaxloss.numerics.platform import cut_on_cpu
 from jaxloss.types import Array
 
-STRATEGIES = ("auto", "fast", "slope", "small")
 MiB = 2**20
 
 
 class Chip(NamedTuple):
-    """What the estimate of `auto` knows of a chip.
+    """What the estimate of `auto` knows of a chip; `moved` and `kept` as compiled programs count them."""
 
-    Attributes:
-        flops: Of a product of 16-bit matrices, per second.
-        bandwidth: Bytes to and from memory, per second.
-        moved: By "fast" and by "slope", in units of the logits in float32, as compiled programs count it.
-        kept: By "fast" and by "slope", in the same unit.
-        tile: How many bytes a tile of logits in float32 may have for a gradient.
-        value_tile: The same for a value; infinite where the statistics are a part of the product.
-    """
-
-    flops: float
-    bandwidth: float
-    moved: tuple[float, float]
-    kept: tuple[float, float]
-    tile: float
-    value_tile: float
+    flops: float  # of a product of 16-bit matrices, per second
+    bandwidth: float  # bytes to and from memory, per second
+    moved: tuple[float, float]  # by "fast" and by "slope", in units of the logits in float32
+    kept: tuple[float, float]  # the same
+    tile: float  # bytes that a tile of logits in float32 may have for a gradient
+    value_tile: float  # the same for a value; infinite where the statistics are a part of the product
 
 
 TPU = Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf)  # a v5e
 GPU = Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB)  # an H100
 
 
-@dataclass(frozen=True)
-class Task:
-    """What is known of a call before any value is.
-
-    Attributes:
-        rows: How many there are.
-        classes: How many there are on this device.
-        depth: The length of a hidden vector.
-        shards: Over how many devices the rows are split by the compiler; None where no mesh is in view.
-        narrow: Whether hidden and kernel are both bfloat16, as is then the gradient of a logit when it meets them.
-        classes_first: Whether the kernel is `[v, d]`.
-        axis_name: The mesh axes over which the classes are split by hand.
-        strategy: One of STRATEGIES.
-        memory: How many bytes the logits at hand may take, or None.
-        kernel_bytes: The size of the kernel.
-        dtype: The dtype in which all is added up.
-    """
+class Task(NamedTuple):
+    """What is known of a call before any value is."""
 
     rows: int
-    classes: int
+    classes: int  # on this device
     depth: int
-    shards: int | None
-    narrow: bool
-    classes_first: bool
-    axis_name: Any
+    shards: int | None  # over how many devices the compiler splits the rows; None where no mesh is in view
+    narrow: bool  # hidden and kernel are both bfloat16, and so is the gradient of a logit when it meets them
+    classes_first: bool  # the kernel is `[v, d]`
+    axis_name: Any  # the mesh axes over which the classes are split by hand
     strategy: str
-    memory: float | None
+    memory: float | None  # bytes that the logits at hand may take
     kernel_bytes: int
-    dtype: Any
+    dtype: Any  # in which all is added up
 
 
 @dataclass(frozen=True)
 class Walk:
-    """How a sweep goes.
+    """How a sweep goes."""
 
-    Attributes:
-        rows: How many rows are taken at a time.
-        columns: How many classes are taken at a time.
-        keep: Whether the logits of these rows, of all classes, are kept between the statistics and the gradient.
-        strided: Whether the rows are taken in strides, as those split over a mesh are.
-        on_cpu: Whether XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers.
-        smooth: Whether JAX differentiates it; what a loop forms, it then forms again.
-    """
-
-    rows: int
-    columns: int
-    keep: bool
-    strided: bool = False
-    on_cpu: bool = False
-    smooth: bool = False
+    rows: int  # at a time
+    columns: int  # classes at a time
+    keep: bool  # the logits of these rows, of all classes, between the statistics and the gradient
+    strided: bool = False  # the rows are taken in strides, as those split over a mesh are
+    on_cpu: bool = False  # XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers
 
     def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
         """Some places of an axis, from a start that may be known only in a loop."""
         if width == array.shape[axis]:
             return array
-        slice_in = cut_on_cpu if self.on_cpu and not self.smooth else jax.lax.dynamic_slice_in_dim
+        slice_in = cut_on_cpu if self.on_cpu else jax.lax.dynamic_slice_in_dim
         return slice_in(array, start, width, axis)
-
-    def repeat(self, body: Any) -> Any:
-        """The body of a loop, as its derivative wants it."""
-        return jax.checkpoint(body) if self.smooth else body
 
 
 def task(
@@ -130,67 +91,83 @@ def task(
     )
 
 
-def walk(platform: str, task: Task, gradient: bool) -> Walk:
-    """The walk of a value alone, or of value and gradient, on "cpu", "tpu" or "gpu"."""
-    size, on_cpu = jnp.dtype(task.dtype).itemsize, platform == "cpu"
-    unknown = export.is_symbolic_dim(task.rows)  # until the exported program is called: then tiles of classes
-    if unknown:
-        return Walk(task.rows, min(task.classes, 512), keep=False, on_cpu=on_cpu)
-    memory = task.memory or max(32 * MiB if on_cpu else 2048 * MiB, task.kernel_bytes // 8)
-    affordable = int(memory // (task.classes * size))
+def value(task: Task, platform: str) -> Walk:
+    """The walk of a value alone, on "cpu", "tpu" or "gpu"."""
+    if task.shards is not None or platform == "cpu" or export.is_symbolic_dim(task.rows):
+        return gradient(task, platform)
+    return _tiles(task, (TPU if platform == "tpu" else GPU).value_tile)
+
+
+def gradient(task: Task, platform: str) -> Walk:
+    """The walk of value and gradient."""
+    if export.is_symbolic_dim(task.rows):  # unknown until the exported program is called: then tiles of classes
+        return Walk(task.rows, min(task.classes, 512), keep=False, on_cpu=platform == "cpu")
+    affordable, on_cpu = _affordable(task, platform), platform == "cpu"
     if task.shards is not None:
         rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
         return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
-    if on_cpu:
-        return _on_a_cpu(task, memory, affordable, size)
-    return _on_a_chip(TPU if platform == "tpu" else GPU, task, memory, affordable, gradient, size)
+    return _on_a_cpu(task, affordable) if on_cpu else _on_a_chip(TPU if platform == "tpu" else GPU, task, affordable)
 
 
-def differentiable(task: Task) -> Walk:
-    """The walk that JAX differentiates, for a derivative of second order: what a part forms, is formed again."""
-    return replace(walk("cpu", task, gradient=True), keep=False, smooth=True)
+def whole_rows(task: Task, platform: str) -> Walk:
+    """The walk of a derivative that JAX takes: some rows with all of their classes at a time."""
+    found = gradient(task, platform)
+    if task.shards is None and not export.is_symbolic_dim(task.rows):
+        found = replace(found, rows=_even(task.rows, max(_affordable(task, platform), 8)))
+    return replace(found, columns=task.classes, keep=False)
 
 
-def _on_a_cpu(task: Task, memory: float, affordable: int, size: int) -> Walk:
+def _memory(task: Task, platform: str) -> float:
+    return task.memory or max(32 * MiB if platform == "cpu" else 2048 * MiB, task.kernel_bytes // 8)
+
+
+def _affordable(task: Task, platform: str) -> int:
+    """How many rows have logits that fit."""
+    return int(_memory(task, platform) // (task.classes * _size(task)))
+
+
+def _size(task: Task) -> int:
+    return jnp.dtype(task.dtype).itemsize
+
+
+def _on_a_cpu(task: Task, affordable: int) -> Walk:
     """Tiles that stay in the cache.
 
     Where products are cheap, as in a CPU's units for bfloat16, the traffic of kept logits costs more than a fourth one.
     """
     few = task.narrow or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
-        side = max(2 ** int(math.log2(memory / size) / 2), 128)
+        side = max(2 ** int(math.log2(_memory(task, "cpu") / _size(task)) / 2), 128)
         return Walk(_even(task.rows, min(side, 768)), min(side, 512), keep=False, on_cpu=True)
     rows = _even(task.rows, max(min(affordable, 256), 8))
     return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
 
 
-def _on_a_chip(chip: Chip, task: Task, memory: float, affordable: int, gradient: bool, size: int) -> Walk:
+def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
-
-    def tiles(most: float) -> Walk:
-        # Fewer than 128 columns are no product for a matrix unit: then the rows are cut too.
-        columns = max(int(min(most, 2**62) // (task.rows * size)) // 128 * 128, 128)
-        rows = max(int(min(most, 2**62) // (columns * size)), 8)
-        return Walk(_even(task.rows, rows), min(columns, task.classes), keep=False)
-
-    if not gradient:
-        return tiles(chip.value_tile)
-    small = tiles(chip.tile)
-    strategy = _fastest(chip, task, memory, small.columns, size) if task.strategy == "auto" else task.strategy
+    small = _tiles(task, chip.tile)
+    strategy = _fastest(chip, task, affordable, small.columns) if task.strategy == "auto" else task.strategy
     if strategy == "fast":
         rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
         return Walk(rows, task.classes, keep=True)
     return Walk(task.rows, task.classes, keep=False) if strategy == "slope" else small
 
 
-def _fastest(chip: Chip, task: Task, memory: float, columns: int, size: int) -> str:
+def _tiles(task: Task, most: float) -> Walk:
+    """Tiles of so many bytes. Fewer than 128 columns are no product for a matrix unit: then the rows are cut too."""
+    numbers = int(min(most, 2**62) / _size(task))
+    columns = max(numbers // task.rows // 128 * 128, 128)
+    return Walk(_even(task.rows, max(numbers // columns, 8)), min(columns, task.classes), keep=False)
+
+
+def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
     """The strategy of the least flops / peak + bytes / bandwidth among those that keep within `memory`."""
-    logits, product = task.rows * task.classes * size, 2 * task.rows * task.classes * task.depth
+    logits, product = task.rows * task.classes * _size(task), 2 * task.rows * task.classes * task.depth
     # A tile reads the hidden states three times, and reads and writes their gradient in float32.
     of_tiles = 14 * task.rows * task.depth * (task.classes / columns) + 3 * task.kernel_bytes + 2 * logits
     seconds = {"small": 4 * product / chip.flops + of_tiles / chip.bandwidth}
     for strategy, products, moved, kept in zip(("fast", "slope"), (3, 4), chip.moved, chip.kept, strict=True):
-        if kept * logits <= memory and (strategy == "fast" or task.narrow):
+        if kept * task.rows <= affordable and (strategy == "fast" or task.narrow):
             seconds[strategy] = products * product / chip.flops + moved * logits / chip.bandwidth
     return min(seconds, key=lambda strategy: seconds[strategy])
 

@@ -4,52 +4,41 @@ Each logit is read once: the statistics of a row are a monoid, joined over class
 label is left out of the sum of the others, so that a confident row costs that sum and not a difference.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxloss.numerics.classes import is_at, is_class
+from jaxloss.numerics.classes import is_at, is_class, place_of_largest
 from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
-from jaxloss.numerics.safe import multiply_no_nan
+from jaxloss.numerics.safe import finite_slope
+from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softmax import Row
 from jaxloss.types import Array
 
 
 class Softmax(NamedTuple):
-    """What a loss may know of the softmax of one row; None is what it does not read.
+    """What a loss may know of the softmax of one row; None is what it does not read."""
 
-    Attributes:
-        surprisal: -log p of the label.
-        complement: 1 - p of the label, as the sum of the others.
-        mean_surprisal: The mean of -log p over all classes that may be chosen.
-        entropy: The sum of -p log p.
-        log_partition: log Z, the logsumexp of the logits.
-    """
-
-    surprisal: Any
-    complement: Any
-    mean_surprisal: Any
-    entropy: Any
-    log_partition: Any
+    surprisal: Any  # -log p of the label
+    complement: Any  # 1 - p of the label, as the sum of the others
+    mean_surprisal: Any  # the mean of -log p over all classes that may be chosen
+    entropy: Any  # the sum of -p log p
+    log_partition: Any  # log Z, the logsumexp of the logits
 
 
 @dataclass(frozen=True)
 class Link:
-    """The loss of one row, a function of its Softmax and of what else is given by name.
+    """The loss of one row, a function of its Softmax and of what else is given by name."""
 
-    Attributes:
-        function: As its author wrote it.
-        fixed: The arguments that are no arrays.
-        reads: Which statistics it uses.
-        dtype: The dtype of its value.
-    """
-
-    function: Callable[..., Any]
-    fixed: Mapping[str, Any] = field(hash=False)
-    reads: frozenset[str]
-    dtype: Any
+    function: Callable[..., Any]  # as its author wrote it
+    fixed: Mapping[str, Any] = field(hash=False)  # the arguments that are no arrays
+    reads: frozenset[str]  # which numbers of the softmax it uses
+    dtype: Any  # of its value
 
     @classmethod
     def of(cls, function: Callable[..., Any], fixed: Mapping[str, Any], dtype: Any, given: Mapping[str, Any]) -> "Link":
@@ -70,9 +59,10 @@ class Link:
         return jnp.asarray(self.function(softmax, **self.fixed, **given)).astype(self.dtype)
 
     def values_and_slopes(
-        self, softmax: Softmax, each: dict[str, Array], shared: dict[str, Array], wanted: frozenset[str]
-    ) -> tuple[Array, tuple[Softmax, dict[str, Array]]]:
-        """The value of each row, and its slopes in the softmax and in the given arrays that are wanted."""
+        self, rows: "Rows", classes: Array, each: dict[str, Array], shared: dict[str, Array], wanted: frozenset[str]
+    ) -> tuple[Array, tuple["Rows", dict[str, Array]]]:
+        """The value of each row, and its slopes in the statistics and in the given arrays that are wanted."""
+        softmax, back = jax.vjp(lambda rows: softmax_of(self.reads, rows, classes), rows)
         given = each | shared
         moving = {name: x for name, x in given.items() if name in wanted}
         still = {name: x for name, x in given.items() if name not in wanted}
@@ -81,234 +71,197 @@ class Link:
             return self(softmax, moving | still)
 
         axes = [{name: 0 if name in each else None for name in part} for part in (moving, still)]
-        return jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, still)
+        values, (slopes, in_given) = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, still)
+        (in_rows,) = back(jax.tree.map(finite_slope, slopes))
+        return values, (in_rows, in_given)
 
 
 # -------------------------------------------------------------------------------------------- the statistics of a row
 
 
 class Rows(NamedTuple):
-    """The statistics of rows, each `[n]`; None is what the link does not need.
+    """Sums over the classes of rows, each `[n]`; None is what nobody asks for."""
 
-    Attributes:
-        largest: The largest logit of all.
-        others: The sum of exp(logit - largest) over all classes but the label.
-        label: The logit of the label; 0 as long as it was not met.
-        total: The sum of the logits of all possible classes but the label.
-        rest: The sum of exp(logit - largest) over all classes but one of the largest.
-        moment: The sum of (largest - logit) exp(logit - largest).
-    """
-
-    largest: Array
-    others: Array
-    label: Array
-    total: Array | None
-    rest: Array | None
-    moment: Array | None
+    largest: Any  # m, the largest logit
+    others: Any  # the sum of exp(x - m) over all classes but the label
+    label: Any  # the logit of the label; 0 as long as it was not met
+    total: Any  # the sum of the logits of all possible classes but the label
+    rest: Any  # the sum of exp(x - m) over all classes but one of the largest
+    moment: Any  # the sum of (m - x) exp(x - m), which moves as that of (m - x + 1) exp(x - m) does
+    top: Any  # the place of a largest logit, as a real number
 
 
-def leaves(link: Link, logits: Array, hot: Array) -> Rows:
+def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
     """The statistics of single classes, from their logits, -inf where impossible; `hot` at the label."""
-    one, zero = jnp.ones_like(logits), jnp.zeros_like(logits)
-    possible = logits > -jnp.inf
-    other = jnp.where(hot | jnp.isneginf(logits), zero, one)
-    by_entropy = "entropy" in link.reads
+    places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
+    one, zero, possible = jnp.ones_like(logits), jnp.zeros_like(logits), ~jnp.isneginf(logits)
     return Rows(
         largest=jnp.maximum(logits, jnp.finfo(logits.dtype).min),
-        others=tied(other, logits),
+        others=tied(jnp.where(possible & ~hot, one, zero), logits),
         label=jnp.where(hot, logits, zero),
-        total=jnp.where(hot | ~possible, zero, logits) if "mean_surprisal" in link.reads else None,
-        rest=tied(jnp.where(possible, zero, -one), logits) if by_entropy else None,
-        moment=tied(zero, logits) if by_entropy else None,
+        total=jnp.where(possible & ~hot, logits, zero) if "mean_surprisal" in reads else None,
+        rest=tied(jnp.where(possible, zero, -one), logits) if "entropy" in reads else None,
+        moment=tied(zero, logits) if "entropy" in reads else None,
+        top=tied(zero + places, logits) if "top" in reads else None,
     )
 
 
-def nothing(link: Link, shape: tuple[int, ...], dtype: Any) -> Rows:
+def nothing(reads: frozenset[str], shape: tuple[int, ...], dtype: Any) -> Rows:
     """The statistics of no class."""
-    logits = jnp.full(shape, -jnp.inf, dtype)
-    return leaves(link, logits, jnp.zeros(shape, bool))
+    none = leaves(reads, jnp.full((*shape, 1), -jnp.inf, dtype), jnp.zeros((*shape, 1), bool))
+    return jax.tree.map(lambda x: x[..., 0], none)
 
 
 def join(a: Rows, b: Rows) -> Rows:
     """The statistics of both; associative and commutative."""
-    first = a.largest >= b.largest
-    largest = jnp.where(first | jnp.isnan(a.largest), a.largest, b.largest)
-    # The larger one keeps its weights as they are, and takes those of the smaller one by this factor.
-    decay = jnp.exp(jnp.where(first, b.largest - a.largest, a.largest - b.largest))
-    of_a, of_b = jnp.where(first, 1, decay), jnp.where(first, decay, 1)
-    rest = moment = None
-    if a.rest is not None and b.rest is not None and a.moment is not None and b.moment is not None:
-        rest = jnp.where(first, a.rest + (1 + b.rest) * decay, b.rest + (1 + a.rest) * decay)
-        furthest = jnp.finfo(largest.dtype).max
-        down_a = jnp.minimum(largest - a.largest, furthest) * (1 + a.rest)
-        down_b = jnp.minimum(largest - b.largest, furthest) * (1 + b.rest)
-        moment = (a.moment + down_a) * of_a + (b.moment + down_b) * of_b
-    return Rows(
-        largest,
-        a.others * of_a + b.others * of_b,
-        a.label + b.label,
-        None if a.total is None or b.total is None else a.total + b.total,
-        rest,
-        moment,
-    )
+    first = (a.largest >= b.largest) | jnp.isnan(a.largest)
+    gap = jnp.minimum(jnp.abs(a.largest - b.largest), jnp.finfo(a.largest.dtype).max)
+    decay = jnp.exp(-gap)
+
+    def of(one: Rows, other: Rows) -> Rows:
+        """With the larger of the two first."""
+        rest = moment = None
+        if one.rest is not None:
+            rest = one.rest + (1 + other.rest) * decay
+            moment = one.moment + (other.moment + gap * (1 + other.rest)) * decay
+        total = None if one.total is None else one.total + other.total
+        others, label = one.others + other.others * decay, one.label + other.label
+        return Rows(one.largest, others, label, total, rest, moment, one.top)
+
+    return jax.tree.map(functools.partial(jnp.where, first), of(a, b), of(b, a))
 
 
 def joined_over(axis_name: Any, rows: Rows) -> Rows:
     """The statistics of the classes of all devices along a mesh axis of a `shard_map`; on one of them is the label."""
-    largest = jax.lax.pmax(jax.lax.stop_gradient(rows.largest), axis_name)
-    change = jnp.maximum(rows.largest - largest, jnp.finfo(largest.dtype).min)
-    decay, top = jnp.exp(change), rows.largest == largest
-    rest = moment = None
-    if rows.rest is not None and rows.moment is not None:
-        all_here = 1 + rows.rest
-        rest = jnp.where(top, rows.rest * decay + jnp.expm1(change), all_here * decay)
-        moment = rows.moment * decay + -change * all_here * decay
-    sums: Rows = jax.lax.psum(Rows(largest, rows.others * decay, rows.label, rows.total, rest, moment), axis_name)
-    if sums.rest is not None:
-        sums = sums._replace(rest=sums.rest + (jax.lax.psum(top.astype(largest.dtype), axis_name) - 1))
-    return sums._replace(largest=largest)
+    largest = jax.lax.pmax(rows.largest, axis_name)
+    gap = jnp.minimum(largest - rows.largest, jnp.finfo(largest.dtype).max)
+    decay, here = jnp.exp(-gap), rows.largest == largest
+    sums = rows._replace(largest=here.astype(largest.dtype), others=rows.others * decay, top=None)
+    if rows.rest is not None:
+        moment = (rows.moment + gap * (1 + rows.rest)) * decay
+        sums = sums._replace(rest=jnp.where(here, rows.rest, (1 + rows.rest) * decay), moment=moment)
+    sums = jax.lax.psum(sums, axis_name)
+    if sums.rest is not None:  # on each device a largest class was left out
+        sums = sums._replace(rest=sums.rest + (sums.largest - 1))
+    return sums._replace(largest=largest, top=None if rows.top is None else jnp.where(here, rows.top, -1))
 
 
-def swept(link: Link, logits: Array, column: Array) -> Rows:
+def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile, by one reduction that reads each logit once; not for a CPU, which makes it a slow loop.
 
-    >>> link = Link(None, {}, frozenset({"surprisal"}), jnp.float32)
-    >>> rows = swept(link, jnp.array([[20.0, 0.0]]), jnp.array([0]))
+    >>> rows = swept(frozenset(), jnp.array([[20.0, 0.0]]), jnp.array([0]))
     >>> print(rows.largest, rows.others)
     [20.] [2.0611537e-09]
     """
-    operands = leaves(link, logits, is_at(logits, column))
-    kept = [name for name, x in operands._asdict().items() if x is not None]
-
-    def named(values: Any) -> Rows:
-        return Rows(**{**dict.fromkeys(Rows._fields), **dict(zip(kept, values, strict=True))})
+    operands, structure = jax.tree.flatten(leaves(reads, logits, is_at(logits, column)))
+    start = jax.tree.leaves(nothing(reads, (), logits.dtype))
 
     def combine(a: Any, b: Any) -> Any:
-        return tuple(getattr(join(named(a), named(b)), name) for name in kept)
+        return jax.tree.leaves(join(jax.tree.unflatten(structure, a), jax.tree.unflatten(structure, b)))
 
-    start = nothing(link, (), logits.dtype)
-    given = [getattr(operands, name) for name in kept], [getattr(start, name) for name in kept]
-    return named(jax.lax.reduce(tuple(given[0]), tuple(given[1]), combine, (logits.ndim - 1,)))
+    rows: Rows = jax.tree.unflatten(structure, jax.lax.reduce(operands, start, combine, (logits.ndim - 1,)))
+    return rows
 
 
-def summed(link: Link, logits: Array, column: Array, *, smooth: bool) -> Rows:
-    """The statistics of a tile by plain sums and one maximum, which a CPU forms fast.
-
-    All is a function of logit - largest, the largest's own included: so it does not depend on the largest, nor does a
-    derivative, and where one class has nearly all of the probability nothing of its size is left to cancel. `smooth`
-    says that JAX will differentiate it; the mask that a CPU adds up in one loop has half a slope where weights are 1.
-    """
+def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
+    """The statistics of a tile by plain sums and one maximum, which a CPU forms fast."""
     largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
-    below, hot = logits - largest[..., None], is_at(logits, column)
-    if smooth:
-        others = jnp.sum(jnp.where(hot, 0, jnp.exp(below)), axis=-1)
-        label = jnp.sum(jnp.where(hot, logits, 0), axis=-1)
-    else:
-        places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
-        y = column.astype(logits.dtype)[..., None]
-        masked = lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), jnp.abs(j - y))  # noqa: E731
-        others = row_sum(masked, logits, largest[..., None], places, y)[..., 0]
-        label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
-    total = rest = moment = None
-    if "mean_surprisal" in link.reads:
-        total = jnp.sum(jnp.where(hot | jnp.isneginf(logits), 0, logits), axis=-1)
-    if "entropy" in link.reads:
-        top, weights = below == 0, jnp.exp(below)
-        rest = jnp.sum(jnp.where(top, 0, weights), axis=-1) + (jnp.sum(jnp.where(top, weights, 0), axis=-1) - 1)
+    places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
+    m, y = largest[..., None], column.astype(logits.dtype)[..., None]
+    # The minimum is 0 at the label, and nowhere else less than the weight, which is at most 1.
+    others = row_sum(lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), 2 * jnp.abs(j - y)), logits, m, places, y)[..., 0]
+    label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
+    total: Array | None = None
+    rest: Array | None = None
+    moment: Array | None = None
+    if "mean_surprisal" in reads:
+        total = jnp.sum(jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits), axis=-1)
+    if "entropy" in reads:
+        below = logits - m
+        at_top, weights = below == 0, jnp.exp(below)
+        rest = jnp.sum(jnp.where(at_top, 0, weights), axis=-1) + (jnp.sum(jnp.where(at_top, weights, 0), axis=-1) - 1)
         moment = -jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
-    return Rows(largest, others, label, total, rest, moment)
+    top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
+    return Rows(largest, others, label, total, rest, moment, top)
 
 
 # ---------------------------------------------------------------------------- from the statistics to the loss and back
 
 
-class Shares(NamedTuple):
-    """How the probability of a row is shared out.
-
-    Attributes:
-        possible: Whether the label may be chosen.
-        largest: The largest logit.
-        gap: How far below it the logit of the label is.
-        mean_gap: The mean of (largest - logit) under the softmax, or None.
-        total: The sum of exp(logit - largest).
-        probability: That of the label.
-        complement: That of the other classes.
-    """
-
-    possible: Array
-    largest: Array
-    gap: Array
-    mean_gap: Array | None
-    total: Array
-    probability: Array
-    complement: Array
-
-
-class Pull(NamedTuple):
-    """The numbers of each row that make its gradient.
-
-    It is (scale + bend * (largest - logit - mean_gap)) * exp(logit - largest) - shift, and `label` at the label.
-    """
-
-    scale: Array
-    largest: Array
-    bend: Array | None
-    mean_gap: Array | None
-    shift: Array | None
-    label: Array
-
-
-def softmax_of(link: Link, rows: Rows, classes: Array) -> tuple[Softmax, Shares]:
-    """What the link reads of rows with so many possible classes, and what their gradient needs beside."""
-    possible = rows.label != -jnp.inf
+def softmax_of(reads: frozenset[str], rows: Rows, classes: Array) -> Softmax:
+    """What the link reads, of rows with so many possible classes."""
+    possible = ~jnp.isneginf(rows.label)
     gap = jnp.where(possible, rows.largest - rows.label, jnp.inf)
-    own = jnp.exp(-gap)
-    # The sum of all weights is 1 + excess; the excess is never negative, but where no class is possible.
-    excess = jnp.where(rows.others + jnp.expm1(-gap) < 0, 0, rows.others + jnp.expm1(-gap))
-    if rows.rest is not None:
-        excess = jnp.where(rows.rest < 0, 0, rows.rest)
-    total, log_total = 1 + excess, jnp.log1p(excess)
-    mean_surprisal = mean_gap = entropy = None
+    row = Row(gap, rows.others, rows.largest, classes)
     if rows.total is not None:
-        mean_surprisal = (rows.largest - (rows.total + jnp.where(possible, rows.label, 0)) / classes) + log_total
-    if rows.moment is not None:
-        mean_gap = rows.moment / total
-        entropy = mean_gap + log_total
-    shares = Shares(possible, rows.largest, gap, mean_gap, total, own / total, rows.others / total)
-    known = Softmax(gap + log_total, shares.complement, mean_surprisal, entropy, rows.largest + log_total)
-    return Softmax(*(x if name in link.reads else None for name, x in known._asdict().items())), shares
+        row = row._replace(gaps=classes * rows.largest - (rows.total + jnp.where(possible, rows.label, 0)))
+    known = {name: getattr(row, name) for name in reads - {"entropy"}}
+    entropy = None if rows.rest is None else _entropy(rows.rest, rows.moment)
+    return Softmax(**{**dict.fromkeys(Softmax._fields), **known, "entropy": entropy})
 
 
-def pull_of(shares: Shares, slopes: Softmax, weights: Array, classes: Array) -> Pull:
-    """What makes the gradient of the rows, from the slopes of the loss in the softmax.
+def _all(rest: Array) -> Array:
+    """The sum of all weights; 1 where no class is possible, and rest is -1."""
+    return jnp.where(rest < 0, 1, 1 + rest)
 
-    In the logits, surprisal and complement have the slopes p - e and p_y (p - e), where e is 1 at the label and else 0;
-    mean surprisal has p - 1/k, entropy p (largest - logit - mean_gap), and the log-partition p.
+
+def with_its_weights(rows: Rows) -> Rows:
+    """Lets the moment move as its comment says, so that no slope of the entropy is a difference of larger ones."""
+    if rows.rest is None:
+        return rows
+    return rows._replace(moment=rows.moment + (rows.rest - jax.lax.stop_gradient(rows.rest)))
+
+
+def _moment(rest: Array, moment: Array) -> Array:
+    """The moment, as it moves in truth."""
+    return moment - (rest - jax.lax.stop_gradient(rest))
+
+
+# A derivative that cancels.
+@with_slopes(lambda rest, moment: -_moment(rest, moment) / _all(rest) ** 2, lambda rest, _: 1 / _all(rest))
+def _entropy(rest: Array, moment: Array) -> Array:
+    return moment / _all(rest) + jnp.log1p(jnp.where(rest < 0, 0, rest))
+
+
+def gradient_of(slopes: Rows, largest: Array, logits: Array, column: Array) -> Array:
+    """The gradient of the cost in a tile of logits, from its slopes in the statistics of the rows."""
+    below = logits - largest[:, None]
+    weights, possible = jnp.exp(below), below > -jnp.inf
+    gradient = slopes.others[:, None] * weights
+    if slopes.total is not None:
+        gradient = gradient + jnp.where(possible, slopes.total[:, None], 0)
+    gradient = jnp.where(is_at(logits, column), slopes.label[:, None], gradient)
+    if slopes.rest is None:
+        return gradient
+    return gradient + (slopes.rest[:, None] - slopes.moment[:, None] * jnp.where(possible, below, 0)) * weights
+
+
+def change_of(rows: Rows, logits: Array, column: Array, change: Array, axis_name: Any) -> Rows:
+    """How the statistics change with the logits: the transpose of `gradient_of`.
+
+    The largest logit moves as the logit at `top` does, and all else is relative to it: where one class has nearly all
+    of the probability, nothing of its size is left to cancel.
     """
-    given = slopes
-    slopes = Softmax(*(0.0 if x is None else x for x in given))
-    away = slopes.surprisal + multiply_no_nan(shares.probability, jnp.asarray(slopes.complement, weights.dtype))
-    scale = away + slopes.mean_surprisal + slopes.log_partition
-    at_label = slopes.log_partition * shares.probability - (away + slopes.mean_surprisal) * shares.complement
-    shift = bend = None
-    if given.mean_surprisal is not None:
-        at_label = at_label + slopes.mean_surprisal * (1 - 1 / classes)
-        shift = weights * slopes.mean_surprisal / classes
-    if given.entropy is not None and shares.mean_gap is not None:
-        gap = jnp.where(shares.possible, shares.gap, 0)
-        at_label = at_label + slopes.entropy * shares.probability * (gap - shares.mean_gap)
-        bend = weights * slopes.entropy / shares.total
-    at_label = jnp.where(shares.possible, weights * at_label, 0)
-    return Pull(weights * scale / shares.total, shares.largest, bend, shares.mean_gap, shift, at_label)
 
+    def over_devices(x: Any) -> Any:
+        return x if axis_name is None else jax.lax.psum(x, axis_name)
 
-def gradient_of(pull: Pull, logits: Array, column: Array) -> Array:
-    """The gradient of the cost in a tile of logits."""
-    below = logits - pull.largest[:, None]
-    scale = pull.scale[:, None]
-    if pull.bend is not None and pull.mean_gap is not None:
-        scale = scale - pull.bend[:, None] * (jnp.where(below > -jnp.inf, below, 0) + pull.mean_gap[:, None])
-    slope = scale * jnp.exp(below)
-    if pull.shift is not None:
-        slope = jnp.where(below > -jnp.inf, slope - pull.shift[:, None], 0)
-    return jnp.where(is_at(logits, column), pull.label[:, None], slope)
+    def over_classes(x: Array) -> Array:
+        return jnp.sum(x, axis=-1)
+
+    at_top, hot = is_at(logits, rows.top.astype(np.int32)), is_at(logits, column)
+    tops = over_devices(over_classes(at_top.astype(logits.dtype)))
+    of_largest = over_devices(over_classes(jnp.where(at_top, change, 0))) / tops
+    below = logits - rows.largest[:, None]
+    weights, relative = jnp.exp(below), change - of_largest[:, None]
+    moved = weights * relative
+    sums = Rows(
+        None,
+        over_classes(jnp.where(hot, 0, moved)),
+        over_classes(jnp.where(hot, change, 0)),
+        None if rows.total is None else over_classes(jnp.where(hot | jnp.isneginf(logits), 0, change)),
+        None if rows.rest is None else over_classes(moved),
+        None if rows.moment is None else over_classes(jnp.where(below > -jnp.inf, -below, 0) * moved),
+        None,
+    )
+    return over_devices(sums)._replace(largest=of_largest)

@@ -1,36 +1,36 @@
 """A loss of the softmax of a linear head, summed over rows, without its logits.
 
-Three layers make this differentiable in every mode. `_sweep` is the algorithm, and makes the gradient on the way.
-`_slopes` is the same with its derivative by plain autodiff, but opaque, so that reverse mode does not store what the
-loops could. `total_cost` is the sum alone; its rule takes values and slopes from one sweep.
+Two functions are differentiable in every mode. `total_cost` is the sum over all rows; its rule makes the gradient in
+the same sweep as the value. `costs` has one number for each row; its gradient waits for the cotangent of each, and
+forms the logits again. Both rest on `_statistics`, whose rule says how the sums over classes move with the head.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.devices import explicit, vary, varying
+from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.plan import Task, Walk
 from jaxloss.numerics.head.row import (
     Link,
-    Pull,
     Rows,
-    Softmax,
+    change_of,
     gradient_of,
     join,
     joined_over,
     nothing,
-    pull_of,
-    softmax_of,
     summed,
     swept,
+    with_its_weights,
 )
-from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_of, multiply
+from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_and_change, logits_of, multiply, spread_of
 from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
@@ -47,22 +47,10 @@ class Given(NamedTuple):
     shared: Parameters
 
 
-class Classes(NamedTuple):
-    """The first class here, how many may be chosen and how many there are on all devices, and along which mesh axes of
-    a `shard_map` a sum over them varies.
-    """
-
-    first: Array
-    possible: Array
-    everywhere: Array
-    along: frozenset[Any]
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
 def total_cost(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
     """The weighted sum of the costs of all rows: hidden `[n, d]`, labels and weights `[n]`."""
-    values, _ = _on_each_platform(task, link, frozenset(), hidden, labels, weights, head, given)
-    return jnp.sum(multiply_no_nan(weights, values))
+    return jnp.sum(costs(task, link, hidden, labels, weights, head, given))
 
 
 # A sweep that makes its gradient on the way.
@@ -71,11 +59,7 @@ def _(task: Task, link: Link, primals: Any, tangents: Any) -> Any:
     weights = primals[2]
     dhidden, _, dweights, dhead, dgiven = tangents
     named = {"hidden": dhidden, "weights": dweights, **dhead._asdict(), **dgiven.each, **dgiven.shared}
-    moved = {
-        name: tangent.astype(task.dtype)
-        for name, tangent in named.items()
-        if tangent is not None and not isinstance(tangent, jax.custom_derivatives.SymbolicZero)
-    }
+    moved = {name: x.astype(task.dtype) for name, x in named.items() if _moves(x)}
     values, slopes = _slopes(task, link, frozenset(moved), *primals)
     slopes["weights"] = values
     tangent = jnp.zeros((), task.dtype)
@@ -92,31 +76,98 @@ def _(task: Task, link: Link, primals: Any, tangents: Any) -> Any:
 def _slopes(
     task: Task, link: Link, wanted: frozenset[str], *arrays: *tuple[Array, Array, Array, Head, Given]
 ) -> tuple[Array, Parameters]:
-    return _on_each_platform(task, link, wanted, *arrays)
+    """The value of each row, and the slopes that are wanted of their weighted sum."""
+
+    def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
+        return _sweep(walk, task, link, wanted, *arrays)
+
+    walk_on = plan.gradient if wanted & BY_TILES else plan.value
+    return _on_each_platform(functools.partial(walk_on, task), sweep, *arrays)
 
 
-# A sweep that makes its gradient on the way: that of this gradient is JAX's.
-@_slopes.defjvp
+# A sweep, whose derivative is that of the same sums in a walk that JAX can differentiate.
+@functools.partial(_slopes.defjvp, symbolic_zeros=True)
 def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: Any) -> Any:
-    sweep = functools.partial(_sweep, plan.differentiable(task), task, link, wanted)
-    return jax.jvp(lambda *arrays: _wide(sweep(*arrays), task), primals, tangents)
+    arrays: list[Any]
+    structure: Any
+    arrays, structure = jax.tree.flatten(primals)
+    moved = {i: x for i, x in enumerate(structure.flatten_up_to(tangents)) if _moves(x)}
+
+    def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
+        return _sweep(walk, task, link, wanted, *arrays)
+
+    def of_moved(moving: dict[int, Array]) -> Any:
+        hidden, labels, weights, head, given = jax.tree.unflatten(
+            structure, [moving.get(i, x) for i, x in enumerate(arrays)]
+        )
+        rows = _statistics(task, link.reads, hidden, labels - _classes(task, head).first, head)
+        return _on_each_platform(
+            functools.partial(plan.whole_rows, task), sweep, hidden, labels, weights, head, given, rows
+        )
+
+    return jax.jvp(of_moved, ({i: arrays[i] for i in moved},), (moved,))
 
 
-def _on_each_platform(task: Task, link: Link, wanted: frozenset[str], *arrays: Any) -> tuple[Array, Parameters]:
+def costs(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
+    """The cost of each row, times its weight."""
+    classes = _classes(task, head)
+    rows = _statistics(task, link.reads, hidden, labels - classes.first, head)
+    return multiply_no_nan(weights, _linked(link, rows, labels, classes, given, frozenset())[0])
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
+def _statistics(task: Task, reads: frozenset[str], hidden: Array, column: Array, head: Head) -> Rows:
+    """The statistics of all rows, with the label of each in this column."""
+
+    def sweep(walk: Walk, hidden: Array, column: Array, head: Head) -> Rows:
+        def look(_: None, part: Any, _new: Any) -> tuple[None, Rows]:
+            hidden, column = part
+            kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
+            return None, _look(walk, task, reads, head, hidden, column, kept)
+
+        return _by_parts(walk, task, look, None, (hidden, column))[1]
+
+    # Where a derivative follows, the logits of whole rows will be there for it in any case.
+    walk_on = plan.whole_rows if "top" in reads else plan.value
+    return _on_each_platform(functools.partial(walk_on, task), sweep, hidden, column, head)
+
+
+# A sweep, of which JAX would keep the logits.
+@functools.partial(_statistics.defjvp, symbolic_zeros=True)
+def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
+    full = _statistics(task, reads | {"top"}, *primals)
+    of_hidden, _, of_head = jax.tree.map(lambda x: x if _moves(x) else None, tangents)
+
+    def sweep(walk: Walk, full: Rows, hidden: Array, column: Array, head: Head, of_hidden: Any, of_head: Head) -> Rows:
+        along, narrow = _along(full, hidden, column, head), head.kernel.dtype
+        head, of_head = jax.tree.map(lambda x: vary(x, along), (head, of_head))
+        if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
+            of_head = of_head._replace(kernel=of_head.kernel.astype(task.dtype))
+
+        @jax.checkpoint
+        def change(_: None, part: Any, _new: Any) -> tuple[None, Rows]:
+            rows, hidden, column, of_hidden = part
+            now = of_head if of_head.kernel is None else of_head._replace(kernel=of_head.kernel.astype(narrow))
+            whole = head._replace(kernel=columns(walk, task, head, 0, task.classes))
+            logits, changes = logits_and_change(task, whole, hidden, now, of_hidden)
+            return None, change_of(rows, logits, column, changes, task.axis_name)
+
+        return _by_parts(walk, task, change, None, (full, hidden, column, of_hidden))[1]
+
+    changes = _on_each_platform(functools.partial(plan.whole_rows, task), sweep, full, *primals, of_hidden, of_head)
+    if "top" in reads:
+        return full, changes._replace(top=jnp.zeros_like(full.top))
+    return full._replace(top=None), changes
+
+
+def _moves(tangent: Any) -> bool:
+    return tangent is not None and not isinstance(tangent, SymbolicZero)
+
+
+def _on_each_platform(walk_on: Callable[[str], Walk], sweep: Callable[..., Any], *arrays: Any) -> Any:
     """The sweep, walked as it suits the platform that the program is lowered for."""
-
-    def on(platform: str) -> Any:
-        walk = plan.walk(platform, task, bool(wanted & BY_TILES))
-        return lambda *arrays: _wide(_sweep(walk, task, link, wanted, *arrays), task)
-
-    return jax.lax.platform_dependent(*arrays, cpu=on("cpu"), tpu=on("tpu"), default=on("gpu"))
-
-
-def _wide(result: tuple[Array, Parameters], task: Task) -> tuple[Array, Parameters]:
-    """The kernel's slope in the dtype that all walks return: narrow where products are."""
-    values, slopes = result
-    narrow = jnp.bfloat16 if task.narrow else task.dtype
-    return values, {name: x.astype(narrow) if name == "kernel" else x for name, x in slopes.items()}
+    cpu, tpu, gpu = (functools.partial(sweep, walk_on(platform)) for platform in ("cpu", "tpu", "gpu"))
+    return jax.lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=gpu)
 
 
 # ------------------------------------------------------------------------------------------------------------ the sweep
@@ -132,136 +183,115 @@ def _sweep(
     weights: Array,
     head: Head,
     given: Given,
+    rows: Rows | None = None,
 ) -> tuple[Array, Parameters]:
-    """The value of each row, and the slopes that are wanted of the weighted sum."""
-    classes = _classes(task, head, (hidden, labels, weights, *given.each.values()))
-    rows = {"hidden": hidden, "labels": labels, "weights": weights, "given": given.each}
-    some_rows = functools.partial(_some_rows, walk, task, link, wanted, head, classes, given.shared)
-    one_part = walk.rows >= task.rows
+    """The value of each row, and the slopes that are wanted; `rows` are their statistics if JAX differentiates this."""
+    classes, along = _classes(task, head), _along(hidden, labels, weights, head, given.each)
     # Where all rows pass at once a tile of the kernel's slope is final, and is rounded as it is written.
-    narrow = jnp.bfloat16 if one_part and task.narrow and not walk.on_cpu else task.dtype
+    narrow = jnp.bfloat16 if task.narrow else task.dtype
+    in_kernel = narrow if walk.rows >= task.rows and not walk.on_cpu else task.dtype
     sums = {
-        name: vary(_zeros(x, narrow if name == "kernel" else task.dtype), classes.along)
+        name: vary(_zeros(x, in_kernel if name == "kernel" else task.dtype), along)
         for name, x in head._asdict().items()
         if name in wanted & BY_TILES
     }
-    if one_part:
-        sums, (values, slopes) = some_rows(sums, rows)
-    else:
-        sums, (values, slopes) = _by_parts(walk, task, some_rows, sums, rows)
+
+    def some_rows(sums: Parameters, part: Any, new: Any) -> tuple[Parameters, tuple[Array, Parameters]]:
+        hidden, labels, weights, each, rows = part
+        column = labels - classes.first
+        kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
+        if rows is None:
+            rows = _look(walk, task, link.reads, head, hidden, column, kept)
+        values, slopes, in_given = _linked(link, rows, labels, classes, Given(each, given.shared), wanted)
+        if not wanted & BY_TILES:
+            return sums, (values, in_given)
+        weights = jnp.where(new & (weights != 0), weights + nan_unless(~jnp.isnan(values), weights.dtype), 0)
+        slopes, largest = jax.tree.map(lambda x: weights * x, slopes), rows.largest
+        if kept is None:
+            # Behind a barrier, so that the second product of a whole row is not taken for the first, and kept.
+            hidden, slopes, largest = jax.lax.optimization_barrier((hidden, slopes, largest))
+
+        def pull_back(start: Any, width: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
+            (sums, in_hidden), first = carry, task.classes_first
+            tile = _tile(walk, task, head, hidden, kept, start, width)
+            slope, in_cap = before_the_cap(head, tile, gradient_of(slopes, largest, tile, column - start))
+            factor = slope.astype(jnp.bfloat16) if task.narrow else slope
+            sums = dict(sums)
+            if "kernel" in wanted:
+                # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
+                upright = apart_on_cpu((factor if first else hidden).T)[0]
+                block = multiply(upright, hidden if first else factor, 1, 0, task.dtype, spread_of(head.kernel))
+                sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
+            if "bias" in wanted:
+                sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
+            if "softcap" in wanted and in_cap is not None:
+                sums["softcap"] = sums["softcap"] + in_cap
+            if "hidden" in wanted:
+                kernel = columns(walk, task, head, start, width)
+                in_hidden = in_hidden + multiply(factor, kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
+            return sums, in_hidden
+
+        in_hidden = vary(_zeros(hidden, task.dtype), along) if "hidden" in wanted else None
+        sums, in_hidden = _over_columns(walk, task, pull_back, (sums, in_hidden))
+        return sums, (values, in_given if in_hidden is None else in_given | {"hidden": in_hidden})
+
+    body = some_rows if rows is None else jax.checkpoint(some_rows)
+    sums, (values, slopes) = _by_parts(walk, task, body, sums, (hidden, labels, weights, given.each, rows))
     for name in slopes.keys() & (given.each.keys() | given.shared.keys()):
         slopes[name] = multiply_no_nan(weights.reshape(-1, *[1] * (slopes[name].ndim - 1)), slopes[name])
     for name in slopes.keys() & given.shared.keys():
         slopes[name] = jnp.sum(slopes[name], axis=0)
-    return values, {**sums, **slopes}
+    # In the dtype that all walks return: narrow where products are.
+    return values, slopes | {name: x.astype(narrow) if name == "kernel" else x for name, x in sums.items()}
 
 
-def _by_parts(walk: Walk, task: Task, some_rows: Any, sums: Parameters, rows: Any) -> tuple[Parameters, Any]:
-    """Some rows at a time. A last part that would be shorter overlaps the one before, with weight 0 where it does."""
+def _by_parts(walk: Walk, task: Task, body: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
+    """`carry, results = body(carry, part, new)` for some rows at a time.
+
+    A last part that would be shorter overlaps the one before, and `new` says which of its rows were not there.
+    """
     size, count = walk.rows, -(-task.rows // walk.rows)
-    missing = count * size - task.rows
+    if count <= 1:
+        return body(carry, rows, True)
 
-    def part(number: Array) -> Any:
+    def some_rows(carry: Any, number: Array) -> Any:
         if walk.strided:
             strides = jax.tree.map(lambda x: x.reshape(size, count, *x.shape[1:]), rows)
-            return jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number, 1, keepdims=False), strides)
+            part = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number, 1, keepdims=False), strides)
+            return body(carry, part, True)
         start = jnp.minimum(number * size, task.rows - size)
-        some = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), rows)
-        done = start + jnp.arange(size, dtype=np.int32) < number * size
-        return some | {"weights": jnp.where(done, 0, some["weights"])}
+        part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), rows)
+        return body(carry, part, start + jnp.arange(size, dtype=np.int32) >= number * size)
 
     def whole(parts: Array) -> Array:
         if walk.strided:
             return jnp.moveaxis(parts, 0, 1).reshape(-1, *parts.shape[2:])
-        return jnp.concatenate([parts[:-1].reshape(-1, *parts.shape[2:]), parts[-1, missing:]])
+        return jnp.concatenate([parts[:-1].reshape(-1, *parts.shape[2:]), parts[-1, count * size - task.rows :]])
 
-    body = walk.repeat(lambda sums, number: some_rows(sums, part(number)))
-    sums, each = jax.lax.scan(body, sums, jnp.arange(count, dtype=np.int32))
-    return sums, jax.tree.map(whole, each)
+    carry, each = jax.lax.scan(some_rows, carry, jnp.arange(count, dtype=np.int32))
+    return carry, jax.tree.map(whole, each)
 
 
-def _some_rows(
-    walk: Walk,
-    task: Task,
-    link: Link,
-    wanted: frozenset[str],
-    head: Head,
-    classes: Classes,
-    shared: Parameters,
-    sums: Parameters,
-    part: dict[str, Any],
-) -> tuple[Parameters, tuple[Array, Parameters]]:
-    """The slopes of the head after some more rows, their values, and the slopes of what is theirs."""
-    hidden, labels, weights = part["hidden"], part["labels"], part["weights"]
-    column = labels - classes.first
-    known = (labels >= 0) & (labels < classes.everywhere)
-    statistics = functools.partial(summed, smooth=walk.smooth) if walk.on_cpu else swept
-    kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
+def _tile(walk: Walk, task: Task, head: Head, hidden: Array, kept: Array | None, start: Any, width: int) -> Array:
+    return logits_of(walk, task, head, hidden, start, width) if kept is None else walk.cut(kept, start, width, 1)
 
-    def tile_of(hidden: Array, start: Any, width: int) -> Array:
-        return logits_of(walk, task, head, hidden, start, width) if kept is None else walk.cut(kept, start, width, 1)
+
+def _look(
+    walk: Walk, task: Task, reads: frozenset[str], head: Head, hidden: Array, column: Array, kept: Array | None
+) -> Rows:
+    """The statistics of some rows, over all classes; `kept` are their logits if they are there."""
+    statistics = summed if walk.on_cpu else swept
 
     def look(start: Any, width: int, rows: Rows | None) -> Rows:
-        some = statistics(link, tile_of(hidden, start, width), column - start)
+        some = statistics(reads, _tile(walk, task, head, hidden, kept, start, width), column - start)
         return some if rows is None else join(rows, some)
 
     none = None
     if walk.columns < task.classes:
-        none = jax.tree.map(lambda x: vary(x, classes.along), nothing(link, labels.shape, task.dtype))
-    stats = _over_columns(walk, task, look, none)
-    if task.axis_name is not None:
-        stats = joined_over(task.axis_name, stats)
-    softmax, shares = softmax_of(link, stats, classes.possible)
-    values, (slopes, in_given) = _linked(link, softmax, part["given"], shared, wanted)
-    values = values + nan_unless(known, values.dtype)
-    if not wanted & BY_TILES:
-        return sums, (values, in_given)
-    pull = pull_of(shares, slopes, weights + nan_unless(known | (weights == 0), weights.dtype), classes.possible)
-    if kept is None:
-        # Behind a barrier, so that the second product of a whole row is not taken for the first, which would be kept.
-        hidden, pull = jax.lax.optimization_barrier((hidden, pull))
-
-    def pull_back(start: Any, width: int, carry: Any) -> Any:
-        tile = tile_of(hidden, start, width)
-        return _pull_back(walk, task, wanted, head, hidden, pull, tile, column - start, start, carry)
-
-    in_hidden = vary(_zeros(hidden, task.dtype), classes.along) if "hidden" in wanted else None
-    sums, in_hidden = _over_columns(walk, task, pull_back, (sums, in_hidden))
-    return sums, (values, in_given if in_hidden is None else in_given | {"hidden": in_hidden})
-
-
-def _pull_back(
-    walk: Walk,
-    task: Task,
-    wanted: frozenset[str],
-    head: Head,
-    hidden: Array,
-    pull: Pull,
-    tile: Array,
-    column: Array,
-    start: Any,
-    carry: tuple[Parameters, Any],
-) -> tuple[Parameters, Any]:
-    """Adds what a tile of logits passes back to the head, and to the hidden states of its rows."""
-    (sums, in_hidden), width = carry, tile.shape[1]
-    slope, in_cap = before_the_cap(head, tile, gradient_of(pull, tile, column))
-    narrow = slope.astype(jnp.bfloat16) if task.narrow else slope
-    sums = dict(sums)
-    if "kernel" in wanted:
-        spread, first = explicit(head.kernel) or None, task.classes_first
-        # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
-        upright = apart_on_cpu((narrow if first else hidden).T)[0]
-        block = multiply(upright, hidden if first else narrow, 1, 0, task.dtype, spread and jax.P(*spread))
-        sums["kernel"] = _add(walk, task, sums["kernel"], block, start, 0 if first else 1)
-    if "bias" in wanted:
-        sums["bias"] = _add(walk, task, sums["bias"], jnp.sum(slope, axis=0), start, 0)
-    if in_cap is not None and "softcap" in wanted:
-        sums["softcap"] = sums["softcap"] + in_cap
-    if "hidden" in wanted:
-        kernel, spread = columns(walk, task, head, start, width), explicit(hidden) or None
-        product = multiply(narrow, kernel, 1, 0 if task.classes_first else 1, task.dtype, spread and jax.P(*spread))
-        in_hidden = in_hidden + product
-    return sums, in_hidden
+        along = _along(hidden, column, head)
+        none = jax.tree.map(lambda x: vary(x, along), nothing(reads, column.shape, task.dtype))
+    rows = _over_columns(walk, task, look, none)
+    return with_its_weights(rows if task.axis_name is None else joined_over(task.axis_name, rows))
 
 
 def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: int) -> Array:
@@ -283,15 +313,36 @@ def _over_columns(walk: Walk, task: Task, body: Any, carry: Any) -> Any:
         def one_more(carry: Any, number: Array) -> Any:
             return body(number * width, width, carry), None
 
-        carry, _ = jax.lax.scan(walk.repeat(one_more), carry, jnp.arange(whole, dtype=np.int32))
+        carry, _ = jax.lax.scan(one_more, carry, jnp.arange(whole, dtype=np.int32))
     left = task.classes - whole * width
     return body(whole * width, left, carry) if left else carry
 
 
-# ------------------------------------------------------------------------------------------------- arrays over devices
+# --------------------------------------------------------------------------------------------- from sums to the loss
 
 
-def _classes(task: Task, head: Head, rows: tuple[Array, ...]) -> Classes:
+def _linked(
+    link: Link, rows: Rows, labels: Array, classes: "Classes", given: Given, wanted: frozenset[str]
+) -> tuple[Array, Rows, Parameters]:
+    """The value of each row, NaN where the label is no class, and its slopes in the statistics and in what is given."""
+    along = _along(rows, given.each)
+    shared = {name: vary(x, along) for name, x in given.shared.items()}
+    values, (slopes, in_given) = link.values_and_slopes(
+        rows._replace(top=None), classes.possible, given.each, shared, wanted
+    )
+    known = (labels >= 0) & (labels < classes.everywhere)
+    return values + nan_unless(known, values.dtype), slopes, in_given
+
+
+class Classes(NamedTuple):
+    """The first class here, and how many may be chosen and how many there are on all devices."""
+
+    first: Array
+    possible: Array
+    everywhere: Array
+
+
+def _classes(task: Task, head: Head) -> Classes:
     count = jnp.int32(task.classes)
     possible = count
     if head.possible is not None or head.bias is not None:
@@ -303,17 +354,13 @@ def _classes(task: Task, head: Head, rows: tuple[Array, ...]) -> Classes:
     if task.axis_name is not None:
         first = jax.lax.axis_index(task.axis_name) * count
         possible, count = jax.lax.psum((possible, count), task.axis_name)
-    along = frozenset[Any]().union(*(varying(x) for x in (first, *rows, *jax.tree.leaves(head))))
-    return Classes(first, jnp.maximum(possible, 1).astype(task.dtype), count, along)
+    return Classes(first, jnp.maximum(possible, 1).astype(task.dtype), count)
 
 
-def _linked(
-    link: Link, softmax: Softmax, each: Parameters, shared: Parameters, wanted: frozenset[str]
-) -> tuple[Array, tuple[Softmax, Parameters]]:
-    along = frozenset[Any]().union(*(varying(x) for x in jax.tree.leaves((softmax, each))))
-    return link.values_and_slopes(softmax, each, {name: vary(x, along) for name, x in shared.items()}, wanted)
+def _along(*arrays: Any) -> frozenset[Any]:
+    """The mesh axes of a `shard_map` over which any of the arrays varies."""
+    return frozenset[Any]().union(*(varying(x) for x in jax.tree.leaves(arrays)))
 
 
 def _zeros(like: Array, dtype: Any) -> Array:
-    spread = explicit(like)
-    return jnp.zeros(like.shape, dtype, out_sharding=jax.P(*spread)) if spread else jnp.zeros(like.shape, dtype)
+    return jnp.zeros(like.shape, dtype, out_sharding=spread_of(like))
