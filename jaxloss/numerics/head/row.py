@@ -17,7 +17,6 @@ from jaxloss.numerics.classes import is_at, is_class, place_of_largest
 from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softmax import Row
 from jaxloss.types import Array
 
 
@@ -192,12 +191,57 @@ def softmax_of(reads: frozenset[str], rows: Rows, classes: Array) -> Softmax:
     """What the link reads, of rows with so many possible classes."""
     possible = ~jnp.isneginf(rows.label)
     gap = jnp.where(possible, rows.largest - rows.label, jnp.inf)
-    row = Row(gap, rows.others, rows.largest, classes)
+    mean = None
     if rows.total is not None:
-        row = row._replace(gaps=classes * rows.largest - (rows.total + jnp.where(possible, rows.label, 0)))
-    known = {name: getattr(row, name) for name in reads - {"entropy"}}
-    entropy = None if rows.rest is None else _entropy(rows.rest, rows.moment)
-    return Softmax(**{**dict.fromkeys(Softmax._fields), **known, "entropy": entropy})
+        gaps = classes * rows.largest - (rows.total + jnp.where(possible, rows.label, 0))
+        mean = jnp.where(classes > 1, gaps / jnp.maximum(classes, 1) + _log_total(gap, rows.others), 0)
+    return Softmax(
+        surprisal=_surprisal(gap, rows.others) if "surprisal" in reads else None,
+        complement=_complement(gap, rows.others) if "complement" in reads else None,
+        mean_surprisal=mean,
+        entropy=None if rows.rest is None else _entropy(rows.rest, rows.moment),
+        log_partition=rows.largest + _log_total(gap, rows.others) if "log_partition" in reads else None,
+    )
+
+
+# From the gap m - x of the label and the sum of exp(x - m) over all others alone.
+
+
+def _total(gap: Array, others: Array) -> Array:
+    """Z exp(-m), at least 1 but for rounding; 1 where no class is possible."""
+    total = others + jnp.exp(-gap)
+    return jnp.where(total == 0, 1, total)
+
+
+def _product(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) * _complement(gap, others)
+
+
+def _quotient(gap: Array, others: Array) -> Array:
+    return _probability(gap, others) / _total(gap, others)
+
+
+@with_slopes(lambda *row: -_product(*row), lambda *row: -_quotient(*row))  # a derivative that cancels: p - p^2
+def _probability(gap: Array, others: Array) -> Array:
+    return jnp.exp(-gap) / _total(gap, others)
+
+
+@with_slopes(_product, _quotient)  # a derivative that cancels, as above
+def _complement(gap: Array, others: Array) -> Array:
+    return others / _total(gap, others)
+
+
+@with_slopes(_complement, lambda *row: 1 / _total(*row))  # a derivative that cancels: 1 - p
+def _surprisal(gap: Array, others: Array) -> Array:
+    """log(1 + s exp(gap)): by a small s if the label is among the largest, else by an s of at least 1."""
+    near, own = gap < 1, jnp.exp(-gap)
+    less_1 = jnp.where(near, others / jnp.maximum(own, 0.25), (others - 1) + own)
+    return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
+
+
+@with_slopes(lambda *row: -_probability(*row), lambda *row: 1 / _total(*row))  # an infinite slope times 0
+def _log_total(gap: Array, others: Array) -> Array:
+    return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
 
 
 def _all(rest: Array) -> Array:
