@@ -130,50 +130,6 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "prediction, target, scale": (
         View(_ERROR.along, -3, 3, _each("scale", (0.5, 1.0, 2.0), lambda s, x: (x, 0 * x, 0 * x + s))),
     ),
-    # Ranking
-    "scores(n), targets(n)": (
-        View(
-            "score of one of three documents; the others have the scores -1 and 1, and the relevances 1 and 0",
-            -3,
-            3,
-            _each("its relevance", (2.0, 0.0), lambda y, x: (_row(x, -1, 1), _constant(x, y, 1.0, 0.0))),
-        ),
-    ),
-    # Survival
-    "log_hazards(n), times(n), events(n)": (
-        View(
-            "log hazard of the first of three subjects, the others 0; all three events are seen",
-            -6,
-            6,
-            _each("time of the first", (1.0, 2.0, 3.0), lambda t, x: (
-                    _row(x, 0, 0), _constant(x, t, 1.5, 2.5), _constant(x, 1.0, 1.0, 1.0)
-                )),
-        ),
-    ),
-    "logits(k), labels, events": (
-        view(
-            "logit of the second of three intervals, the others 0",
-            -6,
-            6,
-            **{
-                "event there": lambda x: (_row(0, x, 0), jnp.asarray(1), 0 * x + 1),
-                "censored there": lambda x: (_row(0, x, 0), jnp.asarray(1), 0 * x),
-            },
-        ),
-    ),
-    "location, lower, upper, log_scale": (
-        view(
-            "location of the log time",
-            -3,
-            3,
-            **{
-                "event at 1": lambda x: (x, 0 * x + 1, 0 * x + 1, 0 * x),
-                "later than 1": lambda x: (x, 0 * x + 1, 0 * x + jnp.inf, 0 * x),
-                "before 1": lambda x: (x, 0 * x, 0 * x + 1, 0 * x),
-                "between 1 and 2": lambda x: (x, 0 * x + 1, 0 * x + 2, 0 * x),
-            },
-        ),
-    ),
     # Classification
     "probabilities, targets": (_targets("probability of the class 1", 0, 1, 1, 0),),
     "logits, targets": (_targets("logit of the class 1", -6, 6, 1, 0),),

@@ -1,4 +1,4 @@
-"""How the losses of language models and of generative models are drawn: parts of the tables of `views`."""
+"""How the losses of models, lists and times are drawn: language, ranking, survival, generative; parts of `views`."""
 
 from typing import Any
 
@@ -23,6 +23,52 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -5,
             7,
             lambda x: (row(x, 0, 0, 0), constant(x, -0.6931, -1.204), jnp.arange(2)),
+        ),
+    ),
+    # Ranking
+    "scores(n), targets(n)": (
+        View(
+            "score of one of three documents; the others have the scores -1 and 1, and the relevances 1 and 0",
+            -3,
+            3,
+            each("its relevance", (2.0, 0.0), lambda y, x: (row(x, -1, 1), constant(x, y, 1.0, 0.0))),
+        ),
+    ),
+    # Survival
+    "log_hazards(n), times(n), events(n)": (
+        View(
+            "log hazard of the first of three subjects, the others 0; all three events are seen",
+            -6,
+            6,
+            each(
+                "time of the first",
+                (1.0, 2.0, 3.0),
+                lambda t, x: (row(x, 0, 0), constant(x, t, 1.5, 2.5), constant(x, 1.0, 1.0, 1.0)),
+            ),
+        ),
+    ),
+    "logits(k), labels, events": (
+        view(
+            "logit of the second of three intervals, the others 0",
+            -6,
+            6,
+            **{
+                "event there": lambda x: (row(0, x, 0), jnp.asarray(1), 0 * x + 1),
+                "censored there": lambda x: (row(0, x, 0), jnp.asarray(1), 0 * x),
+            },
+        ),
+    ),
+    "location, lower, upper, log_scale": (
+        view(
+            "location of the log time",
+            -3,
+            3,
+            **{
+                "event at 1": lambda x: (x, 0 * x + 1, 0 * x + 1, 0 * x),
+                "later than 1": lambda x: (x, 0 * x + 1, 0 * x + jnp.inf, 0 * x),
+                "before 1": lambda x: (x, 0 * x, 0 * x + 1, 0 * x),
+                "between 1 and 2": lambda x: (x, 0 * x + 1, 0 * x + 2, 0 * x),
+            },
         ),
     ),
     # Preference

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, distillation, embedding, generative, language, ranking, robust
+from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
+from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.survival import failure_time, hazards
 
@@ -37,7 +38,9 @@ _FAMILIES = (
     answers,
     policies,
     generative,
-    ranking,
+    lists,
+    pairwise,
+    metrics,
     hazards,
     failure_time,
 )

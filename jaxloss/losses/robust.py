@@ -316,7 +316,6 @@ def welsch(prediction: Input, target: Input, *, scale: Positive = 1.0) -> Array:
         scale: c, the size of error from which on it counts as an outlier, in units of the target, > 0.
 
     Corners: 0 with gradient 0 at a perfect prediction. It is 1, with gradient 0, at an error of inf.
-    It is `general_robust` at alpha = -inf.
 
     Raises:
         ValueError: `scale` is not > 0.
@@ -340,10 +339,8 @@ def _biweight_in_scale(error: Array, scale: Array) -> Array:
     return scale * z * z * (1 - 2 / 3 * z)
 
 
-@with_slopes(  # a derivative that cancels: (1 - z)^2 as 1 - 2 z + z^2
-    lambda error, scale: jnp.clip(error, -scale, scale) * jnp.square(1 - _share(error, scale)),
-    _biweight_in_scale,
-)
+# A derivative that cancels: (1 - z)^2 as 1 - 2 z + z^2.
+@with_slopes(lambda e, c: jnp.clip(e, -c, c) * jnp.square(1 - _share(e, c)), _biweight_in_scale)
 def _tukey_biweight(error: Array, scale: Array) -> Array:
     # c^2 / 6 (1 - (1 - z)^3) = e^2 / 6 (3 - z (3 - z)), where nothing cancels.
     bounded, z = jnp.minimum(jnp.abs(error), scale), _share(error, scale)

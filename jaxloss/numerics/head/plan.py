@@ -100,9 +100,9 @@ def value(task: Task, platform: str) -> Walk:
 
 def gradient(task: Task, platform: str) -> Walk:
     """The walk of value and gradient."""
-    rows: Any = task.rows
-    if export.is_symbolic_dim(rows):  # unknown until the exported program is called: then tiles of classes
-        return Walk(rows, min(task.classes, 512), keep=False, on_cpu=platform == "cpu")
+    unknown = export.is_symbolic_dim(task.rows)  # until the exported program is called: then tiles of classes
+    if unknown:
+        return Walk(task.rows, min(task.classes, 512), keep=False, on_cpu=platform == "cpu")
     affordable, on_cpu = _affordable(task, platform), platform == "cpu"
     if task.shards is not None:
         rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
