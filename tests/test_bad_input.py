@@ -524,7 +524,11 @@ def test_an_option_out_of_range_for_one_class():
     assert jax.jit(jax.grad(lambda delta: huber(np.float32([3.0]), 0.0, delta=delta)))(2.0) == 1  # |e| - delta
 
 
-@pytest.mark.parametrize("value", ["1", None, 1j, np.complex64(1), [[1], [1, 2]], {}, object(), abs, True], ids=str)
+@pytest.mark.parametrize(
+    "value",
+    ["1", None, 1j, np.complex64(1), [[1], [1, 2]], {}, object(), abs, True],
+    ids=lambda value: type(value).__name__,
+)
 @pytest.mark.parametrize(("name", "option"), [("huber", "delta"), ("softmax_cross_entropy", "label_smoothing")])
 def test_option_that_is_no_number(name, option, value):
     with refused(TypeError, f"{name}: {option} must be a"):
