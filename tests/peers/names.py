@@ -142,7 +142,8 @@ TORCH = Library(
         Name(
             "cross_entropy",
             "softmax_cross_entropy_with_integer_labels",
-            "classes last; `ignore_index` is `where=labels != -100`; `weight` is `weights=class_weights[jnp.maximum(labels, 0)]`; "
+            "classes last; `ignore_index` is `where=labels != -100`; "
+            "`weight` is `weights=class_weights[jnp.maximum(labels, 0)]`; "
             "target probabilities: softmax_cross_entropy",
         ),
         Name(
