@@ -93,7 +93,12 @@ OPTAX = Library(
             "`margin=0.2`, not 1; no epsilon, and no NaN without it; other norms by `distance=`",
         ),
     ),
-    (),
+    (
+        (
+            "ranking_softmax_loss",
+            "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
+        ),
+    ),
     (
         "binary_dice_loss",
         "ctc_loss",
@@ -101,7 +106,6 @@ OPTAX = Library(
         "dice_loss",
         "multiclass_generalized_dice_loss",
         "ntxent",
-        "ranking_softmax_loss",
     ),
 )
 
@@ -310,8 +314,53 @@ GENERATIVE = Library(
     (),
 )
 
+RANKERS = Library(
+    "Learning to rank",
+    "Read in rax, TF-Ranking, allRank and sentence-transformers, of which rax is called where it can be. One item is one "
+    "list; `where=` of rax is `item_mask=`, and `where=item_mask.any(-1)` leaves empty lists out. A mean here is over "
+    "the pairs of a list; for one over all pairs pass their number as `weights=`. `segments=` is a mask: "
+    "`loss(scores, targets, segments == ids[:, None])`.",
+    (
+        Name("rax softmax_loss", "listwise_softmax", "targets as they are; a constant weight changes no mean"),
+        Name("TF-Ranking SoftmaxLoss", "listwise_softmax", "`targets / sum`, and `weights=targets.sum(-1)`"),
+        Name("allRank listNet", "listwise_softmax", "of `softmax(targets)`; nothing is added in the logarithm"),
+        Name("rax listmle_loss", "list_mle", "ties share a denominator, and need no key"),
+        Name("rax pairwise_logistic_loss, allRank rankNet", "pairwise_logistic", "a masked NaN reaches nothing"),
+        Name("rax pairwise_hinge_loss", "pairwise_hinge", "with a `margin`"),
+        Name("rax pairwise_mse_loss", "pairwise_squared_error", "a document and itself are no pair"),
+        Name("rax unique_softmax_loss", "unique_softmax", "in O(n log n)"),
+        Name("rax approx_t12n(ndcg_metric)", "approx_ndcg", "one minus it; `temperature=1.0`"),
+        Name("TF-Ranking ApproxNDCGLoss", "approx_ndcg", "one plus it"),
+        Name("rax approx_t12n(mrr_metric)", "approx_mrr", "one minus it; `temperature=1.0`"),
+        Name("rax dcg_lambdaweight", "lambda_rank", "in place of `pairwise_logistic` with lambda weights; rax times n"),
+        Name("allRank lambdaLoss", "lambda_rank", "`scheme=`; natural logarithms: divide by log 2"),
+    ),
+    (),
+    (),
+)
+
+SURVIVAL = Library(
+    "Survival and forecasts",
+    "Read in pycox, torchsurv, lifelines, xgboost, gluonts and neuralforecast, which are not called.",
+    (
+        Name("pycox cox_ph_loss", "cox", "ties are right in any order: `ties='breslow'`; no event costs 0, not NaN"),
+        Name("torchsurv neg_partial_log_likelihood", "cox", "`ties_method` is `ties`"),
+        Name("pycox nll_logistic_hazard", "discrete_hazard_nll", "(logits, labels, events)"),
+        Name("pycox nll_pmf, DeepHit", "discrete_survival_nll", "without the ranking term of DeepHit"),
+        Name("pycox nll_mtlr", "discrete_survival_nll", "of the reversed cumulative sums of the logits"),
+        Name("xgboost survival:aft", "aft_nll", "normal, logistic, extreme: lognormal, loglogistic, weibull"),
+        Name("lifelines WeibullAFTFitter", "aft_nll", "events, censoring on either side and intervals in one call"),
+        Name("gluonts QuantileLoss", "multi_quantile", "half of it"),
+        Name("neuralforecast MQLoss", "multi_quantile", "a masked mean is that of what counts"),
+        Name("gluonts msis", "interval_score", "over the scale of the series"),
+        Name("neuralforecast MASE", "scaled_absolute_error", "the scale is an array; of scale 0 it is inf: mask it"),
+    ),
+    (),
+    (),
+)
+
 LIBRARIES = (OPTAX, TORCH, KERAS)
-READ = (TRAINERS, GENERATIVE)
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL)
 """Those that are not installed."""
 
 
