@@ -316,8 +316,8 @@ GENERATIVE = Library(
 
 RANKERS = Library(
     "Learning to rank",
-    "Read in rax, TF-Ranking, allRank and sentence-transformers, of which rax is called where it can be. One item is one "
-    "list; `where=` of rax is `item_mask=`, and `where=item_mask.any(-1)` leaves empty lists out. A mean here is over "
+    "Read in rax, TF-Ranking, allRank and sentence-transformers. One item is one list; `where=` of rax is "
+    "`item_mask=`, and `where=item_mask.any(-1)` leaves empty lists out. A mean here is over "
     "the pairs of a list; for one over all pairs pass their number as `weights=`. `segments=` is a mask: "
     "`loss(scores, targets, segments == ids[:, None])`.",
     (
