@@ -22,9 +22,7 @@ State = tuple[Array, Array]
 
 
 @custom_loss(signature="(t,k),(n),(t),(n)->()", stand_in={"logits": 0.0, "labels": 1})
-def ctc(
-    logits: Input, labels: Input, frame_mask: Input = None, label_mask: Input = None, *, blank: int = 0
-) -> Array:
+def ctc(logits: Input, labels: Input, frame_mask: Input = None, label_mask: Input = None, *, blank: int = 0) -> Array:
     r"""The negative log-probability of a sequence of labels, over all their alignments with the frames.
 
     $$ -\log \sum_{\pi:\,\mathrm{collapse}(\pi) = y} \; \prod_t \mathrm{softmax}(x_t)_{\pi_t} $$
@@ -62,7 +60,7 @@ def ctc(
             f"ctc: blank must be a class from 0 to {classes - 1}, got {blank!r}; the last class is blank={classes - 1}."
         )
     labels, count = compacted(labels, label_mask)
-    there = jnp.arange(labels.shape[0]) < count
+    there = jax.lax.iota(jnp.int32, labels.shape[0]) < count
     valid = is_class(labels, classes) & (labels != blank)
     frames = jnp.ones(logits.shape[0], bool) if frame_mask is None else frame_mask
     labels = jnp.where(there & valid, labels, blank)
@@ -81,7 +79,7 @@ def _(blank: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     nll, states = _forward(log_p, labels, count, frames, blank, keep=True)
     posterior = _backward(log_p, states, labels, count, frames, blank)
     slope = jnp.where(frames[:, None] & (nll < jnp.inf), jnp.exp(log_p) - posterior, 0)
-    top = jax.lax.broadcasted_iota(jnp.int32, slope.shape, 1) == jnp.argmax(logits, -1)[:, None]
+    top = jax.lax.broadcasted_iota(jnp.int32, slope.shape, 1) == jax.lax.argmax(logits, 1, jnp.int32)[:, None]
     others = jnp.sum(jnp.where(top, 0, slope), axis=-1, keepdims=True)
     return nll, jnp.sum(jnp.where(top, -others, slope) * tangents[0])  # in a frame, the slopes add up to 0
 
@@ -102,7 +100,7 @@ def _forward(
         reached, offset = relative(*chosen(counts, reached, (blanks, after)))
         return (reached, add_offset(total, offset)), reached if keep else None
 
-    places = jnp.arange(labels.shape[0] + 1)
+    places = jax.lax.iota(jnp.int32, labels.shape[0] + 1)
     zero = jnp.zeros_like(log_p, shape=())
     start = jnp.where(places == 0, zero, -jnp.inf), jnp.full_like(log_p, -jnp.inf, shape=labels.shape)
     (last, total), states = jax.lax.scan(step, (start, (zero, zero)), (log_p, frames))
@@ -139,11 +137,11 @@ def _may_skip(labels: Array) -> Array:
 
 def _emissions(log_p: Array, labels: Array, count: Array, blank: int) -> State:
     """What a frame adds in the lane of blanks, and in that of labels."""
-    return log_p[blank], jnp.where(jnp.arange(labels.shape[0]) < count, log_p[labels], -jnp.inf)
+    return log_p[blank], jnp.where(jax.lax.iota(jnp.int32, labels.shape[0]) < count, log_p[labels], -jnp.inf)
 
 
 def _ends(log_p: Array, labels: Array, count: Array) -> State:
     """0 where a path may end: after the last label, or in the blanks behind it."""
     zero = jnp.zeros_like(log_p, shape=())
-    places = jnp.arange(labels.shape[0] + 1)
+    places = jax.lax.iota(jnp.int32, labels.shape[0] + 1)
     return jnp.where(places == count, zero, -jnp.inf), jnp.where(places[:-1] == count - 1, zero, -jnp.inf)

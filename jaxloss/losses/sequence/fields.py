@@ -99,7 +99,7 @@ def _forward(
 ) -> tuple[Array, Array]:
     """The probabilities of the classes of each token, and the expected counts of transitions, less those of labels."""
     first, previous = _previous(labels, tokens)
-    place = jnp.arange(transitions.shape[0])
+    place = jax.lax.iota(labels.dtype, transitions.shape[0])
 
     def step(carry: tuple[Array, Array], token: Any) -> Any:
         reached, counts = carry
@@ -125,7 +125,7 @@ def _less_one(p: Array, at: Array) -> Array:
 
 def _previous(labels: Array, tokens: Array) -> tuple[Array, Array]:
     """Whether a token is the first that counts, and the label of the last one before it that does."""
-    places = jnp.arange(labels.shape[0])
+    places = jax.lax.iota(jnp.int32, labels.shape[0])
     last = jax.lax.cummax(jnp.where(tokens, places, -1))
     before = jnp.concatenate([jnp.full_like(last, -1)[:1], last[:-1]])
     return before < 0, labels[before]
