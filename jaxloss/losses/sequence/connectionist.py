@@ -97,8 +97,8 @@ def _forward(
         before = jnp.concatenate([_nothing(log_p), after])
         skipped = jnp.where(may_skip, before[:-1], -jnp.inf)
         reached = log_add(blanks, before) + at_blank, log_add(log_add(after, blanks[:-1]), skipped) + at_label
-        reached, offset = relative(*chosen(counts, reached, (blanks, after)))
-        return (reached, add_offset(total, offset)), reached if keep else None
+        state, offset = relative(*chosen(counts, reached, (blanks, after)))
+        return (state, add_offset(total, offset)), state if keep else None
 
     places = jax.lax.iota(jnp.int32, labels.shape[0] + 1)
     zero = jnp.zeros_like(log_p, shape=())

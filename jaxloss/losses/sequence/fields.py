@@ -37,7 +37,7 @@ def crf(
     costs 1e-9 when it should.
 
     Corners: labels on a forbidden transition cost inf, with gradient 0. With every token deleted it is 0 with gradient
-    0, and counts in the mean; `where=token_mask.any(-1)` leaves such a sequence out. A label that is no class gives NaN.
+    0, and counts in the mean; `where=token_mask.any(-1)` leaves such a sequence out. A label that is no class is NaN.
 
     Source: Lafferty et al. (2001), Conditional random fields, equation 1.
 
@@ -65,7 +65,7 @@ def _nll(logits: Array, transitions: Array, start: Array, end: Array, labels: Ar
 
 @_nll.defjvp
 def _(primals: Any, tangents: Any) -> tuple[Array, Array]:
-    logits, transitions, start, end, labels, tokens = primals
+    logits, transitions, start, _, labels, tokens = primals
     nll, onwards = _backward(*primals, keep=True)
     marginals, counts = _forward(logits, transitions, start, labels, tokens, onwards)
     first, last = jnp.argmax(tokens), tokens.shape[0] - 1 - jnp.argmax(tokens[::-1])
