@@ -1,4 +1,4 @@
-"""How the losses of models, lists, sequences and times are drawn: language, ranking, survival and others; parts of `views`."""
+"""How the losses of models, lists, sequences and times are drawn, such as ranking and survival; parts of `views`."""
 
 from typing import Any
 

@@ -30,6 +30,15 @@ def log_add(a: Array, b: Array) -> Array:
     return jnp.where(nothing, -jnp.inf, finite + softplus(smaller - finite))
 
 
+def log_sum(x: Array) -> Array:
+    """The logarithm of the sum of exponentials over the last axis, -inf among them; for a step of a scan."""
+    largest = jax.lax.stop_gradient(jnp.max(x, axis=-1))
+    nothing = largest == -jnp.inf
+    finite = jnp.where(nothing, 0, largest)
+    total = jnp.sum(jnp.exp(x - finite[..., None]), axis=-1)
+    return jnp.where(nothing, -jnp.inf, finite + jnp.log(jnp.where(nothing, 1, total)))
+
+
 def relative(*lanes: Array) -> tuple[tuple[Array, ...], Array]:
     """The lanes of a state less their largest number, and that number; 0 where all are -inf. It is a constant."""
     largest = jnp.max(jnp.stack([jnp.max(lane, initial=-jnp.inf) for lane in lanes]))

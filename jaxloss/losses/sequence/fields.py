@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_class, nan_unless
-from jaxloss.numerics.lattice import relative, shares
-from jaxloss.numerics.softmax import label_row, logsumexp
+from jaxloss.numerics.lattice import log_sum, relative, shares
+from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input
 
 
@@ -84,8 +84,8 @@ def _backward(
         nll, onwards = carry
         logits, label, before, is_first, counts = token
         scores = logits + onwards
-        cost = label_row(jnp.where(is_first, start, transitions[before]) + scores, label).surprisal
-        (reached,), _ = relative(logsumexp(transitions + scores[None]))
+        cost = _surprisal(jnp.where(is_first, start, transitions[before]) + scores, label)
+        (reached,), _ = relative(log_sum(transitions + scores[None]))
         carry = nll + jnp.where(counts, cost, 0), jnp.where(counts, reached, onwards)
         return carry, onwards if keep else None
 
@@ -109,12 +109,19 @@ def _forward(
         (alone,) = shares(start + logits + onwards)
         marginal = _less_one(jnp.where(is_first, alone, jnp.sum(pairs, axis=0)), at_label)
         counts = counts + jnp.where(is_there & ~is_first, _less_one(pairs, at_before[:, None] & at_label[None]), 0)
-        arrived = logits + jnp.where(is_first, start, logsumexp((reached[:, None] + transitions).T))
+        arrived = logits + jnp.where(is_first, start, log_sum((reached[:, None] + transitions).T))
         return (jnp.where(is_there, relative(arrived)[0][0], reached), counts), jnp.where(is_there, marginal, 0)
 
     inputs = logits, onwards, labels, previous, first, tokens
     (_, counts), marginals = jax.lax.scan(step, (jnp.zeros_like(start), jnp.zeros_like(transitions)), inputs)
     return marginals, counts
+
+
+def _surprisal(scores: Array, label: Array) -> Array:
+    """-log p of a label; by its gap to all others, which keeps 1e-9."""
+    others = log_sum(jnp.where(jax.lax.iota(label.dtype, scores.shape[0]) == label, -jnp.inf, scores))
+    impossible = scores[label] == -jnp.inf
+    return jnp.where(impossible, jnp.inf, softplus(others - jnp.where(impossible, 0, scores[label])))
 
 
 def _less_one(p: Array, at: Array) -> Array:
