@@ -272,6 +272,25 @@ SURVIVAL = {
     "aft_nll": _aft,
 }
 
+# --------------------------------------------------------------------------------------------------------- sequence
+
+
+def _ctc(logits: Array, labels: Array) -> Array:
+    return optax.ctc_loss(logits, jnp.zeros(logits.shape[:-1]), labels, jnp.zeros(labels.shape))
+
+
+def _crf(logits: Array, labels: Array, transitions: Array, start: Array, end: Array) -> Array:
+    def step(reached: Array, token: Array) -> tuple[Array, None]:
+        return logsumexp(reached[..., None] + transitions, -2) + token, None
+
+    reached, _ = jax.lax.scan(step, start + logits[..., 0, :], jnp.moveaxis(logits[..., 1:, :], -2, 0))
+    score = start[labels[..., 0]] + jnp.sum(_at(logits, labels), -1) + end[labels[..., -1]]
+    score += jnp.sum(transitions[labels[..., :-1], labels[..., 1:]], -1)
+    return logsumexp(reached + end, -1) - score
+
+
+SEQUENCE = {"ctc": _ctc, "crf": _crf}
+
 # --------------------------------------------------------------------------------------------------- classification
 
 
@@ -509,6 +528,7 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **REGRESSION,
     **LIKELIHOOD,
     **RANKING,
+    **SEQUENCE,
     **SURVIVAL,
     **CLASSIFICATION,
     **OTHERS,

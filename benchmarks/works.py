@@ -32,11 +32,13 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in _OF_PAIRS},
+    "ctc": {"t": 256, "k": 64, "n": 32},
+    "crf": {"t": 256, "k": 64},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
 }
-SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "item_mask", "token_mask", "bias", "embedding"}  # None by default
+SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "transitions", "start", "end"}  # by all items
+LEFT_OUT = {"class_mask", "item_mask", "token_mask", "frame_mask", "label_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},
