@@ -38,7 +38,7 @@ def _ordered(points: Array, mass: Array, there: Array) -> tuple[Array, Array]:
     points, mass = points[order], mass[order]
     edge = jnp.ones(1, bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, keys[1:] != keys[:-1]]), place, 0))
-    last = place >= jnp.sum(there) - 1
+    last = place >= jnp.sum(there, dtype=jnp.int32) - 1
     return _tied(points, mass, first), jnp.where(last, 1, jnp.minimum(jnp.cumsum(mass), 1))
 
 
@@ -64,7 +64,7 @@ def _levels(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of n and of m points of the same mass: which meet, and the mass that they share. In whole numbers of 1 / (n m)."""
     ends = np.union1d(np.arange(1, n + 1, dtype=np.int64) * m, np.arange(1, m + 1, dtype=np.int64) * n)
     starts = np.concatenate([[0], ends[:-1]])
-    return starts // m, starts // n, (ends - starts) / (n * m)
+    return (starts // m).astype(np.int32), (starts // n).astype(np.int32), (ends - starts) / (n * m)
 
 
 def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
@@ -74,11 +74,10 @@ def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
     """
     n, m = p_level.shape[0], q_level.shape[0]
     levels = jnp.concatenate([p_level, q_level])
-    of_p = split_as(levels, jax.lax.iota(jnp.int32, n + m) < n)
     place = split_as(levels, jax.lax.iota(jnp.int32, n + m))
     keys, order = jax.lax.sort((jax.lax.stop_gradient(levels), place), num_keys=1)
-    ends, of_p = levels[order], of_p[order]
-    before = jnp.cumsum(of_p.astype(jnp.int32)) - of_p
+    ends, of_p = levels[order], (order < n).astype(jnp.int32)
+    before = jnp.cumsum(of_p, dtype=jnp.int32) - of_p
     from_p, from_q = jnp.minimum(before, n - 1), jnp.minimum(place - before, m - 1)
     return from_p, from_q, jnp.diff(ends, prepend=jnp.zeros_like(ends, shape=1))
 
