@@ -61,7 +61,8 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _levels(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of n and of m points of the same mass: which meet, and the mass that they share. In whole numbers of 1 / (n m)."""
+    """Of n and of m points of the same mass: which meet, and the mass that they share."""
+    # In units of 1 / (n m) the levels are whole numbers.
     ends = np.union1d(np.arange(1, n + 1, dtype=np.int64) * m, np.arange(1, m + 1, dtype=np.int64) * n)
     starts = np.concatenate([[0], ends[:-1]])
     return (starts // m).astype(np.int32), (starts // n).astype(np.int32), (ends - starts) / (n * m)
@@ -97,9 +98,7 @@ def _transport(p: Array, q: Array, p_mass: Array | None, q_mass: Array | None, o
 
 
 @custom_loss(signature="(n),(m),(n),(m)->()", stand_in=0.5)
-def wasserstein_1d(
-    p: Input, q: Input, p_mass: Input = None, q_mass: Input = None, *, order: Order = 1.0
-) -> Array:
+def wasserstein_1d(p: Input, q: Input, p_mass: Input = None, q_mass: Input = None, *, order: Order = 1.0) -> Array:
     r"""The Wasserstein distance of two sets of points on a line, to the power of its order.
 
     $$ \int_0^1 \bigl| F_p^{-1}(u) - F_q^{-1}(u) \bigr|^r\,du $$
@@ -138,7 +137,7 @@ _NUMBERS = 2**17  # projections that are sorted at once
 def sliced_wasserstein(
     p: Input, q: Input, directions: Input, p_mass: Input = None, q_mass: Input = None, *, order: Order = 2.0
 ) -> Array:
-    r"""The mean over directions of the Wasserstein distance of two sets of points along each, to the power of its order.
+    r"""The mean over directions of the Wasserstein distance along each, to the power of its order.
 
     $$ \operatorname*{mean}_k W_r^r \bigl( \langle \theta_k, x \rangle_{x \sim p},
        \langle \theta_k, y \rangle_{y \sim q} \bigr), \qquad \theta_k = t_k / \lVert t_k \rVert $$
@@ -146,7 +145,7 @@ def sliced_wasserstein(
     Args:
         p: `[..., n, d]`, points.
         q: `[..., m, d]`, points.
-        directions: `[r, d]`, t, of any length, for all pairs of sets; `jax.random.normal(key, (r, d))` are uniform ones.
+        directions: `[r, d]`, t, of any length, for all pairs of sets: `jax.random.normal(key, (r, d))`.
         p_mass: `[..., n]`, >= 0, the masses of the points of p, brought to the sum 1; None is the same for all.
         q_mass: `[..., m]`, those of q.
         order: r >= 1.

@@ -151,7 +151,8 @@ def mmd(
             points along the last axis.
         scale: s > 0, in units of the points; of several, a tuple, it is the mean of the kernels. A function has none.
         unbiased: Whether the first two means leave out the pairs of a point with itself. It may then be negative, so
-            take no root of it; a set of one point has no such pair, and its mean is 0.
+            take no root of it; a set of one point has no such pair, and its mean is 0. It is right to a few last digits
+            of 1.
 
     A median of distances as the scale is the caller's, behind `stop_gradient`. Time grows as (n + m)^2 d, memory as
     (n + m) d. The axes of the points must not be sharded.
@@ -174,7 +175,8 @@ def mmd(
     p_to_q, p_to_p, q_to_q, q_to_p = _means_over_pairs(apart, p, q, a, b)
     if unbiased:
         nothing = 0 if callable(kernel) else 1  # the dissimilarity of a kernel that is 0
-        p_to_p, q_to_q = _without_itself(p_to_p, apart(p, p), a, nothing), _without_itself(q_to_q, apart(q, q), b, nothing)
+        p_to_p = _without_itself(p_to_p, apart(p, p), a, nothing)
+        q_to_q = _without_itself(q_to_q, apart(q, q), b, nothing)
     return jnp.where(present(a, b), (p_to_q - p_to_p) + (q_to_p - q_to_q), 0)
 
 
