@@ -545,7 +545,7 @@ def _sliced_wasserstein(p: Array, q: Array, directions: Array, *, order: float =
     return jnp.mean(_wasserstein_1d(*along, order=order), 0)
 
 
-def _mean_over_pairs(apart: Any, p: Array, q: Array, a: Array, b: Array) -> Array:
+def _mean_over_pairs(apart: Callable[..., Array], p: Array, q: Array, a: Array, b: Array) -> Array:
     def mean(x: Array, y: Array, a: Array, b: Array) -> Array:
         return jnp.sum(a[..., :, None] * b[..., None, :] * apart(x[..., :, None, :], y[..., None, :, :]), (-2, -1))
 

@@ -1,4 +1,4 @@
-"""How the losses of models, lists and times are drawn: language, ranking, survival, transport, generative; parts of `views`."""
+"""How the losses of models, lists, times and sets of points are drawn; parts of `views`."""
 
 from typing import Any
 

@@ -43,7 +43,7 @@ def _ordered(points: Array, mass: Array, there: Array) -> tuple[Array, Array]:
 
 
 @jax.custom_jvp
-def _tied(points: Array, mass: Array, first: Array) -> Array:
+def _tied(points: Array, *_: Array) -> Array:
     """The points; a change of one is that of all that are equal to it, by its share of their mass."""
     return points
 
@@ -76,7 +76,7 @@ def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
     n, m = p_level.shape[0], q_level.shape[0]
     levels = jnp.concatenate([p_level, q_level])
     place = split_as(levels, jax.lax.iota(jnp.int32, n + m))
-    keys, order = jax.lax.sort((jax.lax.stop_gradient(levels), place), num_keys=1)
+    _, order = jax.lax.sort((jax.lax.stop_gradient(levels), place), num_keys=1)
     ends, of_p = levels[order], (order < n).astype(jnp.int32)
     before = jnp.cumsum(of_p, dtype=jnp.int32) - of_p
     from_p, from_q = jnp.minimum(before, n - 1), jnp.minimum(place - before, m - 1)
