@@ -60,12 +60,13 @@ def _(primals: Any, tangents: Any) -> Any:
     return points, of_equals(mass * change) / jnp.where(total == 0, 1, total)
 
 
-def _levels(n: int, m: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _levels(n: int, m: int, dtype: Any) -> tuple[Array, Array, Array]:
     """Of n and of m points of the same mass: which meet, and the mass that they share."""
     # In units of 1 / (n m) the levels are whole numbers.
     ends = np.union1d(np.arange(1, n + 1, dtype=np.int64) * m, np.arange(1, m + 1, dtype=np.int64) * n)
     starts = np.concatenate([[0], ends[:-1]])
-    return (starts // m).astype(np.int32), (starts // n).astype(np.int32), (ends - starts) / (n * m)
+    from_p, from_q = jnp.asarray(starts // m, jnp.int32), jnp.asarray(starts // n, jnp.int32)
+    return from_p, from_q, jnp.asarray((ends - starts) / (n * m), dtype)
 
 
 def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
@@ -89,8 +90,7 @@ def _transport(p: Array, q: Array, p_mass: Array | None, q_mass: Array | None, o
     p, p_level = _ordered(p, a, a != 0)
     q, q_level = _ordered(q, b, b != 0)
     if p_mass is None and q_mass is None:
-        from_p, from_q, share = _levels(p.shape[0], q.shape[0])
-        share = jnp.asarray(share, p.dtype)
+        from_p, from_q, share = _levels(p.shape[0], q.shape[0], p.dtype)
     else:
         from_p, from_q, share = _merged(p_level, q_level)
     cost = _absolute_power(p[from_p] - q[from_q], jnp.asarray(order, p.dtype))

@@ -16,11 +16,15 @@ from jaxloss.types import Array, Input
 
 
 def _means_over_pairs(apart: Callable[..., Array], p: Array, q: Array, a: Array, b: Array) -> tuple[Array, ...]:
-    """The means of a dissimilarity over the pairs of p and q, of p and p, of q and q."""
-    both = jnp.concatenate([p, q])
-    to_p, to_q = sums_over_pairs(lambda z, _: (a * apart(z[None], p), b * apart(z[None], q)), both)
-    n = p.shape[0]
-    return jnp.sum(a * to_q[:n]), jnp.sum(a * to_p[:n]), jnp.sum(b * to_q[n:]), jnp.sum(b * to_p[n:])
+    """The means of a dissimilarity over the pairs of p and q, of p and p, of q and q, of q and p."""
+
+    def to_both(z: Array, _: Array) -> tuple[Array, Array]:
+        return a * apart(z[None], p), b * apart(z[None], q)
+
+    # Of p and q one after the other: of both in one array, compiled for a CPU, the forward derivative in q is wrong.
+    p_to_p, p_to_q = sums_over_pairs(to_both, p)
+    q_to_p, q_to_q = sums_over_pairs(to_both, q)
+    return jnp.sum(a * p_to_q), jnp.sum(a * p_to_p), jnp.sum(b * q_to_q), jnp.sum(b * q_to_p)
 
 
 # ------------------------------------------------------------------------------------------------------ energy distance
