@@ -13,6 +13,7 @@ from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.sequence import connectionist, fields
 from jaxloss.losses.survival import failure_time, hazards
+from jaxloss.losses.transport import gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -46,6 +47,9 @@ _FAMILIES = (
     fields,
     hazards,
     failure_time,
+    lines,
+    points,
+    gaussians,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

@@ -85,8 +85,8 @@ def unique_softmax(scores: Input, targets: Input, item_mask: Input = None) -> Ar
     Source: Zhu and Klabjan (2020), Listwise learning to rank by exploring unique ratings, equation 6.
 
     >>> import jax.numpy as jnp
-    >>> print(f"{unique_softmax(jnp.array([2.0, 1.0, 3.0]), jnp.array([2.0, 0.0, 1.0])):.6f}")
-    4.349746
+    >>> print(f"{unique_softmax(jnp.array([2.0, 1.0, 3.0]), jnp.array([2.0, 0.0, 1.0])):.4f}")
+    4.3497
     """
     listed = members(scores, item_mask)
     ordered = in_order(-targets, jnp.where(listed, scores, -jnp.inf))
