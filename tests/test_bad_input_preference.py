@@ -89,7 +89,7 @@ MISTAKES = {
     "ppo-epsilon": (
         TypeError,
         call(jaxloss.ppo_clip, *[ONES] * 3, epsilon=0.2),
-        ("ppo_clip has no argument 'epsilon'", "clip, clip_high, dual_clip"),
+        ("ppo_clip has no argument 'epsilon'", "clip"),
     ),
     "simpo-gamma": (
         TypeError,

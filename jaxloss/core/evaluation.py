@@ -99,7 +99,16 @@ def _values(items: Items) -> Array:
         in_axes = tuple(0 if array.ndim > len(cores[name]) else None for name, array in arrays.items())
         for _ in layout.leading:
             values = jax.vmap(values, in_axes)
-    return values(*arrays.values())
+    return _invalid_options(term, options, values(*arrays.values()))
+
+
+def _invalid_options(term: Term, options: dict[str, Any], values: Array) -> Array:
+    """The values, NaN where an array option is: one out of its range, which the formula may not come to use."""
+    for name, option in options.items():
+        if term.limits.get(name) and isinstance(option, jax.Array):
+            invalid = jnp.where(jnp.isnan(option), option, 0).astype(values.dtype)
+            values = values + (invalid if term.signature is None else jnp.sum(invalid))
+    return values
 
 
 def _checked_value(term: Term, layout: Layout, arrays: dict[str, Array], value: Any) -> Array:

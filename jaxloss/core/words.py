@@ -12,6 +12,7 @@ from jaxloss.types import Array, Shape, is_label, is_mask
 
 _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
+    ("epsilon", "clip"),
     ("beta", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),

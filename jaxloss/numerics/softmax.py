@@ -47,8 +47,8 @@ class Row(NamedTuple):
 
     @property
     def possible(self) -> Array:
-        """Whether any class is."""
-        return self.log_partition > -_bound(self.log_partition)
+        """Whether any class is; also where the label is no class, whose cost is NaN."""
+        return (self.log_partition > -_bound(self.log_partition)) | jnp.isnan(self.surprisal)
 
 
 # ----------------------------------------------------------------------------------------------- the row of a label
@@ -200,7 +200,7 @@ _of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep, as above
 
 def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     zero, none = np.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
-    each = [_bounded(x), none, t + none, none, reached - t]
+    each = [_bounded(x), none, t + none, none, reached - t + none]
     each += [tied(_possible(x), x), none] if spread else []
     each += [none] if shared else []
     start = [zero - _bound(x), zero - 1, *[zero] * (len(each) - 2)]  # of no class, whose weights sum to 0

@@ -101,7 +101,8 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
 
     def leaves(x: Array, z: Array) -> _Top:
         place = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
-        return _Top(tied(place, x), x, z, tied(jnp.zeros_like(x), x))
+        zero = jnp.zeros_like(x)
+        return _Top(tied(zero + place, x), x, z, tied(zero, x))
 
     # The total over no class is 0.
     none = tuple(jnp.asarray(k, x.dtype) for k in (0, jnp.finfo(x.dtype).min, 0, -1))

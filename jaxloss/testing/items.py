@@ -101,7 +101,7 @@ def _without_the_last(s: Subject, position: int) -> None:
     value, slopes = gradient(*(cut(i, a) for i, a in enumerate(whole)))
     deleted = [i for i, core in enumerate(s.cores) if set(axes) <= set(core) and not is_mask(s.names[i])]
     for poison in _POISONS:
-        spoilt = [last(i, a, -100 if i in s.labels else poison) if i in deleted else a for i, a in enumerate(whole)]
+        spoilt = [last(i, a, poison if i in s.real else -100) if i in deleted else a for i, a in enumerate(whole)]
         what = f"with {poison} in a slot that {mask} deletes"
         got, got_slopes = gradient(*spoilt)
         same(got, value, f"the value {what}")
@@ -109,6 +109,8 @@ def _without_the_last(s: Subject, position: int) -> None:
             same(cut(i, slope), expected, f"the gradient {what} in {s.names[i]}")
             if i in deleted and np.any(np.asarray(slope) != last(i, slope, 0)):
                 raise Broken(f"the gradient {what} in {s.names[i]} is not 0 there.")
+    if not set(deleted) & set(s.real):  # labels alone: an item without any has a cost
+        return
     nothing = [np.zeros_like(a) if i == position else a for i, a in enumerate(whole)]
     got, got_slopes = gradient(*nothing)
     if got != 0 or any(np.any(np.asarray(slope) != 0) for slope in got_slopes):

@@ -160,9 +160,10 @@ _CANCELS = {"relative_to_item": (0,)}
 CASES = (
     *_cases(listwise_softmax, _relevances, hard=_hard_real, differentiable=(0, 1), domain={1: (0.0, inf)}, **_CANCELS),
     *_cases(list_mle, sorts=True, **_CANCELS),
-    *_cases(pairwise_logistic, **_CANCELS),
-    *_cases(pairwise_hinge, options=({}, {"margin": 0.3}), **_CANCELS),
-    *_cases(pairwise_squared_hinge, options=({}, {"margin": 0.3}), **_CANCELS),
+    # Pairs, too, are taken along an axis that is not sharded.
+    *_cases(pairwise_logistic, sorts=True, **_CANCELS),
+    *_cases(pairwise_hinge, options=({}, {"margin": 0.3}), sorts=True, **_CANCELS),
+    *_cases(pairwise_squared_hinge, options=({}, {"margin": 0.3}), sorts=True, **_CANCELS),
     *_cases(pairwise_squared_error, _relevances, hard=_hard_real, differentiable=(0, 1), relative_to_item=(0, 1)),
     *_cases(unique_softmax, sorts=True, **_CANCELS),
     *_cases(approx_ndcg, options=({}, {"temperature": 1.0}), hard=_hard, sorts=True, **_CANCELS),

@@ -158,7 +158,7 @@ def _smoothed(row: Row, class_mask: Array | None, label_smoothing: UnitInterval,
         cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
     if not _is_zero(z_loss):
         cost += multiply_no_nan(z_loss, safe_square(row.log_partition))
-    return cost if class_mask is None else jnp.where(row.log_partition > -jnp.inf, cost, 0)
+    return cost if class_mask is None else jnp.where(row.possible, cost, 0)
 
 
 def _is_zero(option: Any) -> bool:

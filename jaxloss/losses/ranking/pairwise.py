@@ -33,7 +33,7 @@ def pairwise_logistic(scores: Input, targets: Input, item_mask: Input = None) ->
         targets: `[..., n]`, y, the relevances.
         item_mask: `[..., n]`, True for the documents of the list, all by default.
 
-    Time grows as n^2, memory as n.
+    Time grows as n^2, memory as n. The axis must not be sharded.
 
     Corners: without a pair it is 0 with gradient 0, so also with every document deleted; it counts in the mean, and
     `where=item_mask.any(-1)` leaves such a list out. At equal scores the slope of a pair is -1/2.
@@ -59,7 +59,7 @@ def pairwise_hinge(scores: Input, targets: Input, item_mask: Input = None, *, ma
         item_mask: `[..., n]`, True for the documents of the list, all by default.
         margin: m >= 0.
 
-    Time grows as n^2, memory as n.
+    Time grows as n^2, memory as n. The axis must not be sharded.
 
     Corners: as `pairwise_logistic`; at the margin the slope is 0.
 
@@ -89,7 +89,7 @@ def pairwise_squared_hinge(
         item_mask: `[..., n]`, True for the documents of the list, all by default.
         margin: m >= 0.
 
-    Time grows as n^2, memory as n.
+    Time grows as n^2, memory as n. The axis must not be sharded.
 
     Corners: as `pairwise_logistic`; at the margin the slope is 0.
 
