@@ -38,17 +38,17 @@ def subject(case, options) -> Subject:
 swept = pytest.mark.parametrize(("case", "options"), list(_rows(every=1)))
 # What the laws about many items and about low precision try is the mechanism, which is the same for every loss; what
 # float32 tells against float64 is tried against 50 digits too.
-sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=9)))
+sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=13)))
 
 
 @swept
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(12)
 def test_call(subject):
     LAWS["call"](subject)
 
 
 @swept
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(12)
 def test_scalar(subject):
     LAWS["scalar"](subject)
 
@@ -59,19 +59,19 @@ def test_vmap(subject):
 
 
 @swept
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(12)
 def test_jit(subject):
     LAWS["jit"](subject)
 
 
 @swept
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(18)
 def test_differentiation(subject):
     LAWS["differentiation"](subject)
 
 
 @swept
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(12)
 def test_corners(subject):
     LAWS["corners"](subject)
 
