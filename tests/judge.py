@@ -50,8 +50,7 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         masked = "-class_mask" if self.case.masked else ""
-        settings = "".join(f"-{name}={value}" for name, value in self.options.items())
-        return self.case.name + masked + self.case.variant + settings
+        return self.case.name + masked + "".join(f"-{name}={value}" for name, value in self.options.items())
 
     @property
     def is_default(self) -> bool:

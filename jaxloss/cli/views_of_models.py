@@ -1,24 +1,12 @@
-"""How the losses of models, lists, sequences, times and sets of points are drawn; parts of `views`."""
+"""How the losses of models, lists and times are drawn: language, ranking, survival, generative; parts of `views`."""
 
 from typing import Any
 
 import jax.numpy as jnp
 
 from jaxloss.cli.view import View, constant, each, row, view
-from jaxloss.types import Array
 
 _OLD_POLICY = "log-probability beyond the old policy's (nats)"
-
-_POINT = "the first point of p, whose second is 1; those of q are -1 and 1"
-
-
-def _ones(n: int) -> Array:
-    return jnp.ones(n, jnp.int32)
-
-
-def _staying(x: Array, score: float) -> Array:
-    return jnp.stack([constant(x, score, 0.0), constant(x, 0.0, score)])
-
 
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "student_logits(k), teacher_logits(k)": (
@@ -44,27 +32,6 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -3,
             3,
             each("its relevance", (2.0, 0.0), lambda y, x: (row(x, -1, 1), constant(x, y, 1.0, 0.0))),
-        ),
-    ),
-    # Sequence
-    "logits(t,k), labels(n)": (
-        View(
-            "logit of the label in each of four frames; the blank has 0",
-            -6,
-            6,
-            each("how many times the label is due", (1, 2), lambda n, x: (row(0 * x, x)[None].repeat(4, 0), _ones(n))),
-        ),
-    ),
-    "logits(t,k), labels(t), transitions(k,k)": (
-        View(
-            "logit of the label of the second of three tokens, the others 0",
-            -6,
-            6,
-            each(
-                "score of staying in a class",
-                (-2.0, 0.0, 2.0),
-                lambda a, x: (jnp.stack([row(0 * x, 0), row(x, 0), row(0 * x, 0)]), 0 * _ones(3), _staying(x, a)),
-            ),
         ),
     ),
     # Survival
@@ -148,12 +115,6 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "log_probabilities, reference_log_probabilities": (
         view("log-probability beyond the reference's (nats)", -2, 2, lambda x: (x - 3, 0 * x - 3)),
     ),
-    # Transport
-    "p(n), q(m)": (view(_POINT, -3, 3, lambda x: (row(x, 1), constant(x, -1, 1))),),
-    "p(n,d), q(m,d)": (view(_POINT, -3, 3, lambda x: (row(x, 1)[:, None], constant(x, -1, 1)[:, None])),),
-    "p(n,d), q(m,d), directions(r,d)": (
-        view(_POINT, -3, 3, lambda x: (row(x, 1)[:, None], constant(x, -1, 1)[:, None], constant(x, 1)[:, None])),
-    ),
     # Generative
     "velocity, start, end": (view("velocity, from 0 to 1", -2, 4, lambda x: (x, 0 * x, 0 * x + 1)),),
     "prediction(d), data(d), noise(d), log_snr": (
@@ -191,7 +152,5 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "sampled_kl_divergence": ("estimator", ("k1", "k2", "k3")),
     "top_k_distillation": ("tail", ("bucket", "renormalize")),
     "generalized_jensen_shannon_divergence_with_logits": ("weight", (0.1, 0.5, 0.9)),
-    "wasserstein_1d": ("order", (1.0, 1.5, 2.0)),
-    "sliced_wasserstein": ("order", (1.0, 1.5, 2.0)),
     "diffusion": ("weighting", ("noise", "min_snr", "truncated_snr")),
 }

@@ -11,9 +11,7 @@ from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
-from jaxloss.losses.sequence import connectionist, fields
 from jaxloss.losses.survival import failure_time, hazards
-from jaxloss.losses.transport import gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -43,13 +41,8 @@ _FAMILIES = (
     lists,
     pairwise,
     metrics,
-    connectionist,
-    fields,
     hazards,
     failure_time,
-    lines,
-    points,
-    gaussians,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

@@ -354,8 +354,9 @@ def logsumexp(logits: Array) -> Array:
     0.6931 [0. 0.]
     """
     log_partition = _of_targets(logits, jnp.zeros_like(logits), False, False)[0].log_partition
-    finite = jnp.abs(log_partition) < _bound(logits)
-    return jnp.where(finite, log_partition, 4 * log_partition)  # 4 times the bound is infinite
+    infinite = jnp.abs(log_partition) >= _bound(logits)
+    largest = jnp.max(logits, axis=-1)
+    return log_partition + jax.lax.stop_gradient(jnp.where(infinite, largest - log_partition, 0))
 
 
 def surprisal(logits: Array) -> Array:

@@ -20,11 +20,9 @@ from cases import (
     ranking,
     regression,
     robust,
-    sequence,
     softmax,
     sparsemax,
     survival,
-    transport,
 )
 from cases.table import Case as Case
 from cases.table import K as K
@@ -48,9 +46,7 @@ _FAMILIES = (
     preference,
     generative,
     ranking,
-    sequence,
     survival,
-    transport,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

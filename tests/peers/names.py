@@ -98,10 +98,10 @@ OPTAX = Library(
             "ranking_softmax_loss",
             "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
         ),
-        ("ctc_loss", "`jaxloss.ctc`; `frame_mask=logit_paddings == 0`, `label_mask=label_paddings == 0`"),
     ),
     (
         "binary_dice_loss",
+        "ctc_loss",
         "ctc_loss_with_forward_probs",
         "dice_loss",
         "multiclass_generalized_dice_loss",
@@ -184,13 +184,8 @@ TORCH = Library(
             "not the same as `multiclass_hinge`: torch has the mean over classes of all that are in the way, ours "
             "the worst of them",
         ),
-        (
-            "ctc_loss",
-            "`jaxloss.ctc` of logits, batch first; `frame_mask=jnp.arange(t) < lengths[:, None]`; a mean there divides "
-            "by the number of labels, too",
-        ),
     ),
-    ("hinge_embedding_loss", "multilabel_margin_loss"),
+    ("ctc_loss", "hinge_embedding_loss", "multilabel_margin_loss"),
 )
 
 KERAS = Library(
@@ -248,8 +243,8 @@ KERAS = Library(
         ),
         Name("kl_divergence", "kl_divergence", "(p, q) with p the target, as in keras; exact with zeros in both"),
     ),
-    (("ctc", "`jaxloss.ctc`, with masks in place of lengths"),),
-    ("circle", "dice", "tversky"),
+    (),
+    ("circle", "ctc", "dice", "tversky"),
     ("deserialize", "get", "serialize"),
 )
 

@@ -10,7 +10,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless, one_hot
 from jaxloss.numerics.norms import euclidean_distance
 from jaxloss.numerics.platform import may_be_split
-from jaxloss.numerics.safe import absolute, multiply_no_nan, positive_part
+from jaxloss.numerics.safe import absolute, finite_slope, multiply_no_nan, positive_part
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.special import expm1, times_exp
 from jaxloss.types import Array, Input, Interval, Number
@@ -41,35 +41,6 @@ def brier(probabilities: Input, labels: Input) -> Array:
     return jnp.sum(jnp.square(probabilities - one_hot(labels, probabilities.shape[-1], probabilities.dtype)))
 
 
-@custom_loss(signature="(k),()->()", stand_in=0.5)
-def ranked_probability_score(probabilities: Input, labels: Input) -> Array:
-    r"""The squared distance of a distribution over ordered classes from the label, between their cumulative sums.
-
-    $$ \sum_{j<k} \Bigl( \sum_{i \le j} p_i - [y \le j] \Bigr)^2 $$
-
-    Args:
-        probabilities: `[..., k]`, in [0, 1], k >= 1. They are added up: this axis must not be sharded.
-        labels: `[...]`, integers from 0 to k - 1, of classes in order.
-
-    It is the squared earth mover's distance of neighbours one apart, and the CRPS of a histogram.
-
-    Corners: 0 with gradient 0 for the certain and right, the number of classes between for the certain and wrong. A
-    label outside 0 to k - 1 gives NaN.
-
-    Raises:
-        TypeError: The labels are not integers.
-
-    Source: Epstein (1969), A scoring system for probability forecasts of ranked categories, as half its complement;
-    Murphy (1971), A note on the ranked probability score, equation 3.
-
-    >>> import jax.numpy as jnp
-    >>> print(f"{ranked_probability_score(jnp.array([0.2, 0.5, 0.3]), 0):.2f}")
-    0.73
-    """
-    error = probabilities - one_hot(labels, probabilities.shape[-1], probabilities.dtype)
-    return jnp.sum(jnp.square(jnp.cumsum(error)[:-1]))
-
-
 def _share_below(error: Array, log_scale: Array) -> Array:
     """The slope in the error, sign(z) (2 Phi(|z|) - 1)."""
     return jax.lax.erf(times_exp(error, -log_scale) * math.sqrt(0.5))
@@ -81,7 +52,8 @@ def _rise_with_scale(error: Array, log_scale: Array) -> Array:
     return times_exp(expm1(0.5 * (math.log(2) - square)) / math.sqrt(math.pi), log_scale)
 
 
-@with_slopes(_share_below, _rise_with_scale)  # derivatives that overflow
+# Derivatives that overflow.
+@with_slopes(_share_below, lambda error, log_scale: finite_slope(_rise_with_scale(error, log_scale)))
 def _gaussian_score(error: Array, log_scale: Array) -> Array:
     """The score is homogeneous in the error and sigma, so it is made of its slopes (Euler)."""
     return error * _share_below(error, log_scale) + _rise_with_scale(error, log_scale)

@@ -1,1 +1,0 @@
-"""Sequences: sums over all alignments, by dynamic programming. One item is one sequence."""
