@@ -89,26 +89,16 @@ def test_float64_is_true(name):
     check(judged(name, np.float64))
 
 
-ILL_CONDITIONED = {
-    "logit_adjusted_cross_entropy": "a logit of 1e30 swallows the prior that is added to it",
-    "ldam": "a logit of 1e30 swallows the margin that is taken from it",
-    "poly_cross_entropy": "of epsilon = -1 the curvature at a confident row is the difference of two that are equal",
-    "entmax15": "a gap of 2.3 - 0.3 rounds to the edge of the support",
-}
-"""Losses whose second derivative at a few hard items is that of another row, to which the format has rounded theirs."""
-
-
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_row
 @pytest.mark.sampled(14)
 def test_second_derivatives_are_true(name, dtype):
     row = ROW[name]
-    if row.case.name in ILL_CONDITIONED:
-        pytest.skip(ILL_CONDITIONED[row.case.name])
     items = zip(truths(name, dtype), *computed_curvatures(name, dtype), strict=False)
     places = range(len(row.case.differentiable))
     wrong = [(true, bends) for true, *bends in items if bent_wrongly(row, true, bends, places, dtype)]
-    assert not wrong, f"{len(wrong)} items: {shown(*wrong[0])}"
+    # Two rows of ldam have logits of 1e30, which swallow the margin: what the format holds is another row.
+    assert len(wrong) <= 2 * (row.case.name == "ldam"), f"{len(wrong)} items: {shown(*wrong[0])}"
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
@@ -137,17 +127,19 @@ def test_a_masked_class_is_a_deleted_class(targets, options):
             np.testing.assert_allclose(got[mask] if got.ndim else got, true, rtol=1e-6)
 
 
+UNREAD = {("diffusion", 1), ("diffusion", 3)}  # of a network that predicts the noise, all noise weighing the same
+
+
 @pytest.mark.parametrize("name", DEFAULTS)
 def test_no_nan_is_swallowed(name):
     case = ROW[name].case
     arrays = [rounded(array, np.float32) for array in case.draw(np.random.default_rng(0), 1)]
-    # A formula with a label may look at the entry of the label alone.
-    labels = [array[0] for array in arrays if array.dtype.kind == "i"]
+    # A formula with labels may look at the entries of the labels alone.
+    labels = [np.ravel(array)[0] for array in arrays if array.dtype.kind == "i"]
     place = labels[0] if labels and arrays[0].ndim == 2 else -1
-    if arrays[0].ndim == 2 and labels and labels[0].ndim:
-        place = labels[0][0]  # of several that are kept
-    read = [0, 2, 3] if name == "diffusion" else case.differentiable  # a network that predicts the noise needs no data
-    for position in read[:2] if name == "diffusion" else read:
+    for position in case.differentiable:
+        if (case.name, position) in UNREAD:
+            continue
         poisoned = [array.copy() for array in arrays]
         np.ravel(poisoned[position])[place if position == 0 else -1] = np.nan
         assert np.isnan(jaxloss.catalogue[case.name](*poisoned, **ROW[name].options)), position
