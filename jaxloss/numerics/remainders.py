@@ -4,9 +4,17 @@ import math
 
 import jax.numpy as jnp
 
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
 
 
+@with_slopes(jnp.exp)  # a derivative that cancels: to JAX it is 1 + expm1(x)
+def expm1(x: Array) -> Array:
+    """The exponential less 1."""
+    return jnp.expm1(x)
+
+
+@with_slopes(expm1)  # a derivative that cancels
 def exp_remainder(x: Array) -> Array:
     r"""The exponential without its first two terms, which is at least 0.
 

@@ -131,22 +131,6 @@ def _sum(coefficients: Sequence[float], x: Array) -> Array:
     return total
 
 
-@with_slopes(jnp.exp)  # a derivative that cancels: to JAX it is 1 + expm1(x)
-def expm1(x: Array) -> Array:
-    """The exponential less 1."""
-    return jnp.expm1(x)
-
-
-@with_slopes(expm1)  # a derivative that cancels
-def exp_remainder(x: Array) -> Array:
-    """The exponential less its first two terms, e^x - 1 - x, which is >= 0 and about x^2 / 2 near 0."""
-    near = jnp.abs(x) < 0.5
-    inside, series = jnp.where(near, x, 0), jnp.zeros_like(x)
-    for order in range(9 if x.dtype == jnp.float32 else 15, 1, -1):
-        series = series * inside + 1 / math.factorial(order)
-    return jnp.where(near, inside * inside * series, jnp.expm1(x) - x)
-
-
 def _product_in_exponent(x: Array, exponent: Array) -> Array:
     return finite_slope(times_exp(x, exponent))
 

@@ -5,10 +5,10 @@ import math
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.remainders import exp_remainder
+from jaxloss.numerics.remainders import exp_remainder, expm1
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.special import expm1, half_scaled_square
+from jaxloss.numerics.special import half_scaled_square
 from jaxloss.types import Array, Input
 
 

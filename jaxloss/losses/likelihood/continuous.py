@@ -5,12 +5,12 @@ import math
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.remainders import exp_remainder
 from jaxloss.numerics.safe import finite_slope, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
-    exp_remainder,
     half_scaled_square,
     log_factorial_ratio,
     scaled_stirling_slope,

@@ -6,14 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.remainders import exp_remainder, expm1
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.numerics.special import (
     HALF_LOG_2PI,
     digamma_of_successor,
-    exp_remainder,
-    expm1,
     log_factorial_ratio,
     scaled_stirling_slope,
     stirling_remainder,

@@ -10,9 +10,10 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless, one_hot
 from jaxloss.numerics.norms import euclidean_distance
 from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.safe import absolute, finite_slope, multiply_no_nan, positive_part
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.special import expm1, times_exp
+from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input, Interval, Number
 
 

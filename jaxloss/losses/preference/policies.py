@@ -10,6 +10,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.remainders import exp_remainder
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan
 from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input, Interval, NonNegative, Number, Positive
 
 Clip: TypeAlias = Annotated[Number, Interval(gt=0, lt=1)]
@@ -94,7 +95,8 @@ def ppo_clip(
 def _factors(d: Array, weight: Any, function: Callable[[Array], Array]) -> tuple[Array, Array]:
     """The weight and a function that is e^d where it is large. Their product may be in the format where that is not."""
     far = d > 64
-    return jnp.where(far, math.exp(32) * weight, weight), jnp.where(far, jnp.exp(d - 32), function(d))
+    large = times_exp(jnp.ones_like(d), d - 32)  # whose slope is finite
+    return jnp.where(far, math.exp(32) * weight, weight), jnp.where(far, large, function(jnp.where(far, 0, d)))
 
 
 @with_slopes(  # an infinite slope times 0

@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from numpy.polynomial import legendre
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.remainders import exp_remainder, expm1_ratio
 from jaxloss.numerics.safe import safe_log
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import log1mexp, softplus
-from jaxloss.numerics.special import exp_remainder, times_exp
+from jaxloss.numerics.special import times_exp
 from jaxloss.types import Array, Input
 
 
@@ -29,13 +30,9 @@ class _Distribution(NamedTuple):
 
 
 def _slope_of_gumbel_before(z: Array) -> Array:
-    hazard = jnp.exp(jnp.minimum(z, 5.0))  # beyond, the slope is below every format's least number
-    return jnp.where(z < 5, -jnp.exp(-hazard) * _inverse_mean(hazard), 0)
-
-
-def _inverse_mean(x: Array) -> Array:
-    """X / (1 - e^-x), 1 at 0."""
-    return jnp.where(x == 0, 1, x / jnp.where(x == 0, 1, -jnp.expm1(-x)))
+    """-h / (e^h - 1), h = e^z."""
+    hazard = jnp.exp(jnp.minimum(z, 7.0))  # beyond, the slope is below the least number of every format
+    return jnp.where(z < 7, -jnp.exp(-hazard) / expm1_ratio(-hazard), 0)
 
 
 @with_slopes(_slope_of_gumbel_before)  # a derivative that overflows
