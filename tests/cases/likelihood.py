@@ -89,7 +89,7 @@ LEVELS = (0.1, 0.5, 0.9)
 
 def multi_quantile(prediction, target, quantiles):
     errors = [mpf(target) - mpf(p) for p in prediction]
-    return [max(mpf(q) * u, (mpf(q) - 1) * u) for u, q in zip(errors, quantiles, strict=True)]
+    return sum(max(mpf(q) * u, (mpf(q) - 1) * u) for u, q in zip(errors, quantiles, strict=True))
 
 
 def interval_score(lower, upper, target, alpha=0.1):

@@ -185,7 +185,7 @@ def _two_means(_):
 
 
 def _probable(_):
-    sizes = (0.0, 1e-35, 1e-30, 1e-8, 5e-8, 1e-4, 0.1, 0.6931472, 1.0, 3.3, 17.3, 88.1, 120.3, 1e4, 1e30)
+    sizes = (0.0, 1e-35, 1e-30, 1e-8, 5e-8, 1e-4, 0.1, 0.6931472, 1.0, 3.3, 17.3, 80.1, 120.3, 1e4, 1e30)
     for c, r in itertools.product(sizes, repeat=2):
         if c or r:  # both certain: no slopes there
             yield -c, -r

@@ -98,12 +98,12 @@ def absolute_percentage_error(prediction: Input, target: Input) -> Array:
 
 
 def _slope_in_scale(error: Array, scale: Array) -> Array:
-    return -finite_slope(_per_scale(error, scale) * jnp.where(error == 0, 0, 1 / scale))
+    return -finite_slope(_per_scale(_per_scale(error, scale), scale))
 
 
 @with_slopes(lambda error, scale: jnp.sign(error) * finite_slope(1 / scale), _slope_in_scale)  # an infinite slope
 def _per_scale(error: Array, scale: Array) -> Array:
-    return jnp.abs(error) / jnp.where(error == 0, 1, scale)
+    return jnp.where(error == 0, 0, jnp.abs(error) * (1 / scale))
 
 
 @custom_loss(stand_in=0.5)
