@@ -1,12 +1,12 @@
 """What every loss moves on a TPU v5e and an H100: compiled for them, without either.
 
-python benchmarks/chips.py [--quick] [--losses NAME ...] [--report]
+python benchmarks/chips.py [--quick] [--losses NAME ...] [--resume | --report]
 
 `make chips` runs it in its environment. A loss is compiled for both chips; value, value and gradient; float32 and
 bfloat16; as it is, with `where`, and with `weights`; and beside it its plainest formula. One program at a time, since
 the seconds to compile are in the table. Only the whole table is written to chips.md and chips.png; what --quick (the
 sample of the tests) or --losses leave of it goes to .cache/chips, where what was found is kept, a line a program;
---report writes table and picture from it again.
+--resume leaves out what is there already, --report writes table and picture of it and compiles nothing.
 """
 
 import argparse
@@ -17,9 +17,11 @@ from collections.abc import Iterator
 import jax
 from chips_report import write
 from compiled import CHIPS, Chip
-from measured import DTYPES, EXTRAS, FOLDER, HERE, key, versions
+from measured import DTYPES, EXTRAS, FOLDER, HERE, found, key, versions
 from sample import SAMPLE
 from works import Work, works
+
+import jaxloss
 
 
 def _programs(losses: list[str] | None, quick: bool) -> Iterator[tuple[Work, bool, bool]]:
@@ -35,16 +37,22 @@ def _programs(losses: list[str] | None, quick: bool) -> Iterator[tuple[Work, boo
                         yield work, gradient, True
 
 
-def _measure(losses: list[str] | None, quick: bool) -> None:
-    """Compile, and keep what is found."""
-    todo = [(chip, *program) for chip in map(Chip, CHIPS) for program in _programs(losses, quick)]
+def _measure(losses: list[str] | None, quick: bool, resume: bool) -> None:
+    """Compile, loss by loss, and keep what is found."""
+    path, start = FOLDER / "programs.jsonl", time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    start = time.monotonic()
-    with (FOLDER / "programs.jsonl").open("w") as file:
-        file.write(json.dumps(versions()) + "\n")
-        for number, (chip, work, gradient, plain) in enumerate(todo, 1):
+    there = (found().programs.keys() | found().failed.keys()) if resume else set()
+    chips = list(map(Chip, CHIPS))
+    names = losses or jaxloss.catalogue
+    programs = ((chip, *made) for name in names for chip in chips for made in _programs([name], quick))
+    todo = [(key(chip.name, *program), chip, *program) for chip, *program in programs]
+    todo = [program for program in todo if program[0] not in there]
+    with path.open("a" if resume else "w") as file:
+        if not resume:
+            file.write(json.dumps(versions()) + "\n")
+        for number, (name, chip, work, gradient, plain) in enumerate(todo, 1):
             cost = work.plain if plain else work.ours
-            line: dict[str, object] = {"key": key(chip.name, work, gradient, plain)}
+            line: dict[str, object] = {"key": name}
             try:
                 program = chip.program(jax.value_and_grad(cost) if gradient else cost, work.arrays)
                 line |= program._asdict()
@@ -53,7 +61,7 @@ def _measure(losses: list[str] | None, quick: bool) -> None:
             file.write(json.dumps(line) + "\n")
             file.flush()
             left = (time.monotonic() - start) / number * (len(todo) - number)
-            print(f"{number}/{len(todo)}, {left / 60:.0f} min left: {line['key']}", flush=True)
+            print(f"{number}/{len(todo)}, {left / 60:.0f} min left: {name}", flush=True)
 
 
 def main() -> None:
@@ -61,10 +69,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the sample of the tests")
     parser.add_argument("--losses", nargs="+", metavar="NAME")
+    parser.add_argument("--resume", action="store_true", help="without the programs found before")
     parser.add_argument("--report", action="store_true", help="of what was found before")
     given = parser.parse_args()
     if not given.report:
-        _measure(given.losses, given.quick)
+        _measure(given.losses, given.quick, given.resume)
     write(FOLDER if given.quick or given.losses else HERE, given.losses, given.quick)
 
 
