@@ -1,5 +1,7 @@
 """Loss functions for JAX: a formula about one item, and one reduction that is exact however the data are split."""
 
+from typing import TYPE_CHECKING
+
 from jaxloss import numerics as numerics
 from jaxloss import testing as testing
 from jaxloss.core.gradient import value_and_grad as value_and_grad
@@ -141,3 +143,6 @@ from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll
 from jaxloss.losses.survival.hazards import discrete_survival_nll as discrete_survival_nll
 from jaxloss.version import __version__ as __version__
+
+if not TYPE_CHECKING:  # to a type checker, a name that is not listed is a mistake
+    from jaxloss.missing import __getattr__ as __getattr__

@@ -125,6 +125,9 @@ def test_the_public_list_is_the_catalogue_and_the_concepts():
     }
     tree = ast.parse(MODULES["jaxloss.__init__"].read_text())
     statements = [node for node in tree.body if not isinstance(node, ast.Expr)]
+    typing, *statements, hidden = statements
+    assert ast.unparse(typing) == "from typing import TYPE_CHECKING"
+    assert "import __getattr__" in ast.unparse(hidden)
     assert all(isinstance(node, ast.ImportFrom) for node in statements)
     public = {alias.asname for node in statements for alias in node.names}
     assert public == concepts | makers_and_penalties | set(jaxloss.catalogue) | {"__version__"}

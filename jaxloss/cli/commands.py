@@ -16,6 +16,7 @@ import jaxloss
 from jaxloss.cli import form
 from jaxloss.cli.plain import plain
 from jaxloss.core.loss import Loss
+from jaxloss.names import find, not_here
 
 GOOD, BAD, MISUSED, NOT_RUN = 0, 1, 2, 3
 
@@ -86,7 +87,11 @@ def _parser() -> argparse.ArgumentParser:
 def list_all(_: argparse.Namespace) -> int:
     """The catalogue by family, a line a loss."""
     _print_list(jaxloss.catalogue)
-    print(f"\n{len(jaxloss.catalogue)} losses. More of one: jaxloss show NAME. All commands: jaxloss --help.")
+    print(
+        f"\n{len(jaxloss.catalogue)} losses. More of one: jaxloss show huber. By a word, or a name of another library: "
+        "jaxloss search pos_weight.\nThe laws on a loss of yours: jaxloss check my_module:my_loss --example "
+        "'jnp.arange(3.0), jnp.zeros(3)'. All commands: jaxloss --help."
+    )
     return GOOD
 
 
@@ -164,20 +169,11 @@ def _plot(name: str, path: str) -> None:
 def _in_catalogue(name: str) -> Loss[...]:
     if name in jaxloss.catalogue:
         return jaxloss.catalogue[name]
-    near = _nearest(name, jaxloss.catalogue)
-    hint = f"did you mean {', '.join(near)}?" if near else "jaxloss without arguments lists all, jaxloss search finds."
-    raise Misuse(f"there is no loss named {name!r}; {hint}")
-
-
-def _nearest(name: str, names: Iterable[str]) -> list[str]:
-    known = list(names)
-    plainest = re.sub(r"[^a-z0-9]+", "_", name.lower()).removesuffix("_loss")
-    part_of = [other for other in known if plainest and plainest in other]
-    return list(dict.fromkeys([*difflib.get_close_matches(plainest, known, 3, 0.6), *part_of]))[:4]
+    raise Misuse(f"{not_here(name, jaxloss.catalogue)}. jaxloss without arguments lists all, jaxloss search finds.")
 
 
 def search(given: argparse.Namespace) -> int:
-    """The losses whose name or description has all of the words, those that have them in their name first."""
+    """The losses that have all of the words, in their name first, and what the words are in other libraries."""
     words = [word.lower() for text in given.words for word in text.split()]
     found = []
     for number, (name, loss) in enumerate(jaxloss.catalogue.items()):
@@ -185,10 +181,16 @@ def search(given: argparse.Namespace) -> int:
         if all(word in everything for word in words):
             rank = (not all(word in name.replace("_", " ") or word in name for word in words), number)
             found.append((rank, name))
-    if not found:
+    places = find("".join(words))
+    if not found and not places:
         print(f"No loss has all of: {' '.join(words)}", file=sys.stderr)
         return BAD
-    _print_list(name for _, name in sorted(found))
+    if found:
+        _print_list(name for _, name in sorted(found))
+    if places:
+        print("\n" * bool(found) + "elsewhere")
+        for place in places:
+            print(_hanging(place.theirs, place.here, 0))
     return GOOD
 
 
@@ -272,7 +274,7 @@ def _found(path: str) -> Any:
         try:
             found = getattr(found, part)
         except AttributeError:
-            near = _nearest(part, [other for other in vars(found) if not other.startswith("_")])
+            near = difflib.get_close_matches(part, [other for other in vars(found) if not other.startswith("_")])
             hint = f"; did you mean {', '.join(near)}?" if near else "."
             raise Misuse(f"{module} has no {part!r}{hint}") from None
     if not callable(found):

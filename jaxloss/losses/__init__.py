@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import NoReturn
 
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
@@ -45,12 +46,24 @@ _FAMILIES = (
     failure_time,
 )
 
+
+class _Catalogue(dict[str, Loss[...]]):
+    """Says of a name that is not there what it is called here."""
+
+    def __missing__(self, name: str) -> NoReturn:
+        from jaxloss.names import not_here
+
+        raise KeyError(not_here(name, self))
+
+
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(
-    {
-        name: value
-        for family in _FAMILIES
-        for name, value in vars(family).items()
-        if isinstance(value, Loss) and value.__module__ == family.__name__
-    }
+    _Catalogue(
+        {
+            name: value
+            for family in _FAMILIES
+            for name, value in vars(family).items()
+            if isinstance(value, Loss) and value.__module__ == family.__name__
+        }
+    )
 )
 """Every loss by name, in the order of the families and of each family's files."""

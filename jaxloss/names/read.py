@@ -1,0 +1,116 @@
+"""Losses of projects that are read, not called: where they are here."""
+
+from jaxloss.names.table import Library, Name
+
+TRAINERS = Library(
+    "Trainers of language models",
+    "Read in trl, OpenRLHF, verl, tunix, EasyDeL, Liger and rlax, which are not called. They take models; a loss here "
+    "takes log-probabilities, of answers or of tokens. Masks are `where=`, and an aggregation is a step of "
+    "`jaxloss.reduce`, which is exact over micro-batches and devices.",
+    (
+        Name("trl loss_type=sigmoid", "dpo", "`label_smoothing` is that of conservative DPO"),
+        Name("OpenRLHF DPOLoss", "dpo", "`ipo=True`: ipo, where OpenRLHF takes sums of log-probabilities"),
+        Name("tunix dpo_loss_fn", "dpo", "`algorithm='orpo'`: orpo, which is not clipped near 0"),
+        Name("Liger LigerFusedLinearDPOLoss", "dpo", "from log-probabilities"),
+        Name("trl loss_type=ipo", "ipo", "means over tokens"),
+        Name("trl KTOTrainer", "kto", "its `kl` is `reference_point`, made by the caller; EasyDeL's `kto_pair` is dpo"),
+        Name("trl CPOTrainer(loss_type=simpo)", "simpo", "`simpo_gamma` is `margin`; its beta is 0.1, here 2"),
+        Name("SimPO SimPOTrainer", "simpo", "`margin = gamma_beta_ratio * beta`"),
+        Name("trl odds_ratio_loss", "orpo", "the negative log-likelihood is the mean over tokens of each pair, too"),
+        Name("trl RewardTrainer", "bradley_terry", "its `margin`, an array; never -inf with a gradient of NaN"),
+        Name("OpenRLHF PairWiseLoss, LogExpLoss", "bradley_terry", "the same"),
+        Name("rlax clipped_surrogate_pg_loss", "ppo_clip", "log-probabilities, not their ratios; the mean, too"),
+        Name("tunix ppo_policy_loss_fn", "ppo_clip", "`epsilon_high` is `clip_high`"),
+        Name("verl compute_policy_loss_vanilla", "ppo_clip", "`clip_ratio_c` is `dual_clip`, None by default"),
+        Name("OpenRLHF PolicyLoss", "ppo_clip", "`dual_clip`; `token_level_loss=False`: `reduce(ppo_clip, axis=-1)`"),
+        Name(
+            "trl GRPOTrainer",
+            "grpo",
+            "`beta=0.04`, not 0; `loss_type` is a reduction: `reduce(grpo, axis=-1)` for grpo, the plain call for dapo "
+            "and bnpo, over all devices",
+        ),
+        Name("tunix grpo_loss_fn", "grpo", "the same terms"),
+        Name("trl importance_sampling_level=sequence", "gspo", "one value for an answer"),
+        Name(
+            "verl kl_penalty, OpenRLHF compute_approx_kl",
+            "sampled_kl_divergence",
+            "`kl`, `mse`, `low_var_kl` are k1 to k3",
+        ),
+        Name("tunix LogitStrategy", "distillation", "with the factor T^2, at a temperature of 1, not 2"),
+        Name("EasyDeL distillation_loss", "distillation", "the student first"),
+        Name(
+            "trl generalized_jsd_loss, Liger LigerJSD",
+            "generalized_jensen_shannon_divergence_with_logits",
+            "`beta` is `weight`; 0 and 1 are refused: kl_divergence_with_logits",
+        ),
+        Name("tunix distill_top_k", "top_k_distillation", "`tail='renormalize'`"),
+        Name("verl forward_kl_topk", "top_k_distillation", "a divergence, never negative"),
+        Name("fairseq unlikelihood", "unlikelihood", "one token; not clamped at 1e-20"),
+    ),
+    (("value clipping, V-trace, GAE", "rlax"),),
+    (),
+)
+
+GENERATIVE = Library(
+    "Diffusion and flow matching",
+    "Read in the training scripts of diffusers, in k-diffusion, edm, score_sde, flow_matching and OTT, which are not "
+    "called.",
+    (
+        Name("diffusers prediction_type", "diffusion", "`predicts`: noise, data or v"),
+        Name("diffusers snr_gamma", "diffusion", "`weighting='min_snr', gamma=`; right without a signal, too"),
+        Name("k-diffusion Denoiser(weighting=...)", "diffusion", "karras is edm, snr is noise"),
+        Name("edm EDMLoss", "diffusion", "`weighting='edm', sigma_data=0.5`; `log_snr = -2 * log(sigma)`"),
+        Name("OTT flow_matching_step", "flow_matching", "velocity, start, end"),
+        Name("diffusers (SD3, Flux)", "flow_matching", "`start` is the data, `end` the noise"),
+        Name("score_sde get_smld_loss_fn", "denoising_score_matching", "without the half"),
+    ),
+    (),
+    (),
+)
+
+RANKERS = Library(
+    "Learning to rank",
+    "Read in rax, TF-Ranking, allRank and sentence-transformers. One item is one list; `where=` of rax is "
+    "`item_mask=`, and `where=item_mask.any(-1)` leaves empty lists out. A mean here is over "
+    "the pairs of a list; for one over all pairs pass their number as `weights=`. `segments=` is a mask: "
+    "`loss(scores, targets, segments == ids[:, None])`.",
+    (
+        Name("rax softmax_loss", "listwise_softmax", "targets as they are; a constant weight changes no mean"),
+        Name("TF-Ranking SoftmaxLoss", "listwise_softmax", "`targets / sum`, and `weights=targets.sum(-1)`"),
+        Name("allRank listNet", "listwise_softmax", "of `softmax(targets)`; nothing is added in the logarithm"),
+        Name("rax listmle_loss", "list_mle", "ties share a denominator, and need no key"),
+        Name("rax pairwise_logistic_loss, allRank rankNet", "pairwise_logistic", "a masked NaN reaches nothing"),
+        Name("rax pairwise_hinge_loss", "pairwise_hinge", "with a `margin`"),
+        Name("rax pairwise_mse_loss", "pairwise_squared_error", "a document and itself are no pair"),
+        Name("rax unique_softmax_loss", "unique_softmax", "in O(n log n)"),
+        Name("rax approx_t12n(ndcg_metric)", "approx_ndcg", "one minus it; `temperature=1.0`"),
+        Name("TF-Ranking ApproxNDCGLoss", "approx_ndcg", "one plus it"),
+        Name("rax approx_t12n(mrr_metric)", "approx_mrr", "one minus it; `temperature=1.0`"),
+        Name("rax dcg_lambdaweight", "lambda_rank", "in place of `pairwise_logistic` with lambda weights; rax times n"),
+        Name("allRank lambdaLoss", "lambda_rank", "`scheme=`; natural logarithms: divide by log 2"),
+    ),
+    (),
+    (),
+)
+
+SURVIVAL = Library(
+    "Survival and forecasts",
+    "Read in pycox, torchsurv, lifelines, xgboost, gluonts and neuralforecast, which are not called.",
+    (
+        Name("pycox cox_ph_loss", "cox", "ties are right in any order: `ties='breslow'`; no event costs 0, not NaN"),
+        Name("torchsurv neg_partial_log_likelihood", "cox", "`ties_method` is `ties`"),
+        Name("pycox nll_logistic_hazard", "discrete_hazard_nll", "(logits, labels, events)"),
+        Name("pycox nll_pmf, DeepHit", "discrete_survival_nll", "without the ranking term of DeepHit"),
+        Name("pycox nll_mtlr", "discrete_survival_nll", "of the reversed cumulative sums of the logits"),
+        Name("xgboost survival:aft", "aft_nll", "normal, logistic, extreme: lognormal, loglogistic, weibull"),
+        Name("lifelines WeibullAFTFitter", "aft_nll", "events, censoring on either side and intervals in one call"),
+        Name("gluonts QuantileLoss", "multi_quantile", "half of it"),
+        Name("neuralforecast MQLoss", "multi_quantile", "a masked mean is that of what counts"),
+        Name("gluonts msis", "interval_score", "over the scale of the series"),
+        Name("neuralforecast MASE", "scaled_absolute_error", "the scale is an array; of scale 0 it is inf: mask it"),
+    ),
+    (),
+    (),
+)
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL)
