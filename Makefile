@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-lowest clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest dist clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -80,15 +80,40 @@ chips test-chips:
 	@echo "make $@ is skipped: XLA compiles for a TPU and a GPU on Linux on x86-64 alone, and this is $(shell uname -sm)."
 endif
 
+# Python 3.12 or newer, for which the newest JAX and NumPy are made. The sample is what meets their arrays and errors.
+NEWEST := $(firstword $(shell for python in python3.14 python3.13 python3.12; do \
+	$$python -c "" 2>/dev/null && $$python -c "import sys; print(sys.executable)"; done))
+SAMPLE := $(addprefix tests/test_,mechanism.py inputs.py tally.py bad_input.py eager.py value_and_grad.py)
+
+ifdef NEWEST
+test-newest:  ## A sample of the suite on the newest Python, JAX and NumPy.
+	$(MAKE) VENV=.venv-newest PYTHON=$(NEWEST) .venv-newest/test
+	.venv-newest/bin/python -m pytest -n auto -m "not sweep" $(SAMPLE)
+else
+test-newest:
+	@echo "make $@ is skipped: it needs Python 3.12 or newer."
+endif
+
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test
 	.venv-lowest/bin/pip install --quiet "jax==0.10.0" "jaxlib==0.10.0"
 	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
 
-clean:
-	rm -rf .venv .venv-lowest .venv-chips .cache build dist
+dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried in an empty environment.
+	rm -rf dist build/empty
+	.venv-dist/bin/python -m build --quiet --outdir dist
+	.venv-dist/bin/twine check --strict dist/*
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/python -m pip install --quiet dist/*.whl
+	cp tests/installed.py tests/typed_calls.py build/empty
+	cd build/empty && bin/python installed.py ../../dist
+	cd build/empty && ../../.venv-dist/bin/mypy --strict --python-executable bin/python typed_calls.py
+	cd build/empty && ../../.venv-dist/bin/basedpyright --level error --pythonpath bin/python typed_calls.py
 
-$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips: pyproject.toml
+clean:
+	rm -rf .venv .venv-* .cache build dist
+
+$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips .venv-dist/dist: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
