@@ -19,7 +19,8 @@ def main(folder: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "jaxloss/py.typed" in names
     assert all(name.startswith(("jaxloss/", "jaxloss-")) for name in names), names
-    names = [name.partition("/")[2] for name in tarfile.open(source).getnames()]
+    with tarfile.open(source) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "jaxloss/__init__.py"} <= set(names)
     assert not [name for name in names if name.startswith((".venv", ".cache", "build", "dist"))]
 
