@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest dist clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest docs dist clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -99,6 +99,9 @@ test-lowest:  ## The suite on the lowest supported JAX.
 	.venv-lowest/bin/pip install --quiet "jax==0.10.0" "jaxlib==0.10.0"
 	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
 
+docs: .venv-docs/docs  ## The site, into build/site.
+	.venv-docs/bin/mkdocs build --quiet
+
 dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried in an empty environment.
 	rm -rf dist build/empty
 	.venv-dist/bin/python -m build --quiet --outdir dist
@@ -113,7 +116,7 @@ dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried i
 clean:
 	rm -rf .venv .venv-* .cache build dist
 
-$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips .venv-dist/dist: pyproject.toml
+$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
