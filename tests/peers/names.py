@@ -92,19 +92,22 @@ OPTAX = Library(
             "triplet",
             "`margin=0.2`, not 1; no epsilon, and no NaN without it; other norms by `distance=`",
         ),
+        Name("binary_dice_loss", "dice", "of probabilities; `smooth=0`, and twice theirs is the same"),
+        Name("dice_loss", "dice", "of probabilities, `[b, c, n]`; `smooth=0`, and twice theirs is the same"),
     ),
     (
+        (
+            "multiclass_generalized_dice_loss",
+            "not `jaxloss.generalized_dice` but a weighted mean over the classes: `jaxloss.dice(..., weights=)`",
+        ),
         (
             "ranking_softmax_loss",
             "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
         ),
     ),
     (
-        "binary_dice_loss",
         "ctc_loss",
         "ctc_loss_with_forward_probs",
-        "dice_loss",
-        "multiclass_generalized_dice_loss",
         "ntxent",
     ),
 )
@@ -242,9 +245,11 @@ KERAS = Library(
             "integer labels; in keras the label itself is a rival of score 0",
         ),
         Name("kl_divergence", "kl_divergence", "(p, q) with p the target, as in keras; exact with zeros in both"),
+        Name("dice", "dice", "of a region each; keras pools the batch unless `axis` is given"),
+        Name("tversky", "tversky", "alpha weighs false positives; in keras 3.15 it weighs false negatives"),
     ),
     (),
-    ("circle", "ctc", "dice", "tversky"),
+    ("circle", "ctc"),
     ("deserialize", "get", "serialize"),
 )
 
@@ -359,8 +364,32 @@ SURVIVAL = Library(
     (),
 )
 
+SEGMENTERS = Library(
+    "Segmentation",
+    "Read in segmentation_models_pytorch (smp), MONAI, kornia, mmsegmentation and the authors' code, which are not "
+    "called. `[b, h, w]` is one region per row: reshape to `[b, h * w]`; classes `[b, h, w, c]` to `[b, c, h * w]`. "
+    "`ignore_index` is `pixel_mask=labels != 255`. Nothing is added to a denominator but `smooth`, and an image whose "
+    "pixels are all masked costs 0. Dice with cross entropy is a sum of two losses.",
+    (
+        Name("smp DiceLoss, mmseg DiceLoss", "dice", "the same `smooth`"),
+        Name("MONAI DiceLoss(squared_pred=True)", "dice", "`squared=True`, exactly 0 for soft targets that are met"),
+        Name("MONAI DiceLoss(batch=True)", "dice", "a Tally of each class, exact for micro-batches and devices"),
+        Name("MONAI DiceLoss", "dice", "`smooth_nr` and `smooth_dr` are one `smooth`"),
+        Name("smp JaccardLoss, MONAI DiceLoss(jaccard=True)", "jaccard", "a value for each region"),
+        Name("MONAI, smp, kornia TverskyLoss", "tversky", "`alpha=0.3, beta=0.7`, where they have 0.5"),
+        Name("smp TverskyLoss(gamma)", "focal_tversky", "the power of each region, not of the mean over classes"),
+        Name("MONAI GeneralizedDiceLoss", "generalized_dice", "`weighting=` is `w_type`; no infinite weights"),
+        Name("smp LovaszLoss(mode='binary'), kornia lovasz_hinge_loss", "lovasz_hinge", "a label beside 0 and 1: NaN"),
+        Name("smp LovaszLoss(mode='multiclass')", "lovasz_softmax", "probabilities, classes last"),
+        Name("kornia lovasz_softmax_loss", "lovasz_softmax", "`classes='all'`"),
+        Name("MONAI, smp MCCLoss", "matthews", "nothing is added to the cells, so a perfect prediction costs 0"),
+    ),
+    (),
+    (),
+)
+
 LIBRARIES = (OPTAX, TORCH, KERAS)
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL)
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS)
 """Those that are not installed."""
 
 
