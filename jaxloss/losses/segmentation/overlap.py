@@ -87,6 +87,8 @@ def dice(
 
     Each leading index is a region, with a value of its own: one of an image, or of an image and a class. To leave out
     the background or a class that an image does not have, mask values with `where=`, and weigh classes with `weights=`.
+    Dice of a whole batch, which pools the pixels of its images, is a Tally for each class. The end of the example makes
+    it, exact for any split into micro-batches and devices.
 
     Corners: where nothing is true and nothing predicted it is 0 with gradient 0; where nothing is true and something
     predicted 1 with gradient 0, unless `smooth` is positive. A region whose pixels are all masked costs 0, and counts:
@@ -102,10 +104,6 @@ def dice(
     >>> p, y = jnp.array([0.8, 0.6, 0.3, 0.1]), jnp.array([1, 0, 1, 0])
     >>> print(f"{dice(p, y):.6f} {dice(p, y, squared=True):.6f} {dice(p, y, smooth=1.0):.6f}")
     0.421053 0.290323 0.333333
-
-    Dice of a whole batch pools the pixels of its images. It is a Tally, and so exact for any split into micro-batches
-    and devices:
-
     >>> import jax
     >>> from jaxloss import Tally, value_and_grad
     >>> def cost(logits, batch):  # masks of c classes, [b, c, n]
