@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 import jax
 import jax.numpy as jnp
 import optax.losses as optax
+from formulas_of_images import OF_IMAGES
 from jax import Array
 from jax.nn import log_sigmoid, log_softmax, logsumexp, one_hot, relu, sigmoid, softmax, softplus
 from jax.scipy.special import gammaln
@@ -513,4 +514,5 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **CLASSIFICATION,
     **OTHERS,
     **PREFERENCE,
+    **OF_IMAGES,
 }

@@ -36,7 +36,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "top_k_distillation": {"v": 32768, "k": 64},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "item_mask", "token_mask", "bias", "embedding"}  # None by default
+LEFT_OUT = {"class_mask", "item_mask", "token_mask", "pixel_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},

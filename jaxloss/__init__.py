@@ -138,6 +138,14 @@ from jaxloss.losses.robust import general_robust as general_robust
 from jaxloss.losses.robust import tukey_biweight as tukey_biweight
 from jaxloss.losses.robust import welsch as welsch
 from jaxloss.losses.robust import wing as wing
+from jaxloss.losses.segmentation.lovasz import lovasz_hinge as lovasz_hinge
+from jaxloss.losses.segmentation.lovasz import lovasz_softmax as lovasz_softmax
+from jaxloss.losses.segmentation.overlap import dice as dice
+from jaxloss.losses.segmentation.overlap import focal_tversky as focal_tversky
+from jaxloss.losses.segmentation.overlap import generalized_dice as generalized_dice
+from jaxloss.losses.segmentation.overlap import jaccard as jaccard
+from jaxloss.losses.segmentation.overlap import matthews as matthews
+from jaxloss.losses.segmentation.overlap import tversky as tversky
 from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll

@@ -2,7 +2,7 @@
 
 A loss is drawn along a number x by the arrays of one item at x. Which, is told by the names of its arrays and their
 core axes; `OF_A_LOSS` holds the exceptions. All there is to say about the picture of a new loss is said in this file,
-or in `views_of_models` for the losses of language and generative models.
+or in `views_of_models` for the losses of language and generative models and `views_of_images` for those of images.
 """
 
 from dataclasses import replace
@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxloss.cli import views_of_images as images
 from jaxloss.cli import views_of_models as models
 from jaxloss.cli.view import View, view
 from jaxloss.cli.view import constant as _constant
@@ -247,6 +248,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
         ),
     ),
     **models.OF_ARRAYS,
+    **images.OF_ARRAYS,
 }  # fmt: skip
 """The views of a loss by its arrays; those that may be left out are left out."""
 
@@ -309,6 +311,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "logit_adjusted_cross_entropy": ("temperature", (0.0, 1.0, 2.0)),
     "tukey_biweight": ("scale", (2.0, 4.685)),
     **models.OPTION_OF_A_LOSS,
+    **images.OPTION_OF_A_LOSS,
 }
 
 FIXED: dict[str, Any] = {

@@ -198,7 +198,7 @@ def _core_sizes(term: Term, arrays: Mapping[str, Array], cores: Mapping[str, Cor
                 )
                 raise ValueError(
                     f"{term.name}: {name} has {size} along its axis {axis!r} (shape {shape}), where {against}"
-                    f"{words.of_labels(term, arrays, name)}."
+                    f"{words.of_labels(term, arrays, name) or words.swapped(owner, arrays[owner].shape, size)}."
                 )
     return sizes
 

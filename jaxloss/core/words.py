@@ -23,6 +23,7 @@ _SAME = (
     ("margin", "max_margin", "max_m"),
     ("pos_weight", "positive_weight"),
     ("power", "p", "variance_power"),
+    ("smooth", "smooth_dr", "smooth_nr"),
     ("softcap", "logit_softcap", "logits_soft_cap"),
     ("z_loss", "z_loss_scale", "lse_square_scale"),
 )
@@ -58,8 +59,8 @@ _ELSEWHERE = {
     "from_logits": _SPACE,
     "full": _CONSTANTS,
     "how": "it is an argument of reduce: jaxloss.reduce({loss}, {how!r})({arrays})",
-    "ignore_class": "write where={second} != {value}",
-    "ignore_index": "write where={second} != {value}",
+    "ignore_class": "write {mask}={second} != {value}",
+    "ignore_index": "write {mask}={second} != {value}",
     "input": _ARRAYS,
     "inputs": _ARRAYS,
     "keepdims": "jaxloss.reduce({loss}, 'none')({arrays}) has one value for each item",
@@ -112,6 +113,7 @@ def unknown(term: Term, name: str, value: Any) -> str:
         suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
         return f"{term.name} has no argument {name!r}, it takes {', '.join(known)}{suggestion}"
     required = _required(term)
+    second, cores = labels or required[-1], dict(zip(term.arrays, term.core.inputs, strict=True))
     facts = {
         "loss": f"jaxloss.{term.name}" if term.is_of_the_library else term.name,
         "name": name,
@@ -119,8 +121,9 @@ def unknown(term: Term, name: str, value: Any) -> str:
         "how": _how(name, value),
         "arrays": ", ".join(required),
         "first": required[0],
-        "second": labels or required[-1],
+        "second": second,
         "other": sister(term, required[0], "probabilities" if "logits" in required[0] else "logits"),
+        "mask": next((mask for mask in filter(is_mask, term.arrays) if cores[mask] == cores[second]), "where"),
         "inner": "".join(f"; {array} leaves out slots of an item" for array in filter(is_mask, term.arrays)),
     }
     return f"{term.name} has no argument {name!r}; {advice.format(**facts)}."
@@ -192,6 +195,13 @@ def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:
         return ""
     labels = sister(term, name, "labels")
     return f"; {name} looks like integer labels: pass jax.nn.one_hot({name}, k){labels}"
+
+
+def swapped(name: str, shape: Shape, size: int) -> str:
+    """What to do with an array whose last axis has the size that is due on the axis before it, as a clause."""
+    if len(shape) > 1 and shape[-1] == size != shape[-2]:
+        return f"; the last axis must hold the classes or features: jnp.moveaxis({name}, -2, -1)"
+    return ""
 
 
 def to_lead(shape: Shape, name: str, values: Shape) -> str:

@@ -12,6 +12,7 @@ from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
+from jaxloss.losses.segmentation import lovasz, overlap
 from jaxloss.losses.survival import failure_time, hazards
 
 _FAMILIES = (
@@ -44,6 +45,8 @@ _FAMILIES = (
     metrics,
     hazards,
     failure_time,
+    overlap,
+    lovasz,
 )
 
 

@@ -59,19 +59,22 @@ OPTAX = Library(
             "triplet",
             "`margin=0.2`, not 1; no epsilon, and no NaN without it; other norms by `distance=`",
         ),
+        Name("binary_dice_loss", "dice", "of probabilities; `smooth=0`, and twice theirs is the same"),
+        Name("dice_loss", "dice", "of probabilities, `[b, c, n]`; `smooth=0`, and twice theirs is the same"),
     ),
     (
+        (
+            "multiclass_generalized_dice_loss",
+            "not `jaxloss.generalized_dice` but a weighted mean over the classes: `jaxloss.dice(..., weights=)`",
+        ),
         (
             "ranking_softmax_loss",
             "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
         ),
     ),
     (
-        "binary_dice_loss",
         "ctc_loss",
         "ctc_loss_with_forward_probs",
-        "dice_loss",
-        "multiclass_generalized_dice_loss",
         "ntxent",
     ),
 )
@@ -209,9 +212,11 @@ KERAS = Library(
             "integer labels; in keras the label itself is a rival of score 0",
         ),
         Name("kl_divergence", "kl_divergence", "(p, q) with p the target, as in keras; exact with zeros in both"),
+        Name("dice", "dice", "of a region each; keras pools the batch unless `axis` is given"),
+        Name("tversky", "tversky", "alpha weighs false positives; in keras 3.15 it weighs false negatives"),
     ),
     (),
-    ("circle", "ctc", "dice", "tversky"),
+    ("circle", "ctc"),
     ("deserialize", "get", "serialize"),
 )
 

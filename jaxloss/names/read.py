@@ -113,4 +113,28 @@ SURVIVAL = Library(
     (),
 )
 
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL)
+SEGMENTERS = Library(
+    "Segmentation",
+    "Read in segmentation_models_pytorch (smp), MONAI, kornia, mmsegmentation and the authors' code, which are not "
+    "called. `[b, h, w]` is one region per row: reshape to `[b, h * w]`; classes `[b, h, w, c]` to `[b, c, h * w]`. "
+    "`ignore_index` is `pixel_mask=labels != 255`. Nothing is added to a denominator but `smooth`, and an image whose "
+    "pixels are all masked costs 0. Dice with cross entropy is a sum of two losses.",
+    (
+        Name("smp DiceLoss, mmseg DiceLoss", "dice", "the same `smooth`"),
+        Name("MONAI DiceLoss(squared_pred=True)", "dice", "`squared=True`, exactly 0 for soft targets that are met"),
+        Name("MONAI DiceLoss(batch=True)", "dice", "a Tally of each class, exact for micro-batches and devices"),
+        Name("MONAI DiceLoss", "dice", "`smooth_nr` and `smooth_dr` are one `smooth`"),
+        Name("smp JaccardLoss, MONAI DiceLoss(jaccard=True)", "jaccard", "a value for each region"),
+        Name("MONAI, smp, kornia TverskyLoss", "tversky", "`alpha=0.3, beta=0.7`, where they have 0.5"),
+        Name("smp TverskyLoss(gamma)", "focal_tversky", "the power of each region, not of the mean over classes"),
+        Name("MONAI GeneralizedDiceLoss", "generalized_dice", "`weighting=` is `w_type`; no infinite weights"),
+        Name("smp LovaszLoss(mode='binary'), kornia lovasz_hinge_loss", "lovasz_hinge", "a label beside 0 and 1: NaN"),
+        Name("smp LovaszLoss(mode='multiclass')", "lovasz_softmax", "probabilities, classes last"),
+        Name("kornia lovasz_softmax_loss", "lovasz_softmax", "`classes='all'`"),
+        Name("MONAI, smp MCCLoss", "matthews", "nothing is added to the cells, so a perfect prediction costs 0"),
+    ),
+    (),
+    (),
+)
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS)

@@ -32,7 +32,7 @@ class Ordered(NamedTuple):
 def in_order(keys: Array, scores: Array) -> Ordered:
     """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
     place = jax.lax.iota(jnp.int32, keys.shape[0])
-    keys, order = jax.lax.sort((keys, _split_as(keys, place)), num_keys=1)
+    keys, order = jax.lax.sort((keys, split_as(keys, place)), num_keys=1)
     rises = keys[1:] != keys[:-1]
     edge = jnp.ones(1, bool)
     first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
@@ -48,12 +48,12 @@ def in_order(keys: Array, scores: Array) -> Ordered:
 def places_by(*keys: Array) -> Array:
     """The place of each member, from 0, when sorted by the keys, the smallest first; equal ones as they stand."""
     keys = tuple(map(jax.lax.stop_gradient, keys))
-    place = _split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
+    place = split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
     order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
     return jax.lax.sort((order, place), num_keys=1)[1]
 
 
-def _split_as(keys: Array, members: Array) -> Array:
+def split_as(keys: Array, members: Array) -> Array:
     """The members, split over devices as the keys are, which sorts and gathers on explicit meshes ask for."""
     return jnp.where(keys == keys, members, members)
 
@@ -70,7 +70,7 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     costs 1e-9 when it should.
     """
     order, first, last, scores, after, log_sum = in_order(keys, scores)
-    chosen = _split_as(keys, chosen)[order]
+    chosen = split_as(keys, chosen)[order]
     share = jnp.exp(scores - log_sum)  # of the whole sum
 
     def with_same_key(x: Array) -> Array:

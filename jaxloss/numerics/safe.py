@@ -39,6 +39,24 @@ def _change_of_ratio(primals: Any, tangents: Any) -> Any:
 ratio.defjvp(_change_of_ratio, symbolic_zeros=True)
 
 
+def _slope_in_part(part: Array, rest: Array) -> Array:
+    return ratio(ratio(rest, part + rest), part + rest)
+
+
+@with_slopes(_slope_in_part, lambda part, rest: -_slope_in_part(rest, part))  # a derivative that cancels: 1 - share
+def share(part: Array, rest: Array) -> Array:
+    r"""The share of a part in the whole, for a part and a rest that are not negative; 0 where the whole is 0.
+
+    $$ \frac p{p + r} $$
+
+    At the whole of 0 the gradient is 0.
+
+    >>> print(share(jnp.array([1.0, 0.0]), jnp.array([3.0, 0.0])))
+    [0.25 0.  ]
+    """
+    return ratio(part, part + rest)
+
+
 @with_slopes(jnp.sign)  # a slope that JAX gets wrong: it takes 1 at 0
 def absolute(x: Array) -> Array:
     r"""The absolute value, with subgradient 0 at 0.

@@ -20,6 +20,7 @@ from cases import (
     ranking,
     regression,
     robust,
+    segmentation,
     softmax,
     sparsemax,
     survival,
@@ -47,6 +48,7 @@ _FAMILIES = (
     generative,
     ranking,
     survival,
+    segmentation,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

@@ -290,6 +290,14 @@ OPTAX = (
         "triplet",
         lambda a, p, n, *, margin: optax.losses.triplet_margin_loss(a, p, n, margin=margin),
     ),
+    Call(
+        "optax.losses.binary_dice_loss",
+        "dice",
+        lambda p, y, *, smooth: optax.losses.binary_dice_loss(jax.scipy.special.logit(p), y, smooth=smooth / 2),
+        "the logits of p; half the smooth",
+        slopes=(0,),
+        singular=True,
+    ),
 )
 
 _T = "torch.nn.functional."
@@ -394,6 +402,13 @@ _K = "keras.losses."
 
 KERAS = (
     Call(_K + "mean_squared_error", "squared_error", _column(_k.mean_squared_error)),
+    Call(_K + "dice", "dice", lambda p, y: _k.dice(y, p, axis=-1)),
+    Call(
+        _K + "tversky",
+        "tversky",
+        lambda p, y, *, alpha, beta: _k.tversky(y, p, alpha=beta, beta=alpha, axis=-1),
+        "alpha and beta the other way round",
+    ),
     Call(_K + "mean_absolute_error", "absolute_error", _column(_k.mean_absolute_error)),
     Call(_K + "huber", "huber", lambda p, t, *, delta: _k.huber(t[:, None], p[:, None], delta=delta)),
     Call(_K + "log_cosh", "log_cosh", _column(_k.log_cosh)),
