@@ -48,7 +48,7 @@ def speed() -> str:
         for size in sorted(sizes, key=lambda size: (size.count(","), int(size.partition(",")[0].split(" x ")[-1]))):
             both = (measured[f"`{loss}`, {what}", size] for what in ("value", "value and gradient"))
             ratios = [row["ours / optax"].partition(" ")[0] for row in both]
-            if "bfloat16" not in size and not re.search(r" x (3|100)\b", size):
+            if "bfloat16" not in size and not re.search(r" x (3|100)\b| x (10|32768), masked", size):
                 lines.append(f"| `{loss}` | {size} | {' | '.join(ratios)} |")
     return "\n".join(lines) + "\n"
 
@@ -99,11 +99,11 @@ def test_the_readme_runs_and_prints_what_it_says():
                 exec(compile(snippet, "README.md", "exec"), names)
             assert printed.getvalue().splitlines() == said
             checked += len(said)
-    assert checked == README.read_text().count("print(") >= 10
+    assert checked == README.read_text().count("print(") >= 8
 
 
 def test_the_readme_is_short_enough_to_read():
-    assert 120 <= len(README.read_text().splitlines()) <= 170
+    assert len(README.read_text().splitlines()) <= 130
 
 
 @pytest.mark.parametrize("part", PARTS)
