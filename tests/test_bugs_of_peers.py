@@ -553,6 +553,125 @@ def test_array_option_and_weights_of_float64(x64):  # jax #10824, optax's ntxent
     np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
+# ---------------------------------------------------------------------------------------------- ranking and survival
+
+SCORES, GRADES = [2.0, 1.0, 3.0], [2.0, 0.0, 1.0]
+PADDED = [*SCORES, NAN, INF], [*GRADES, -1.0, 9.0], [True, True, True, False, False]
+HAZARDS, TIMES, EVENTS = [0.5, -0.2, 1.0, 0.3, 0.0], [2.0, 3.0, 3.0, 4.0, 5.0], [1.0, 1.0, 1.0, 0.0, 1.0]
+
+
+def lse(*x):
+    return np.logaddexp.reduce(x)
+
+
+def efron(hazards):
+    """Of the five subjects above: at time 3, of the two events the second leaves half of both out of the sum."""
+    a, b, c, d, e = hazards
+    of_both, at_risk = np.exp([b, c]).sum(), np.exp([b, c, d, e]).sum()
+    at_three = np.log(at_risk) + np.log(at_risk - of_both / 2) - b - c
+    return (lse(*hazards) - a + at_three) / 4
+
+
+in_order = [lse(2, 1, 3) - 2, lse(3, 1) - 3]
+interval = functools.partial(jaxloss.aft_nll, distribution="lognormal")
+
+
+@sweep(
+    # tensorflow #56749: a cumulative sum of exponentials underflows, and its logarithm is -inf
+    row("tensorflow#56749", jaxloss.list_mle, ([200.0, 0.0, 0.0], [2.0, 1.0, 0.0]), np.log(2)),
+    row("tensorflow#56749-gradient", grad(jaxloss.list_mle), ([200.0, 0.0, 0.0], [2.0, 1.0, 0.0]), [0, -0.5, 0.5]),
+    # sentence-transformers #3827: padding enters every denominator, and turns the sign of a gradient
+    row("sentence-transformers#3827", jaxloss.list_mle, PADDED, sum(in_order)),
+    row(
+        "sentence-transformers#3827-gradient",
+        lambda s, y, m: jnp.sign(grad(jaxloss.list_mle)(s, y, m)),
+        PADDED,
+        [-1, 1, 1, 0, 0],
+    ),
+    # own: rax breaks ties by position, and has another value after they are swapped
+    row(
+        "own-ties-in-a-list",
+        values(jaxloss.list_mle),
+        ([[1.0, 2.0], [2.0, 1.0]], [[1.0, 1.0]] * 2),
+        [2 * lse(1, 2) - 3] * 2,
+    ),
+    # rax: a score of NaN behind the mask is one everywhere
+    row("own-masked-nan", jaxloss.pairwise_logistic, PADDED, np.mean(softplus(np.array([-1.0, 1.0, -2.0])))),
+    row("own-masked-nan-softmax", grad(jaxloss.listwise_softmax), ([0.0, NAN], [1.0, NAN], [True, False]), [0, 0]),
+    # rax: a constant weight scales the mean
+    row(
+        "own-constant-weight",
+        lambda s, y: jaxloss.listwise_softmax(s, y, weights=np.float32([0.5, 0.5])),
+        ([SCORES] * 2, [GRADES] * 2),
+        3 * lse(2, 1, 3) - 2 * 2 - 3,
+    ),
+    # tensorflow/ranking #359: the mean halves where the padding doubles
+    row("tensorflow-ranking#359", functools.partial(jaxloss.pairwise_hinge), PADDED, 2 / 3),
+    # rax counts the pairs of a document with itself: 4/3
+    row("own-diagonal", jaxloss.pairwise_squared_error, (SCORES, GRADES), 2.0),
+    # tensorflow/ranking #232: no document is relevant
+    row("tensorflow-ranking#232", jaxloss.approx_ndcg, (SCORES, [0.0, 0.0, 0.0]), 0.0),
+    row("tensorflow-ranking#232-gradient", grad(jaxloss.approx_ndcg), (SCORES, [0.0, 0.0, 0.0]), [0, 0, 0]),
+    # LightGBM #2322: sigma stands in the exponent once
+    row(
+        "LightGBM#2322",
+        functools.partial(jaxloss.lambda_rank, sigma=2.0),
+        ([1.0, 0.0], [1.0, 0.0]),
+        (1 - 1 / np.log2(3)) * softplus(-2.0),
+    ),
+    # pycox #27: a cumulative sum is no risk set where times are tied, and depends on the order of the rows
+    row("pycox#27", jaxloss.cox, (HAZARDS, TIMES, EVENTS), efron(HAZARDS)),
+    row("pycox#27-other-order", jaxloss.cox, (HAZARDS[::-1], TIMES[::-1], EVENTS[::-1]), efron(HAZARDS)),
+    # torchsurv #117: a mask taken for positions
+    row(
+        "torchsurv#117",
+        jaxloss.cox,
+        ([NAN, *HAZARDS], [9.0, *TIMES], [1.0, *EVENTS], [False, *[True] * 5]),
+        efron(HAZARDS),
+    ),
+    # TFDeepSurv #15, lassonet #52: no event
+    row("TFDeepSurv#15", jaxloss.cox, (HAZARDS, TIMES, [0.0] * 5), 0.0),
+    row("lassonet#52", grad(jaxloss.cox), (HAZARDS, TIMES, [0.0] * 5), [0] * 5),
+    # pycox #129: who is censored has survived the interval, and counts no longer
+    row(
+        "pycox#129",
+        jaxloss.discrete_hazard_nll,
+        ([-1.0, 0.5, 1.0], 1, 0.0),
+        softplus(-1.0) + softplus(0.5),
+    ),
+    row("pycox#129-gradient", grad(jaxloss.discrete_hazard_nll), ([0.0, 0.0, 9.0], 1, 0.0), [0.5, 0.5, 0]),
+    # DeepHit #9: the likelihood of a censored time is that of all later ones
+    row("DeepHit#9", jaxloss.discrete_survival_nll, ([0.5, 0.0, 1.0], 1, 0.0), lse(0.5, 0, 1, 0) - lse(1, 0)),
+    # own: pycox has 1 - cumsum + 1e-7
+    row("own-later-by-a-difference", jaxloss.discrete_survival_nll, ([40.0, 0.0, 0.0], 0, 0.0), 40 - np.log(3)),
+    # xgboost #4763, #5473: a density floored at 1e-12, and gradients within +-15
+    row("xgboost#4763", jax.grad(lambda m: interval(m, jnp.exp(20.0), jnp.exp(20.0), 0.0)), (0.0,), -20.0, 1e-5),
+    row("xgboost#5473", jax.grad(lambda m: interval(m, jnp.exp(-20.0), jnp.exp(-20.0), 0.0)), (0.0,), 20.0, 1e-5),
+    # lifelines #1004, #1188: an interval is a difference of distribution functions
+    row(
+        "lifelines#1004",
+        jaxloss.aft_nll,
+        (0.5, 1.0, 2.0, np.log(0.8)),
+        -np.log(np.exp(-np.exp(-0.5 / 0.8)) - np.exp(-np.exp((np.log(2) - 0.5) / 0.8))),
+    ),
+    # neuralforecast #72, #230, gluonts #1135, darts #3054: a scale of 0
+    row("gluonts#1135", values(jaxloss.scaled_absolute_error), ([3.0, 5.0], [5.0, 5.0], [0.0, 0.0]), [INF, 0]),
+    row(
+        "gluonts#1135-masked",
+        lambda x, y, s: grad(jaxloss.scaled_absolute_error)(x, y, s, where=s > 0),
+        ([3.0, 5.0], [5.0, 4.0], [0.0, 0.5]),
+        [0, 2],
+    ),
+)
+def test_ranking_and_survival(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+def test_a_column_of_hazards_is_no_matrix_of_pairs():  # PathomicFusion #9
+    with pytest.raises(ValueError, match=r"^cox: .*\(5, 1\)"):
+        jaxloss.cox(array(HAZARDS)[:, None], array(TIMES), array(EVENTS))
+
+
 # -------------------------------------------------------- preferences, policies, distillation and generative models
 
 TEACHER, STUDENT = [2.0, 1.0, 0.5], [1.0, 0.0, -1.0]
@@ -564,6 +683,16 @@ def mixed(weight):
 
 def denoiser(predicts, weighting):
     return functools.partial(jaxloss.diffusion, predicts=predicts, weighting=weighting)
+
+
+# The log-probabilities of the tokens of a chosen answer, of a rejected one and of both by a reference; 9 is padding.
+ANSWERS = [[-1.0, -2.0, 9.0]], [[-2.0, 9.0, 9.0]], [[-1.5, -2.5, 9.0]], [[-1.0, 9.0, 9.0]]
+
+
+def of_means(loss):
+    """The loss of the means over the tokens of each answer."""
+    mean = jaxloss.reduce(jaxloss.reduce(jaxloss.custom_loss(lambda x: x), axis=-1), "none")
+    return lambda *answers: loss(*(mean(x, where=x < 0) for x in answers))
 
 
 @sweep(
@@ -590,6 +719,33 @@ def denoiser(predicts, weighting):
     row("own-k3-clamped", grad(jaxloss.sampled_kl_divergence), (0.0, 20.0), -np.expm1(20.0)),
     # Soup #723: tokens behind the mask leak into the mean
     row("Soup#723", jaxloss.gspo, ([-1.0, NAN], [-1.1, 5.0], -1.0, [True, False]), np.exp(0.1), 1e-6),
+    # trl #1022, #1265, torchtune #1291: the log-probabilities are means over tokens, without their padding
+    row("trl#1265", of_means(jaxloss.ipo), ANSWERS, (-1.5 + 2 - (-2 + 1) - 5) ** 2),
+    # trl #1725: the margin is gamma itself and not its quotient by beta
+    row("trl#1725", of_means(jaxloss.simpo), ANSWERS[:2], softplus(-(2 * (-1.5 + 2) - 0.5))),
+    # trl #1402: a batch without one desirable answer
+    row("trl#1402", jaxloss.kto, ([-12.0], [-11.5], [0.0]), 1 / (1 + np.exp(0.05))),
+    row("trl#1402-gradient", grad(jaxloss.kto), ([-11.5], [-11.5], [0.0]), [0.025]),
+    # open-instruct #535: the policy and the divergence have one mask and one count
+    row(
+        "open-instruct#535",
+        lambda new, old, advantage, reference, mask: jaxloss.grpo(new, old, advantage, reference, where=mask),
+        (
+            [[-1.0, -2.0], [-0.5, NAN]],
+            [[-1.0, -2.0], [-0.5, 1.0]],
+            [[1.0, 1.0], [-2.0, INF]],
+            [[-1.2, -2.0], [-0.5, 0.0]],
+            [[True, True], [True, False]],
+        ),
+        (-1 - 1 + 2 + 0.04 * (np.exp(-0.2) - 1 + 0.2)) / 3,
+    ),
+    # trl #3823: an answer counts once, however many tokens it has
+    row(
+        "trl#3823",
+        jaxloss.gspo,
+        ([[-1.0, -1.0], [-1.0, NAN]], [[-1.1, -1.1], [-1.1, 0.0]], [-1.0, -3.0], [[True, True], [True, False]]),
+        2 * np.exp(0.1),
+    ),
     # keras-io #869, distiller #122: no T^2; LD #74, deit #116: divided by the number of classes
     row("distiller#122", functools.partial(jaxloss.distillation, temperature=2.0), (STUDENT, TEACHER), 0.020948, 3e-5),
     row("deit#116", jaxloss.distillation, (STUDENT, TEACHER), 0.013359, 3e-5),
@@ -603,8 +759,26 @@ def denoiser(predicts, weighting):
         ([0.0, 0.0], [np.log(0.25)], [0]),
         0.25 * np.log(0.5) + 0.75 * np.log(1.5),
     ),
+    # Model-Optimizer #2459: what the given classes leave over is no difference from 1
+    row(
+        "Model-Optimizer#2459",
+        jaxloss.top_k_distillation,
+        ([0.0, -30.0], [-1e-9], [0]),
+        1e-9 * (np.log(1e-9) + 30) - 1e-9 + np.exp(-30.0),
+    ),
     # unlikelihood_training clamps 1 - p at 1e-20, and it is 0 in float32 before
     row("own-unlikelihood", jaxloss.unlikelihood, ([30.0, 0.0], 0), 30.0),
+    # x-flux #32, torchebm #284, TesserAct #16: the sign of a velocity
+    row("x-flux#32", jaxloss.flow_matching, (1.0, -1.0, 0.5), 0.25),
+    # score_sde: half the sum in one place, the mean without the half in another
+    row("own-half-of-a-score", jaxloss.denoising_score_matching, ([0.8], [-1.0], 0.5), 0.36),
+    # grammarVAE #2, keras-molecules #59: a mean over the latents, where their divergences add up
+    row(
+        "grammarVAE#2",
+        jaxloss.reduce(jaxloss.standard_normal_kl_divergence, "sum", axis=-1),
+        ([[1.0, 2.0], [0.0, 0.0]], [[0.0, 0.0], [0.0, 0.0]]),
+        1.25,
+    ),
     # diffusers #5654, #6307, #8466: the weight of v has the 1 in its denominator alone, and is 4 / 5 here
     row("diffusers#5654", denoiser("v", "min_snr"), ([-0.78262379], [0.5], [-1.0], np.log(4.0)), 0.8 * 0.1125, 1e-5),
     # Min-SNR-Diffusion-Training #2, sd-scripts #934: no signal
@@ -622,3 +796,14 @@ def test_a_mean_over_tokens_of_micro_batches():  # trl #5619, ms-swift #10117, v
     parts = [jaxloss.ppo_clip.tally(new[i], old[i], advantages[i], where=mask[i]) for i in range(2)]
     expected = -np.mean([np.exp(0.1), 1.2, 1.2, np.exp(0.1)])
     np.testing.assert_allclose(jaxloss.ppo_clip.finish(sum(parts)), expected, rtol=1e-6)
+
+
+def test_a_name_of_another_loss_is_no_option():  # ms-swift #10167: `loss_type` is ignored
+    with pytest.raises(TypeError, match="dpo has no argument 'loss_type'"):
+        jaxloss.dpo(-10.0, -12.0, -11.0, -11.5, loss_type="ipo")
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_ends_of_a_mixture_are_no_mixture(weight):  # trl #6780, ms-swift #10078, verl-recipe #151
+    with pytest.raises(ValueError, match="generalized_jensen_shannon_divergence_with_logits: weight must be"):
+        mixed(weight)(array(TEACHER), array(STUDENT))

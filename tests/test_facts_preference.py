@@ -1,6 +1,7 @@
 """What relates the preference and the generative losses to each other, to sums over tokens and to what others write."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -103,37 +104,76 @@ def test_log_probabilities_of_answers_come_from_a_reduction(model):
     close(means, expected / mask.sum(-1), rtol=1e-5)
 
 
-def test_a_policy_at_the_head_of_a_model_without_its_logits(model, rng):
-    hidden, labels, kernel, mask = model
-    old, advantages = log_probabilities(model) + rng.normal(size=(3, 4)) * 0.2, rng.normal(size=(3, 4))
-    arrays = old.astype(np.float32), advantages.astype(np.float32), old.astype(np.float32) - 0.3
-
-    @jaxloss.linear_softmax_loss
-    def of_head(softmax, old_log_probabilities, advantage, reference):
-        return jaxloss.grpo(-softmax.surprisal, old_log_probabilities, advantage, reference)
-
-    def by_logits(hidden, kernel):
-        new = -reduce(jaxloss.softmax_cross_entropy_with_integer_labels, "none")(hidden @ kernel, labels)
-        return jaxloss.grpo(new, *arrays, where=mask)
-
-    def both(hidden, kernel):
-        by_head = functools.partial(of_head, where=mask)
-        found = jax.value_and_grad(lambda h, w: by_head(h, labels, *arrays, w), (0, 1))(hidden, kernel)
-        return found, jax.value_and_grad(by_logits, (0, 1))(hidden, kernel)
-
-    for one, other in zip(*map(jax.tree.leaves, jax.jit(both)(hidden, kernel)), strict=True):
+def agree(by_head, by_logits, hidden, kernel):
+    """In value and in both gradients."""
+    both = jax.jit(lambda *x: [jax.value_and_grad(f, (0, 1))(*x) for f in (by_head, by_logits)])
+    for one, other in zip(*map(jax.tree.leaves, both(hidden, kernel)), strict=True):
         close(one, other, rtol=1e-4, atol=1e-6)
 
 
-def test_unlikelihood_at_the_head_of_a_model_without_its_logits(model):
+# What a link makes of the softmax of a token, and the same of its logits.
+sparse = reduce(jaxloss.softmax_cross_entropy_with_integer_labels, "none")
+LINKS = {
+    "unlikelihood": (
+        lambda softmax: -jnp.log(softmax.complement),
+        lambda logits, labels: reduce(jaxloss.unlikelihood, "none")(logits, labels),
+    ),
+    "ppo_clip": (
+        lambda softmax, old, advantage: ppo_clip(-softmax.surprisal, old, advantage),
+        lambda logits, labels, *arrays: reduce(ppo_clip, "none")(-sparse(logits, labels), *arrays),
+    ),
+    "grpo": (
+        lambda softmax, old, advantage, reference: jaxloss.grpo(-softmax.surprisal, old, advantage, reference),
+        lambda logits, labels, *arrays: reduce(jaxloss.grpo, "none")(-sparse(logits, labels), *arrays),
+    ),
+    "sampled_kl_divergence": (
+        lambda softmax, reference: jaxloss.sampled_kl_divergence(-softmax.surprisal, reference),
+        lambda logits, labels, old: reduce(jaxloss.sampled_kl_divergence, "none")(-sparse(logits, labels), old),
+    ),
+    "entropy": (
+        lambda softmax: softmax.entropy,
+        lambda logits, _: jnp.log(11.0) - reduce(jaxloss.kl_divergence_with_logits, "none")(logits, 0 * logits),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_at_the_head_of_a_model_without_its_logits(name, model, rng):
     hidden, labels, kernel, mask = model
+    link, of_logits = LINKS[name]
+    of_head = jaxloss.linear_softmax_loss(link)
+    old, advantages = log_probabilities(model) + rng.normal(size=(3, 4)) * 0.2, rng.normal(size=(3, 4))
+    arrays = [x.astype(np.float32) for x in (old, advantages, old - 0.3)]
+    arrays = arrays[: len(inspect.signature(link).parameters) - 1]
 
-    @jaxloss.linear_softmax_loss
-    def of_head(softmax):
-        return -jnp.log(softmax.complement)
+    def by_logits(hidden, kernel):
+        return jnp.mean(of_logits(hidden @ kernel, labels, *arrays), where=mask)
 
-    expected = jaxloss.unlikelihood(hidden @ kernel, labels, where=mask)
-    close(of_head(hidden, labels, kernel, where=mask), expected, rtol=1e-5)
+    agree(lambda h, w: of_head(h, labels, *arrays, w, where=mask), by_logits, hidden, kernel)
+
+
+ANSWERS = {
+    "dpo": ("sum", lambda x: jaxloss.dpo(x[0], x[1], -8.0, -6.0)),
+    "kto": ("sum", lambda x: jaxloss.kto(x, -7 * jnp.ones(3), np.float32([1, 0, 1]))),
+    "ipo": ("mean", lambda x: jaxloss.ipo(x[0], x[1], -2.0, -3.0)),
+    "simpo": ("mean", lambda x: jaxloss.simpo(x[0], x[1])),
+    "orpo": ("mean", lambda x: jaxloss.orpo(x[0], x[1])),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.sampled(3)
+def test_a_preference_at_the_head_of_a_model_without_its_logits(name, model):
+    hidden, labels, kernel, mask = model
+    how, preference = ANSWERS[name]
+    log_probability = jaxloss.linear_softmax_loss(lambda softmax: -softmax.surprisal)
+    of_answers = reduce(reduce(log_probability, how, axis=-1), "none")
+
+    def by_logits(hidden, kernel):
+        total = jnp.sum(-sparse(hidden @ kernel, labels), -1, where=mask)
+        return preference(total / np.float32(mask.sum(-1)) if how == "mean" else total)
+
+    agree(lambda h, w: preference(of_answers(h, labels, w, where=mask)), by_logits, hidden, kernel)
 
 
 # --------------------------------------------------------------------------------------------------- between the losses

@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from test_language import ALL, assert_same, dense, example, head, no_large_gather, products, sizes
 
-from jaxloss import linear_softmax_loss, reduce
+from jaxloss import dpo, linear_softmax_loss, reduce
 
 WALKS = {"whole": {}, "parts": {"memory": 9000}, "small": {"strategy": "small", "memory": 4}}
 by_sequence = lambda loss, how="sum": reduce(reduce(loss, how, axis=-1), "none")  # noqa: E731
@@ -91,13 +91,19 @@ def test_a_link_by_sequence_and_preference(rng):
     assert_same(got, expected)
 
 
-def test_products_and_memory_of_sequences():
+def preference(log_probabilities):
+    chosen, rejected = jnp.split(log_probabilities, 2)
+    return dpo(chosen, rejected, jnp.full_like(chosen, -900.0), jnp.full_like(chosen, -1000.0))
+
+
+@pytest.mark.parametrize("of_sums", [lambda x: jnp.sum(jnp.sin(x)), preference], ids=["any", "dpo"])
+def test_products_and_memory_of_sequences(of_sums):
     n, d, v = 1024, 256, 32768
     shapes = [jax.ShapeDtypeStruct(x, jnp.float32) for x in ((8, n // 8, d), (d, v))]
     labels = jax.ShapeDtypeStruct((8, n // 8), jnp.int32)
 
     def cost(hidden, kernel, labels):
-        return jnp.sum(jnp.sin(by_sequence(head)(hidden, labels, kernel)))
+        return of_sums(-by_sequence(head)(hidden, labels, kernel))
 
     assert products(cost, *shapes, labels) == 1
     assert products(jax.value_and_grad(cost, (0, 1)), *shapes, labels) == 4

@@ -83,6 +83,49 @@ def test_the_language_model(tmp_path):
     assert float(found["dense"][0]) < float(found["frequencies of words"][0])
 
 
+def survival(printed):
+    found = numbers(printed)
+    ours, theirs = found["cox"], found["Cox regression (lifelines)"]
+    assert abs(ours[0] - theirs[0]) < 2e-3
+    assert abs(ours[-1] - theirs[-1]) < 3e-3
+    for name in ("cox", "aft_nll, lognormal", "aft_nll, weibull", "discrete_hazard_nll"):
+        assert found[name][0] > found["number of nodes alone"][0] + 0.02, name
+        assert abs(found[name][-1]) < 0.06, name
+    assert found["gaussian_nll, censored left out"][-1] < found["gaussian_nll, censored as events"][-1] < -0.2
+
+
+def ranking(printed):
+    found = {name: first for name, (first, *_) in numbers(printed).items()}
+    pointwise = max(found["squared_error, pointwise"], found["sigmoid, pointwise"])
+    assert min(found["listwise_softmax"], found["lambda_rank"]) > pointwise + 0.01
+    assert found["list_mle"] > 0.7
+
+
+STORIES = {story.__name__: story for story in (survival, ranking)}
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_what_is_stored_of_a_family(name):
+    is_stored(name, pictures=1)
+    stored = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4)
+    shown = [x.text for cell in stored.cells if cell.cell_type == "code" for x in cell.outputs if "text" in x]
+    STORIES[name]("".join(shown))
+
+
+@pytest.mark.sampled(len(STORIES))
+@pytest.mark.parametrize("name", STORIES)
+def test_a_family(name, tmp_path):
+    _, printed = run(name, tmp_path)
+    assert len(list(tmp_path.glob("*.png"))) >= 1
+    STORIES[name](printed)
+
+
+def numbers(printed):
+    """The means of each row of a table."""
+    rows = re.findall(r"^(\S.*?)  +(-?\d\S* ±.*)", printed, re.MULTILINE)
+    return {name: [float(mean) for mean in re.findall(r"(-?\d\S*) ±", cells)] for name, cells in rows}
+
+
 def run(name: str, output: Path) -> tuple[Path, str]:
     """A notebook, run as `make demo` runs one: the folder of its results, and what it printed."""
     command = [sys.executable, NOTEBOOKS / "run.py", NOTEBOOKS / f"{name}.ipynb", "--output", output]

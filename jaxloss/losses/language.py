@@ -110,6 +110,12 @@ def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:
     - focal: `softmax.complement**gamma * softmax.surprisal`
     - an entropy bonus: `softmax.surprisal - beta * softmax.entropy`
     - REINFORCE: `advantage * softmax.surprisal`
+    - unlikelihood: `-jnp.log(softmax.complement)`
+    - PPO and GRPO: `grpo(-softmax.surprisal, old_log_probability, advantage, reference_log_probability)`
+    - the divergence from a reference: `sampled_kl_divergence(-softmax.surprisal, reference_log_probability)`
+
+    A loss of whole answers (`dpo`, `ipo`, `kto`, `simpo`, `orpo`) is no link, since the slope of a token depends on its
+    answer. It takes the sum, or the mean, of each answer, which is made without logits as well: see the second example.
 
     Args:
         link: `link(softmax, *arrays, **options)`, phi, gives one number for one token. `softmax` has the numbers
@@ -141,6 +147,13 @@ def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:
     >>> hidden, labels, kernel = jnp.eye(2), jnp.array([0, 2]), jnp.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     >>> print(f"{clipped_policy(hidden, labels, jnp.array([-1.0, -0.6]), jnp.array([1.0, -1.0]), kernel):.4f}")
     -0.0751
+    >>> log_probability = linear_softmax_loss(lambda softmax: -softmax.surprisal)
+    >>> of_answers = jaxloss.reduce(jaxloss.reduce(log_probability, "sum", axis=-1), "none")
+    >>> hidden, labels = jnp.ones((2, 3, 2)), jnp.array([[0, 2, 1], [1, 1, 0]])
+    >>> is_token = jnp.array([[True, True, False], [True, True, True]])
+    >>> chosen, rejected = of_answers(hidden, labels, kernel, where=is_token)
+    >>> print(f"{jaxloss.dpo(chosen, rejected, -2.0, -3.0):.4f}")
+    0.6044
     """
     if not callable(link) or isinstance(link, Loss):
         raise TypeError(f"linear_softmax_loss takes a function of a softmax, got {type(link).__name__}.")
