@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest docs dist clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest docs test-docs dist clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -101,6 +101,9 @@ test-lowest:  ## The suite on the lowest supported JAX.
 
 docs: .venv-docs/docs  ## The site, into build/site.
 	.venv-docs/bin/mkdocs build --quiet
+
+test-docs: docs  ## Every page of the site in a browser, where a chromium is installed.
+	.venv-docs/bin/python -m pytest tests/site
 
 dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried in an empty environment.
 	rm -rf dist build/empty
