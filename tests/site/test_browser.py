@@ -58,8 +58,11 @@ def test_every_page_opens_whole(address, browser, scheme):
         for picture in page.locator("article img").all():
             picture.evaluate("x => { x.loading = 'eager'; return x.decode() }")
         wide, flat = page.evaluate(
-            """() => [document.documentElement.scrollWidth - window.innerWidth,
-                      [...document.querySelectorAll('math')].filter(x => x.getBoundingClientRect().height < 8).length]"""
+            """() => {
+                const formulas = [...document.querySelectorAll('math')]
+                const flat = formulas.filter(formula => formula.getBoundingClientRect().height < 8)
+                return [document.documentElement.scrollWidth - window.innerWidth, flat.length]
+            }"""
         )
         if wide > 0 or flat:
             wrong.append((path, f"{wide} pixels too wide, {flat} formulas not drawn"))
