@@ -12,6 +12,7 @@ from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.survival import failure_time, hazards
+from jaxloss.losses.transport import gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -43,6 +44,9 @@ _FAMILIES = (
     metrics,
     hazards,
     failure_time,
+    lines,
+    points,
+    gaussians,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

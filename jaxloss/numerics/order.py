@@ -32,11 +32,8 @@ class Ordered(NamedTuple):
 def in_order(keys: Array, scores: Array) -> Ordered:
     """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
     place = jax.lax.iota(jnp.int32, keys.shape[0])
-    keys, order = jax.lax.sort((keys, _split_as(keys, place)), num_keys=1)
-    rises = keys[1:] != keys[:-1]
-    edge = jnp.ones(1, bool)
-    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
-    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    keys, order = jax.lax.sort((keys, split_as(keys, place)), num_keys=1)
+    first, last = ties(keys)
     largest = jax.lax.stop_gradient(jnp.max(scores))  # no term depends on a constant added to all
     scores = (scores - jnp.where(largest == -jnp.inf, 0, largest))[order]
     nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
@@ -45,15 +42,24 @@ def in_order(keys: Array, scores: Array) -> Ordered:
     return Ordered(order, first, last, scores, after, running[first])
 
 
+def ties(keys: Array) -> tuple[Array, Array]:
+    """The first and the last place of the key that stands at each place of sorted keys, `[n]`."""
+    place = jax.lax.iota(jnp.int32, keys.shape[0])
+    rises, edge = keys[1:] != keys[:-1], jnp.ones(1, bool)
+    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    return first, last
+
+
 def places_by(*keys: Array) -> Array:
     """The place of each member, from 0, when sorted by the keys, the smallest first; equal ones as they stand."""
     keys = tuple(map(jax.lax.stop_gradient, keys))
-    place = _split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
+    place = split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
     order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
     return jax.lax.sort((order, place), num_keys=1)[1]
 
 
-def _split_as(keys: Array, members: Array) -> Array:
+def split_as(keys: Array, members: Array) -> Array:
     """The members, split over devices as the keys are, which sorts and gathers on explicit meshes ask for."""
     return jnp.where(keys == keys, members, members)
 
@@ -70,7 +76,7 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     costs 1e-9 when it should.
     """
     order, first, last, scores, after, log_sum = in_order(keys, scores)
-    chosen = _split_as(keys, chosen)[order]
+    chosen = split_as(keys, chosen)[order]
     share = jnp.exp(scores - log_sum)  # of the whole sum
 
     def with_same_key(x: Array) -> Array:

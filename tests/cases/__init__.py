@@ -23,6 +23,7 @@ from cases import (
     softmax,
     sparsemax,
     survival,
+    transport,
 )
 from cases.table import Case as Case
 from cases.table import K as K
@@ -47,6 +48,7 @@ _FAMILIES = (
     generative,
     ranking,
     survival,
+    transport,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
