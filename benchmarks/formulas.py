@@ -145,6 +145,9 @@ LIKELIHOOD = {
     "negative_binomial_nll": _negative_binomial,
     "tweedie_deviance": _tweedie,
     "brier": lambda probabilities, labels: jnp.sum((probabilities - one_hot(labels, probabilities.shape[-1])) ** 2, -1),
+    "ranked_probability_score": lambda probabilities, labels: jnp.sum(
+        jnp.cumsum(probabilities - one_hot(labels, probabilities.shape[-1]), -1)[..., :-1] ** 2, -1
+    ),
     "crps_gaussian": _crps_gaussian,
     "crps_ensemble": _crps_ensemble,
     "energy_score": _energy_score,
@@ -506,6 +509,70 @@ PREFERENCE = {
     "denoising_score_matching": lambda score, noise, sigma: (sigma[..., None] * score + noise) ** 2,
 }
 
+# -------------------------------------------------------------------------------------------------------- transport
+
+
+def _shares(points: Array, mass: Array | None, axis: int) -> Array:
+    mass = jnp.ones(points.shape[: axis % points.ndim + 1], points.dtype) if mass is None else mass
+    return mass / jnp.sum(mass, -1, keepdims=True)
+
+
+def _wasserstein_1d(
+    p: Array, q: Array, p_mass: Array | None = None, q_mass: Array | None = None, *, order: float = 1.0
+) -> Array:
+    if p_mass is None and q_mass is None and p.shape == q.shape:
+        return jnp.mean(abs(jnp.sort(p, -1) - jnp.sort(q, -1)) ** order, -1)
+
+    def levels(x: Array, mass: Array | None) -> tuple[Array, Array]:
+        places = jnp.argsort(x, -1)
+        shares = jnp.take_along_axis(_shares(x, mass, -1), places, -1)
+        return jnp.take_along_axis(x, places, -1), jnp.cumsum(shares, -1)
+
+    (x, a), (y, b) = levels(p, p_mass), levels(q, q_mass)
+    ends = jnp.sort(jnp.concatenate([a, b], -1), -1)
+    widths = jnp.diff(ends, axis=-1, prepend=0)
+    middles = ends - widths / 2
+
+    def quantile(x: Array, reached: Array) -> Array:
+        place = jnp.sum(reached[..., None, :] < middles[..., :, None], -1)
+        return jnp.take_along_axis(x, jnp.minimum(place, x.shape[-1] - 1), -1)
+
+    return jnp.sum(widths * abs(quantile(x, a) - quantile(y, b)) ** order, -1)
+
+
+def _sliced_wasserstein(p: Array, q: Array, directions: Array, *, order: float = 2.0) -> Array:
+    unit = directions / jnp.linalg.norm(directions, axis=-1, keepdims=True)
+    along = [jnp.moveaxis(x @ unit.T, -1, 0) for x in (p, q)]
+    return jnp.mean(_wasserstein_1d(*along, order=order), 0)
+
+
+def _mean_over_pairs(apart: Callable[..., Array], p: Array, q: Array, a: Array, b: Array) -> Array:
+    def mean(x: Array, y: Array, a: Array, b: Array) -> Array:
+        return jnp.sum(a[..., :, None] * b[..., None, :] * apart(x[..., :, None, :], y[..., None, :, :]), (-2, -1))
+
+    return 2 * mean(p, q, a, b) - mean(p, p, a, a) - mean(q, q, b, b)
+
+
+def _energy_distance(p: Array, q: Array, p_mass: Array | None = None, q_mass: Array | None = None) -> Array:
+    a, b = _shares(p, p_mass, -2), _shares(q, q_mass, -2)
+    return _mean_over_pairs(lambda x, y: jnp.linalg.norm(x - y, axis=-1), p, q, a, b)
+
+
+def _mmd(p: Array, q: Array, p_mass: Array | None = None, q_mass: Array | None = None) -> Array:
+    a, b = _shares(p, p_mass, -2), _shares(q, q_mass, -2)
+    return _mean_over_pairs(lambda x, y: -jnp.exp(-0.5 * jnp.sum((x - y) ** 2, -1)), p, q, a, b)
+
+
+TRANSPORT = {
+    "wasserstein_1d": _wasserstein_1d,
+    "sliced_wasserstein": _sliced_wasserstein,
+    "energy_distance": _energy_distance,
+    "mmd": _mmd,
+    "gaussian_wasserstein": lambda p_mean, p_log_variance, q_mean, q_log_variance: (
+        (p_mean - q_mean) ** 2 + (jnp.exp(p_log_variance / 2) - jnp.exp(q_log_variance / 2)) ** 2
+    ),
+}
+
 FORMULAS: Mapping[str, Callable[..., Array]] = {
     **REGRESSION,
     **LIKELIHOOD,
@@ -515,4 +582,5 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **OTHERS,
     **PREFERENCE,
     **OF_IMAGES,
+    **TRANSPORT,
 }

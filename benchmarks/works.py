@@ -34,9 +34,15 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     **{loss: {"n": 64} for loss in _OF_PAIRS},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
+    "wasserstein_1d": {"n": 1024, "m": 1024},
+    "sliced_wasserstein": {"n": 256, "m": 256, "d": 16, "r": 8},
+    "energy_distance": {"n": 64, "m": 64, "d": 64},
+    "mmd": {"n": 64, "m": 64, "d": 64},
 }
-SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items
-LEFT_OUT = {"class_mask", "item_mask", "token_mask", "pixel_mask", "bias", "embedding"}  # None by default
+SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "directions"}  # by all items
+LEFT_OUT = {  # None by default
+    *("class_mask", "item_mask", "token_mask", "pixel_mask", "bias", "embedding", "p_mass", "q_mass"),
+}
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},

@@ -88,6 +88,7 @@ from jaxloss.losses.likelihood.scores import crps_gaussian as crps_gaussian
 from jaxloss.losses.likelihood.scores import energy_score as energy_score
 from jaxloss.losses.likelihood.scores import interval_score as interval_score
 from jaxloss.losses.likelihood.scores import multi_quantile as multi_quantile
+from jaxloss.losses.likelihood.scores import ranked_probability_score as ranked_probability_score
 from jaxloss.losses.penalties import dragan_penalty as dragan_penalty
 from jaxloss.losses.penalties import r1_penalty as r1_penalty
 from jaxloss.losses.penalties import r2_penalty as r2_penalty
@@ -150,6 +151,11 @@ from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll
 from jaxloss.losses.survival.hazards import discrete_survival_nll as discrete_survival_nll
+from jaxloss.losses.transport.gaussians import gaussian_wasserstein as gaussian_wasserstein
+from jaxloss.losses.transport.lines import sliced_wasserstein as sliced_wasserstein
+from jaxloss.losses.transport.lines import wasserstein_1d as wasserstein_1d
+from jaxloss.losses.transport.points import energy_distance as energy_distance
+from jaxloss.losses.transport.points import mmd as mmd
 from jaxloss.version import __version__ as __version__
 
 if not TYPE_CHECKING:  # to a type checker, a name that is not listed is a mistake

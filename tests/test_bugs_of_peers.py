@@ -807,3 +807,39 @@ def test_a_name_of_another_loss_is_no_option():  # ms-swift #10167: `loss_type` 
 def test_the_ends_of_a_mixture_are_no_mixture(weight):  # trl #6780, ms-swift #10078, verl-recipe #151
     with pytest.raises(ValueError, match="generalized_jensen_shannon_divergence_with_logits: weight must be"):
         mixed(weight)(array(TEACHER), array(STUDENT))
+
+
+# ------------------------------------------------------------------------------------------------------- sets of points
+
+TWO, MOVED = [[0.0, 0.0], [1.0, 0.0]], [[0.0, 0.0], [1.0, 1.0]]
+
+
+def root_of_mmd(p, q):
+    return jaxloss.reduce(jaxloss.mmd, lambda tally: numerics.safe_sqrt(tally.mean))(p, q)
+
+
+@sweep(
+    # geomloss #86: where two points are equal the gradient of their distance is NaN, and here 0
+    row("geomloss#86", grad(jaxloss.energy_distance), (TWO, TWO), np.zeros((2, 2))),
+    row(
+        "geomloss#86-one-of-two",
+        grad(jaxloss.energy_distance),
+        (TWO, MOVED),
+        [[0.5 - np.sqrt(0.5) / 2, -np.sqrt(0.5) / 2], [0.0, -0.5]],
+        1e-5,
+    ),
+    # coreax #862: NaN under a root where the sets are the same
+    row("coreax#862", root_of_mmd, (TWO, TWO), 0.0),
+    row("coreax#862-gradient", grad(root_of_mmd), (TWO, TWO), np.zeros((2, 2))),
+    # thuml/DAN #3, #6: reported as a fault, but the unbiased estimate may be negative; here k(x, x') - 1
+    row("DAN#3", functools.partial(jaxloss.mmd, unbiased=True), (TWO, TWO), np.expm1(-0.5)),
+    # SciPy's cumulative levels: 0.1 ten times is not 1, and the last point must still be met
+    row(
+        "own-levels",
+        jaxloss.wasserstein_1d,
+        (np.arange(10.0), np.arange(10.0), np.full(10, 0.1), np.full(10, 3.0)),
+        0.0,
+    ),
+)
+def test_sets_of_points(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)

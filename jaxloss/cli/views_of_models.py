@@ -1,4 +1,4 @@
-"""How the losses of models, lists and times are drawn: language, ranking, survival, generative; parts of `views`."""
+"""How the losses of models, lists, times and sets of points are drawn; parts of `views`."""
 
 from typing import Any
 
@@ -7,6 +7,9 @@ import jax.numpy as jnp
 from jaxloss.cli.view import View, constant, each, row, view
 
 _OLD_POLICY = "log-probability beyond the old policy's (nats)"
+
+_POINT = "the first point of p, whose second is 1; those of q are -1 and 1"
+
 
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "student_logits(k), teacher_logits(k)": (
@@ -115,6 +118,12 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "log_probabilities, reference_log_probabilities": (
         view("log-probability beyond the reference's (nats)", -2, 2, lambda x: (x - 3, 0 * x - 3)),
     ),
+    # Transport
+    "p(n), q(m)": (view(_POINT, -3, 3, lambda x: (row(x, 1), constant(x, -1, 1))),),
+    "p(n,d), q(m,d)": (view(_POINT, -3, 3, lambda x: (row(x, 1)[:, None], constant(x, -1, 1)[:, None])),),
+    "p(n,d), q(m,d), directions(r,d)": (
+        view(_POINT, -3, 3, lambda x: (row(x, 1)[:, None], constant(x, -1, 1)[:, None], constant(x, 1)[:, None])),
+    ),
     # Generative
     "velocity, start, end": (view("velocity, from 0 to 1", -2, 4, lambda x: (x, 0 * x, 0 * x + 1)),),
     "prediction(d), data(d), noise(d), log_snr": (
@@ -152,5 +161,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "sampled_kl_divergence": ("estimator", ("k1", "k2", "k3")),
     "top_k_distillation": ("tail", ("bucket", "renormalize")),
     "generalized_jensen_shannon_divergence_with_logits": ("weight", (0.1, 0.5, 0.9)),
+    "wasserstein_1d": ("order", (1.0, 1.5, 2.0)),
+    "sliced_wasserstein": ("order", (1.0, 1.5, 2.0)),
     "diffusion": ("weighting", ("noise", "min_snr", "truncated_snr")),
 }

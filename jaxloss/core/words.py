@@ -13,7 +13,7 @@ from jaxloss.types import Array, Shape, is_label, is_mask
 _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
     ("epsilon", "clip"),
-    ("beta", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
+    ("beta", "bandwidth", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),
     ("degrees_of_freedom", "df", "dof", "nu"),
@@ -70,6 +70,8 @@ _ELSEWHERE = {
     "logits": _ARRAYS,
     "mask": "write where=mask, booleans which say what counts{inner}",
     "microbatch_size": "it is an argument of value_and_grad: jaxloss.value_and_grad(cost, microbatch_size={value})",
+    "n_proj": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
+    "n_projections": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
     "n_classes": "drop it: the last axis of {first} says how many classes there are",
     "name": "drop it: a loss is a function and keeps its name",
     "num_classes": "drop it: the last axis of {first} says how many classes there are",
@@ -88,6 +90,8 @@ _ELSEWHERE = {
     "target": _ARRAYS,
     "targets": _ARRAYS,
     "temperature": "divide before the call: {first} / temperature",
+    "u_weights": "write p_mass={name}",
+    "v_weights": "write q_mass={name}",
     "valid": "write where={name}, booleans which say what counts",
     "weight": _WEIGHTS,
     "y_pred": _ARRAYS,
@@ -124,9 +128,13 @@ def unknown(term: Term, name: str, value: Any) -> str:
         "second": second,
         "other": sister(term, required[0], "probabilities" if "logits" in required[0] else "logits"),
         "mask": next((mask for mask in filter(is_mask, term.arrays) if cores[mask] == cores[second]), "where"),
-        "inner": "".join(f"; {array} leaves out slots of an item" for array in filter(is_mask, term.arrays)),
+        "inner": "".join(f"; {array} leaves out slots of an item" for array in term.arrays if _deletes(array)),
     }
     return f"{term.name} has no argument {name!r}; {advice.format(**facts)}."
+
+
+def _deletes(array: str) -> bool:
+    return is_mask(array) or array.endswith("_mass")
 
 
 def _how(name: str, value: Any) -> str:

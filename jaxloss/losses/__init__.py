@@ -14,6 +14,7 @@ from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.segmentation import lovasz, overlap
 from jaxloss.losses.survival import failure_time, hazards
+from jaxloss.losses.transport import gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -47,6 +48,9 @@ _FAMILIES = (
     failure_time,
     overlap,
     lovasz,
+    lines,
+    points,
+    gaussians,
 )
 
 

@@ -137,4 +137,25 @@ SEGMENTERS = Library(
     (),
 )
 
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS)
+TRANSPORT = Library(
+    "Transport and distances of distributions",
+    "Read in SciPy, POT, OTT and geomloss, which are not called. Here no root is taken: "
+    "`jaxloss.reduce(loss, lambda t: jaxloss.numerics.safe_sqrt(t.mean))` is the root of the mean.",
+    (
+        Name("scipy wasserstein_distance", "wasserstein_1d", "`u_weights` is `p_mass`; differentiable in masses too"),
+        Name("POT wasserstein_1d(p=1)", "wasserstein_1d", "`p` is `order`; levels meet by count, not by a rounded sum"),
+        Name("OTT univariate solvers", "wasserstein_1d", "`order=2.0`, which OTT's cost is"),
+        Name("OTT sliced_wasserstein(n_proj)", "sliced_wasserstein", "`directions` are an array: no key inside"),
+        Name("POT sliced_wasserstein_distance", "sliced_wasserstein", "its square"),
+        Name("scipy energy_distance", "energy_distance", "its square, in any dimension"),
+        Name("geomloss SamplesLoss(energy)", "energy_distance", "twice; equal points have a gradient, which is 0"),
+        Name("geomloss SamplesLoss(gaussian, laplacian)", "mmd", "twice; `scale` is `blur`, of .05 there"),
+        Name("OTT Bures", "gaussian_wasserstein", "of diagonal covariances, by their log variances"),
+        Name("POT bures_wasserstein_distance", "gaussian_wasserstein", "its square, of diagonal covariances"),
+        Name("properscoring rps, NIMA EMD", "ranked_probability_score", "the sum of squares, no root and no mean"),
+    ),
+    (),
+    (),
+)
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT)

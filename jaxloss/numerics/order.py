@@ -33,16 +33,22 @@ def in_order(keys: Array, scores: Array) -> Ordered:
     """Sorts a list, `[n]`, by its keys; a score of -inf is in no sum."""
     place = jax.lax.iota(jnp.int32, keys.shape[0])
     keys, order = jax.lax.sort((keys, split_as(keys, place)), num_keys=1)
-    rises = keys[1:] != keys[:-1]
-    edge = jnp.ones(1, bool)
-    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
-    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    first, last = ties(keys)
     largest = jax.lax.stop_gradient(jnp.max(scores))  # no term depends on a constant added to all
     scores = (scores - jnp.where(largest == -jnp.inf, 0, largest))[order]
     nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
     running = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
     after = jnp.concatenate([running[1:], nothing[:1]])[last]
     return Ordered(order, first, last, scores, after, running[first])
+
+
+def ties(keys: Array) -> tuple[Array, Array]:
+    """The first and the last place of the key that stands at each place of sorted keys, `[n]`."""
+    place = jax.lax.iota(jnp.int32, keys.shape[0])
+    rises, edge = keys[1:] != keys[:-1], jnp.ones(1, bool)
+    first = jax.lax.cummax(jnp.where(jnp.concatenate([edge, rises]), place, 0))
+    last = jax.lax.cummin(jnp.where(jnp.concatenate([rises, edge]), place, keys.shape[0] - 1), reverse=True)
+    return first, last
 
 
 def places_by(*keys: Array) -> Array:

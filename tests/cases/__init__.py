@@ -24,6 +24,7 @@ from cases import (
     softmax,
     sparsemax,
     survival,
+    transport,
 )
 from cases.table import Case as Case
 from cases.table import K as K
@@ -49,6 +50,7 @@ _FAMILIES = (
     ranking,
     survival,
     segmentation,
+    transport,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

@@ -56,6 +56,11 @@ def crps_gaussian(mean, target, log_scale):
     return scale * (z * mp.erf(z / mp.sqrt(2)) + (mp.sqrt(2) * exp(-(z**2) / 2) - 1) / mp.sqrt(mp.pi))
 
 
+def ranked_probability_score(probabilities, labels):
+    sums = list(itertools.accumulate(map(mpf, probabilities)))[:-1]
+    return sum(((reached - (labels <= j)) ** 2 for j, reached in enumerate(sums)), mpf(0))
+
+
 def crps_ensemble(samples, target):
     return energy_score([[x] for x in samples], [target])
 
@@ -307,6 +312,20 @@ CASES = (
         differentiable=(0,),
         domain={0: PROBABILITY},
         hard=lambda ulp: itertools.product(hard_distributions(ulp), (0, 1, 4)),
+    ),
+    Case(
+        "ranked_probability_score",
+        distribution_and_label,
+        ranked_probability_score,
+        corners=(
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 0),
+            ([1.0, 0.0, 0.0, 0.0, 0.0], 4),
+            ([NEAR_ONE, 1e-30, 0.0, 0.0, 0.0], 0),
+        ),
+        differentiable=(0,),
+        domain={0: PROBABILITY},
+        hard=lambda ulp: itertools.product(hard_distributions(ulp), (0, 1, 4)),
+        sorts=True,
     ),
     Case(
         "crps_ensemble",
