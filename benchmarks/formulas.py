@@ -573,6 +573,92 @@ TRANSPORT = {
     ),
 }
 
+# ------------------------------------------------------------------------------------------------- embedding: batches
+
+
+def _cosines(x: Array, y: Array) -> Array:
+    """Of each member of one side with each of the other."""
+    x, y = (z / jnp.linalg.norm(z, axis=-1, keepdims=True) for z in (x, y))
+    return jnp.matmul(x, jnp.swapaxes(y, -1, -2), precision=jax.lax.Precision.HIGHEST)
+
+
+def _own(pairs: Array) -> Array:
+    return jnp.diagonal(pairs, axis1=-2, axis2=-1)
+
+
+def _without_own(pairs: Array) -> Array:
+    return jnp.where(jnp.eye(pairs.shape[-1], dtype=bool), -jnp.inf, pairs)
+
+
+def _info_nce(query: Array, positive: Array, negatives: Array, *, temperature: float = 0.07) -> Array:
+    candidates = jnp.broadcast_to(negatives, (*query.shape[:-1], *negatives.shape[-2:]))
+    candidates = jnp.concatenate([positive[..., None, :], candidates], -2)
+    return -log_softmax(_cosines(query[..., None, :], candidates)[..., 0, :] / temperature)[..., 0]
+
+
+def _clip(first: Array, second: Array, *, temperature: float = 0.07) -> Array:
+    logits = _cosines(first, second) / temperature
+    return -0.5 * _own(log_softmax(logits, -1) + log_softmax(logits, -2))
+
+
+def _siglip(first: Array, second: Array, *, temperature: float = 0.1, bias: float = -10.0) -> Array:
+    logits = _cosines(first, second) / temperature + bias
+    return -jnp.sum(log_sigmoid((2 * jnp.eye(logits.shape[-1]) - 1) * logits), -1)
+
+
+def _nt_xent(first: Array, second: Array, *, temperature: float = 0.1) -> Array:
+    both = jnp.concatenate([first, second], -2)
+    logits = _without_own(_cosines(both, both) / temperature)
+    n = first.shape[-2]
+    positives = _own(logits[..., :n, n:])
+    return 0.5 * sum(logsumexp(half, -1) - positives for half in (logits[..., :n, :], logits[..., n:, :]))
+
+
+def _supervised_contrastive(embeddings: Array, labels: Array, *, temperature: float = 0.1) -> Array:
+    logits = _without_own(_cosines(embeddings, embeddings) / temperature)
+    positives = (labels[..., :, None] == labels[..., None, :]) & ~jnp.eye(labels.shape[-1], dtype=bool)
+    nll = logsumexp(logits, -1, keepdims=True) - logits
+    return jnp.sum(jnp.where(positives, nll, 0), -1) / jnp.maximum(jnp.sum(positives, -1), 1)
+
+
+def _contrastive(first: Array, second: Array, labels: Array, *, margin: float = 1.0) -> Array:
+    distance = jnp.linalg.norm(first - second, axis=-1)
+    return 0.5 * jnp.where(labels == 1, distance, relu(margin - distance)) ** 2
+
+
+def _cosine_embedding(first: Array, second: Array, target: Array, *, margin: float = 0.0) -> Array:
+    cosine = optax.cosine_similarity(first, second)
+    return jnp.where(target == 1, 1 - cosine, relu(cosine - margin))
+
+
+def _margin_softmax(margin_of: Callable[[Array], Array]) -> Callable[..., Array]:
+    def loss(embeddings: Array, labels: Array, kernel: Array, *, scale: float = 64.0) -> Array:
+        cosines = _cosines(embeddings, kernel.T)
+        own = jnp.arange(kernel.shape[-1]) == labels[..., None]
+        return optax.softmax_cross_entropy_with_integer_labels(
+            scale * jnp.where(own, margin_of(cosines), cosines), labels
+        )
+
+    return loss
+
+
+def _with_angle(cosine: Array, margin: float = 0.5) -> Array:
+    angle = jnp.arccos(cosine)
+    return jnp.where(angle > math.pi - margin, cosine - margin * math.sin(margin), jnp.cos(angle + margin))
+
+
+EMBEDDING = {
+    "contrastive": _contrastive,
+    "cosine_embedding": _cosine_embedding,
+    "arcface": _margin_softmax(_with_angle),
+    "cosface": _margin_softmax(lambda cosine: cosine - 0.35),
+    "info_nce": _info_nce,
+    "clip": _clip,
+    "siglip": _siglip,
+    "nt_xent": _nt_xent,
+    "supervised_contrastive": _supervised_contrastive,
+}
+
 FORMULAS: Mapping[str, Callable[..., Array]] = {
     **REGRESSION,
     **LIKELIHOOD,
@@ -583,4 +669,5 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **PREFERENCE,
     **OF_IMAGES,
     **TRANSPORT,
+    **EMBEDDING,
 }

@@ -26,12 +26,13 @@ _OF_PAIRS = (
     "lambda_rank",
     "cox",
 )
+_OF_BATCHES = ("clip", "siglip", "nt_xent", "supervised_contrastive")
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
-    **{loss: {"n": 64} for loss in _OF_PAIRS},
+    **{loss: {"n": 64} for loss in (*_OF_PAIRS, *_OF_BATCHES)},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
     "wasserstein_1d": {"n": 1024, "m": 1024},
@@ -39,9 +40,9 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_distance": {"n": 64, "m": 64, "d": 64},
     "mmd": {"n": 64, "m": 64, "d": 64},
 }
-SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "directions"}  # by all items
+SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "directions", "negatives"}  # by all items
 LEFT_OUT = {  # None by default
-    *("class_mask", "item_mask", "token_mask", "pixel_mask", "bias", "embedding", "p_mass", "q_mass"),
+    *("class_mask", "item_mask", "token_mask", "pixel_mask", "negative_mask", "bias", "embedding", "p_mass", "q_mass"),
 }
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
@@ -110,7 +111,9 @@ def work(
 ) -> Work:
     """The work of a loss in its ordinary shape, or in `shape`: the number of items and the length of a row."""
     parameters = jaxloss.catalogue[loss].__signature__.parameters.values()
-    names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY and p.name not in ("where", "weights")]
+    arrays_of = [p for p in parameters if p.kind is not p.KEYWORD_ONLY and p.name not in ("where", "weights")]
+    names = [p.name for p in arrays_of]
+    left_out = LEFT_OUT | {p.name for p in arrays_of if p.name == "labels" and p.default is None}
     inputs, _, output = (jaxloss.catalogue[loss].signature or "->()").partition("->")
     cores = dict(zip(names, _cores(inputs) or [()] * len(names), strict=True))
     row = next((core for core in cores.values() if core), ())
@@ -125,7 +128,7 @@ def work(
         kind = jnp.int32 if name == "labels" else jnp.bool_ if name.endswith("_mask") else dtype
         return jax.ShapeDtypeStruct((() if name in SHARED else leading) + tuple(axes[a] for a in cores[name]), kind)
 
-    arrays = {name: struct(name) for name in names if name not in LEFT_OUT}
+    arrays = {name: struct(name) for name in names if name not in left_out}
     if loss in ROW_OPTIONS:
         arrays[ROW_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes[row[-1]],), jnp.float32)
     if extra:

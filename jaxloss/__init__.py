@@ -67,8 +67,17 @@ from jaxloss.losses.divergence.logits import kl_divergence_with_logits as kl_div
 from jaxloss.losses.divergence.mixture import (
     generalized_jensen_shannon_divergence_with_logits as generalized_jensen_shannon_divergence_with_logits,
 )
-from jaxloss.losses.embedding import triplet as triplet
-from jaxloss.losses.embedding import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.embedding.contrastive import clip as clip
+from jaxloss.losses.embedding.contrastive import info_nce as info_nce
+from jaxloss.losses.embedding.contrastive import nt_xent as nt_xent
+from jaxloss.losses.embedding.contrastive import siglip as siglip
+from jaxloss.losses.embedding.contrastive import supervised_contrastive as supervised_contrastive
+from jaxloss.losses.embedding.heads import arcface as arcface
+from jaxloss.losses.embedding.heads import cosface as cosface
+from jaxloss.losses.embedding.pairs import contrastive as contrastive
+from jaxloss.losses.embedding.pairs import cosine_embedding as cosine_embedding
+from jaxloss.losses.embedding.pairs import triplet as triplet
+from jaxloss.losses.embedding.pairs import triplet_from_distances as triplet_from_distances
 from jaxloss.losses.generative import denoising_score_matching as denoising_score_matching
 from jaxloss.losses.generative import diffusion as diffusion
 from jaxloss.losses.generative import flow_matching as flow_matching

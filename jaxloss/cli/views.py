@@ -2,7 +2,7 @@
 
 A loss is drawn along a number x by the arrays of one item at x. Which, is told by the names of its arrays and their
 core axes; `OF_A_LOSS` holds the exceptions. All there is to say about the picture of a new loss is said in this file,
-or in `views_of_models` for the losses of language and generative models and `views_of_images` for those of images.
+in `views_of_vectors`, `views_of_images` or `views_of_models`, for embeddings, images, language and generative models.
 """
 
 from dataclasses import replace
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxloss.cli import views_of_images as images
 from jaxloss.cli import views_of_models as models
+from jaxloss.cli import views_of_vectors as vectors
 from jaxloss.cli.view import View, view
 from jaxloss.cli.view import constant as _constant
 from jaxloss.cli.view import each as _each
@@ -27,10 +28,6 @@ def _three(x: Array) -> Array:
 
 def _pair(x: Array) -> Array:
     return _row(x, 1 - x)
-
-
-def _on_the_circle(degrees: Array) -> Array:
-    return _row(jnp.cos(jnp.deg2rad(degrees)), jnp.sin(jnp.deg2rad(degrees)))
 
 
 _LABEL = 0
@@ -71,7 +68,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             "angle between prediction and target (degrees)",
             -180,
             180,
-            lambda x: (_on_the_circle(x), _constant(x, 1.0, 0.0)),
+            lambda x: (vectors.on_the_circle(x), _constant(x, 1.0, 0.0)),
         ),
     ),
     "prediction(n), target(n)": (
@@ -229,24 +226,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     "real_scores, fake_scores": (View("score given to a sample, 0 to the other", -3, 3, _OF_REAL_AND_FAKE),),
     "fake_logits": (view("logit given to the fake sample", -6, 6, lambda x: (x,)),),
     "fake_scores": (view("score given to the fake sample", -3, 3, lambda x: (x,)),),
-    # Embedding
-    "anchor(d), positive(d), negative(d)": (
-        view(
-            "distance from the anchor, of the one named; the other is at 1",
-            0,
-            3,
-            positive=lambda x: (_constant(x, 0.0, 0.0), _row(x, 0), _constant(x, 0.0, 1.0)),
-            negative=lambda x: (_constant(x, 0.0, 0.0), _constant(x, 0.0, 1.0), _row(x, 0)),
-        ),
-    ),
-    "positive_distance, negative_distance": (
-        view(
-            "distance from the anchor, of the one named; the other is at 1",
-            0,
-            3,
-            positive=lambda x: (x, 0 * x + 1), negative=lambda x: (0 * x + 1, x),
-        ),
-    ),
+    **vectors.OF_ARRAYS,
     **models.OF_ARRAYS,
     **images.OF_ARRAYS,
 }  # fmt: skip
@@ -310,6 +290,7 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "poly_cross_entropy": ("epsilon", (0.0, 2.0)),
     "logit_adjusted_cross_entropy": ("temperature", (0.0, 1.0, 2.0)),
     "tukey_biweight": ("scale", (2.0, 4.685)),
+    **vectors.OPTION_OF_A_LOSS,
     **models.OPTION_OF_A_LOSS,
     **images.OPTION_OF_A_LOSS,
 }

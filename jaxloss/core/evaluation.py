@@ -23,7 +23,8 @@ class Items:
     """The items of one call, with nothing left to check, and each share known.
 
     `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend, or
-    are None where every value counts, or counts 1. `weighed` says whether the coefficients may be 0.
+    are None where every value counts, or counts 1. So is `kept`, which says which items are not to be replaced.
+    `weighed` says whether the coefficients may be 0.
     """
 
     term: Term
@@ -31,6 +32,7 @@ class Items:
     arrays: dict[str, Array]
     options: dict[str, Any]
     counted: Array | None
+    kept: Array | None
     coefficient: Array | None
     weighed: bool
     dtype: Any
@@ -55,10 +57,12 @@ def add_up(items: Items, axes: tuple[int, ...]) -> Array:
 def _replaced(items: Items, shared: bool) -> Items:
     """The items with something harmless in the place of what does not count. One without any slot costs 0."""
     term, layout, arrays, options = items.term, items.layout, items.arrays, items.options
-    counted = both(items.counted, slots.left(term, arrays, layout, options))
+    left = slots.left(term, arrays, layout, options)
+    counted, kept = both(items.counted, left), both(items.kept, left)
     if counted is None:
         return items
-    arrays, options = replace_masked(term, arrays, options, layout, counted, shared)
+    kept = jnp.ones((1,) * len(layout.values), bool) if kept is None else kept
+    arrays, options = replace_masked(term, arrays, options, layout, kept, shared)
     return replace(items, arrays=arrays, options=options, counted=counted)
 
 

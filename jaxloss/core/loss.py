@@ -158,7 +158,8 @@ class Loss(Generic[P]):
         values = layout.values
         part = weighting.weigh(term.name, self._plan.steps, given.where, outputs, given.weights, values, dtype)
         options = arguments.prepare_options(term, given.options, values, dtype)
-        return Items(term, layout, arrays, options, part.counted, part.coefficient, part.weighed, dtype), part
+        of_items = weighting.of_items(given.where, given.weights, layout, dtype) if layout.output else part.counted
+        return Items(term, layout, arrays, options, part.counted, of_items, part.coefficient, part.weighed, dtype), part
 
     def _refuse_groups_across_a_split(self, layout: Layout) -> None:
         if layout.leading and weighting.reduces_items(self.__name__, self._plan.steps, layout.values):

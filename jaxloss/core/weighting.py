@@ -208,6 +208,18 @@ def choose(counted: Array, array: Array, constant: float) -> Array:
     return jnp.where(counted, array, jnp.asarray(constant, array.dtype))
 
 
+def of_items(where: Array | None, weights: Array | None, layout: Layout, dtype: Any) -> Array | None:
+    """Which items count by a mask and weights of items, in the rank of the values.
+
+    What masks outputs of an item deletes nothing: a member whose own output does not count serves the others.
+    """
+    rank, counted = len(layout.leading), None
+    for mask in (where, None if weights is None else weights.astype(dtype) >= float(jnp.finfo(dtype).tiny)):
+        if mask is not None and mask.ndim <= rank:
+            counted = both(counted, expand(mask, len(layout.values) - mask.ndim))
+    return counted
+
+
 def items_of(counted: Array, layout: Layout) -> Array:
     """Which items count: those with a value that does."""
     return _any(counted, tuple(range(len(layout.leading), counted.ndim)), keepdims=False)

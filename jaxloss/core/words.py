@@ -24,6 +24,8 @@ _SAME = (
     ("pos_weight", "positive_weight"),
     ("power", "p", "variance_power"),
     ("smooth", "smooth_dr", "smooth_nr"),
+    ("temperature", "tau"),
+    ("similarity", "similarity_fct", "similarity_fn"),
     ("softcap", "logit_softcap", "logits_soft_cap"),
     ("z_loss", "z_loss_scale", "lse_square_scale"),
 )
@@ -68,6 +70,7 @@ _ELSEWHERE = {
     "log_input": _SPACE,
     "log_target": _SPACE,
     "logits": _ARRAYS,
+    "logit_scale": "write temperature=1 / logit_scale",
     "mask": "write where=mask, booleans which say what counts{inner}",
     "microbatch_size": "it is an argument of value_and_grad: jaxloss.value_and_grad(cost, microbatch_size={value})",
     "n_proj": "pass the directions themselves: jax.random.normal(key, ({value}, d))",

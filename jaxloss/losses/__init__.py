@@ -5,9 +5,10 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
+from jaxloss.losses import adversarial, distillation, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
+from jaxloss.losses.embedding import contrastive, heads, pairs
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
@@ -35,7 +36,9 @@ _FAMILIES = (
     mixture,
     gaussian,
     adversarial,
-    embedding,
+    pairs,
+    heads,
+    contrastive,
     language,
     distillation,
     answers,

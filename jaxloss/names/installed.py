@@ -71,11 +71,15 @@ OPTAX = Library(
             "ranking_softmax_loss",
             "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
         ),
+        (
+            "ntxent",
+            "`jaxloss.nt_xent(first, second, temperature=0.07)` where each class has two members, the views; of more "
+            "than two it is another loss",
+        ),
     ),
     (
         "ctc_loss",
         "ctc_loss_with_forward_probs",
-        "ntxent",
     ),
 )
 
@@ -90,7 +94,7 @@ TORCH = Library(
         Name("huber_loss", "huber", "the same `delta=1.0`; 0 is refused"),
         Name("smooth_l1_loss", "smooth_l1", "the same `beta=1.0`; 0 is the absolute error"),
         Name("cosine_similarity", "cosine_distance", "1 - it; no epsilon: a zero vector has cosine 0"),
-        Name("cosine_embedding_loss", "cosine_distance", "for its target 1; that of -1 is not there yet"),
+        Name("cosine_embedding_loss", "cosine_embedding", "no epsilon; a target that is neither 1 nor -1 gives NaN"),
         Name(
             "gaussian_nll_loss",
             "gaussian_nll",

@@ -158,4 +158,41 @@ TRANSPORT = Library(
     (),
 )
 
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT)
+EMBEDDINGS = Library(
+    "Embeddings",
+    "Read in open_clip, big_vision, pytorch-metric-learning (PML), lightly, sentence-transformers (sbert), TensorFlow "
+    "Addons (TFA) and the authors' codes. One item is one batch, and the values are those of its anchors. "
+    "`temperature` everywhere: 1 / `scale`, `exp(-logit_scale)`. Over devices `batch_axis_name=` says where the "
+    "negatives come from, and `jaxloss.reduce(loss, axis_name=...)` where the mean is taken; no gradient is scaled by "
+    "hand. What holds a gradient back, a teacher or keys of a queue, is `jax.lax.stop_gradient` outside.",
+    (
+        Name("open_clip ClipLoss", "clip", "the features as they come; `temperature=1 / logit_scale`"),
+        Name("big_vision bidirectional_contrastive_loss", "clip", "no division by the number of devices"),
+        Name(
+            "sbert MultipleNegativesRankingLoss", "clip", "`symmetric=False, temperature=0.05`; duplicates: `labels=`"
+        ),
+        Name("PML NPairsLoss", "clip", "`symmetric=False, similarity='dot', temperature=1.0`"),
+        Name("open_clip SigLipLoss", "siglip", "`temperature=1 / logit_scale, bias=logit_bias`; the mean over anchors"),
+        Name("big_vision chunked_sigmoid_loss", "siglip", "by blocks of anchors, of `memory` bytes"),
+        Name("lightly NTXentLoss", "nt_xent", "its temperature is 0.5; the memory bank is `info_nce`"),
+        Name("MONAI ContrastiveLoss", "nt_xent", "no infinity below a temperature of 0.0113"),
+        Name("PML SupConLoss", "supervised_contrastive", "an anchor without a positive costs 0 and counts"),
+        Name("SupContrast SupConLoss", "supervised_contrastive", "times temperature / 0.07; flatten the views"),
+        Name(
+            "PML NTXentLoss", "info_nce", "each pair against its negatives alone: of more than two of a class another"
+        ),
+        Name("PML ContrastiveLoss", "contrastive", "half the squares, of one pair; theirs is not squared"),
+        Name("sbert ContrastiveLoss", "contrastive", "`distance='cosine', margin=0.5`"),
+        Name("TFA contrastive_loss", "contrastive", "half of it"),
+        Name("PML ArcFaceLoss", "arcface", "its margin is in degrees: 28.6; `kernel` is an argument"),
+        Name("insightface ArcFace", "arcface", "beyond pi - margin the authors' branch; finite gradient at 0 and pi"),
+        Name("PML CosFaceLoss", "cosface", "`kernel` is an argument"),
+        Name("PML NormalizedSoftmaxLoss", "cosface", "`margin=0.0, scale=1 / temperature`"),
+        Name("MoCo", "info_nce", "the queue is `negatives`, shared by all queries"),
+        Name("EasyDeL infonce_loss", "info_nce", "the negatives are an array of their own"),
+    ),
+    (),
+    (),
+)
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT, EMBEDDINGS)

@@ -41,7 +41,7 @@ def vary(array: Any, along: Iterable[Any]) -> Any:
     return jax.lax.pcast(array, missing, to="varying") if missing else array
 
 
-def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array]) -> None:
+def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array], option: str = "axis_name") -> None:
     """Raises a sentence if a name is none of the mesh axes over which a `shard_map` around the call splits the data."""
     around = jax.sharding.get_abstract_mesh()
     meshes = [around, *(jax.typeof(array).sharding.mesh for array in arrays)]
@@ -57,6 +57,6 @@ def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array]) 
                 mesh = f" over a mesh, here one with the axes {axes}" if axes else ""
                 fix = (
                     f"needs a jax.shard_map around the call{mesh}; where jit alone sees sharded arrays the cost is "
-                    f"that of all the data already: leave axis_name out."
+                    f"that of all the data already: leave {option} out."
                 )
-            raise ValueError(f"{asked}: axis_name={name!r} {fix}") from None
+            raise ValueError(f"{asked}: {option}={name!r} {fix}") from None

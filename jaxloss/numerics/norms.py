@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxloss.numerics.platform import row_sum
 from jaxloss.numerics.safe import finite_slope
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
 
 
@@ -137,8 +138,13 @@ def _length_and_direction(*vectors: Array) -> tuple[Array, Array]:
     root = jnp.sqrt(jnp.where(zero, 1, square))
     longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite: so infinity is 1 long
     to_unit = jnp.where(zero, 0, 1 / jnp.minimum(root, longest))
-    direction = jax.lax.clamp(jnp.array(-1, root.dtype), _scaled(scale, *vectors) * to_unit, jnp.array(1, root.dtype))
+    direction = _at_most_one(_scaled(scale, *vectors) * to_unit)
     return jnp.squeeze(jnp.where(zero, 0, root) * (1 / scale), -1), direction
+
+
+@with_slopes(jnp.ones_like)  # a slope that JAX gets wrong: a component that is rounded to 1 still turns
+def _at_most_one(component: Array) -> Array:
+    return jnp.clip(component, -1, 1)
 
 
 def _difference(u: Array, *v: Array) -> Array:

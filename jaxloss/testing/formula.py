@@ -181,11 +181,14 @@ def labels(s: Subject) -> None:
     for i in s.labels:
         if not s.mapped[i]:
             raise DoesNotApply(f"{s.names[i]} is shared by all items.")
-        for label in (-1, -100, 10**6):
+        # One label for each value is an identity, which may be any number from 0 on.
+        of_values = s.cores[i] and s.cores[i] == s.loss._term.core.output
+        for label in (-1, -100) if of_values else (-1, -100, 10**6):
             wrong = s.filled(arrays, i, label, index=0)
             got, expected = np.asarray(values(*wrong)), np.asarray(values(*arrays))
-            if not np.all(np.isnan(got[0])):
-                raise Broken(f"{s.names[i]} = {label} gives {np.ravel(got[0])[0]}, expected nan.")
+            of_item = got[0][s.counted()[0]]
+            if not np.all(np.isnan(of_item)):
+                raise Broken(f"{s.names[i]} = {label} gives {of_item[~np.isnan(of_item)][0]}, expected nan.")
             same(got[1:], expected[1:], f"the value of another item than that of {s.names[i]} = {label}")
             same(
                 np.sum(values(*wrong, where=np.arange(items) > 0)),

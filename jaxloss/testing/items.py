@@ -20,9 +20,9 @@ def vmap(s: Subject) -> None:
     one = jax.jit(s.cost())
     loop = [one(*_item(s, arrays, i)) for i in range(items)]
     mapped, _ = s.item_by_item()(*arrays)
-    values = s.values()(*arrays)
+    values, counted = (np.reshape(x, (items, -1)) for x in (s.values()(*arrays), s.counted()))
     same(mapped, loop, "the vmapped value of an item")
-    same(np.mean(np.reshape(values, (items, -1)), 1), loop, "the value of an item among others")
+    same(np.sum(values, 1) / np.maximum(np.sum(counted, 1), 1), loop, "the value of an item among others")
 
 
 def masked_equals_deleted(s: Subject) -> None:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core import arguments
+from jaxloss.core import arguments, slots
 from jaxloss.core.loss import as_loss
 from jaxloss.core.reduce import reduce
 from jaxloss.core.weighting import MEAN_OF_ALL
@@ -94,6 +94,11 @@ class Subject:
                 bad = poison if i in self.real else False if is_mask(name) else -100
                 spoilt = self.filled(spoilt, i, bad, index)
         return spoilt
+
+    def counted(self) -> Any:
+        """Which unreduced values count, by the masks of the outputs in the example."""
+        by_masks = slots.of_outputs(self.loss._term, self.named(self.arrays()), self.layout)
+        return np.broadcast_to(True if by_masks is None else np.asarray(by_masks), self.layout.values)
 
     # -------------------------------------------------------------------------------------------------------- the calls
 

@@ -6,6 +6,7 @@ A row says how to draw items of a loss, what its formula says of one, and where 
 from cases import (
     adversarial,
     binary,
+    contrastive,
     distillation,
     divergence,
     embedding,
@@ -43,6 +44,7 @@ _FAMILIES = (
     divergence,
     adversarial,
     embedding,
+    contrastive,
     language,
     distillation,
     preference,

@@ -310,9 +310,8 @@ TORCH = (
     Call(_T + "cosine_similarity", "cosine_distance", lambda u, v: 1 - F.cosine_similarity(u, v), "1 - it"),
     Call(
         _T + "cosine_embedding_loss",
-        "cosine_distance",
-        lambda u, v: F.cosine_embedding_loss(u, v, torch.ones(len(u)), reduction="none"),
-        "its target 1",
+        "cosine_embedding",
+        lambda u, v, target, *, margin: F.cosine_embedding_loss(u, v, target, margin, reduction="none"),
     ),
     Call(
         _T + "gaussian_nll_loss",

@@ -1,0 +1,201 @@
+"""Margins in a softmax of cosines: classes are directions, and the label's own is made to look less similar."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.anchors import log_sum, products, whole
+from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.head.link import linear_softmax_sum
+from jaxloss.numerics.head.row import Softmax
+from jaxloss.numerics.norms import safe_norm, unit_vector
+from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.safe import safe_log
+from jaxloss.numerics.softplus import softplus
+from jaxloss.types import Array, Input, Interval, NonNegative, Positive
+
+Margin = Callable[[Array, Array, Any], Array]
+"""The cosine of unit vectors `[..., d]`, an embedding and the direction of its class, with a margin."""
+
+
+def _with_angle(x: Array, own: Array, margin: Any) -> Array:
+    cosine = jnp.sum(x * own, axis=-1)
+    sine = safe_norm(x - cosine[..., None] * own)  # finite slopes at 0 and pi, where 1 - cosine^2 has none
+    sine = jnp.where((cosine == 0) & (sine == 0), 1, sine)  # a zero vector is at right angles to all
+    margin = jnp.asarray(margin, x.dtype)
+    turned = cosine * jnp.cos(margin) - sine * jnp.sin(margin)
+    return jnp.where(cosine < -jnp.cos(margin), cosine - margin * jnp.sin(margin), turned)
+
+
+def _with_difference(x: Array, own: Array, margin: Any) -> Array:
+    return jnp.sum(x * own, axis=-1) - margin
+
+
+def _directions(kernel: Array) -> Array:
+    """The unit vectors of the classes, `[d, v]`."""
+    return unit_vector(kernel.T).T
+
+
+def _first_class(directions: Array, labels: Array, axis_name: Any) -> Any:
+    """The number of the first class that this device has, as a label."""
+    return 0 if axis_name is None else (jax.lax.axis_index(axis_name) * directions.shape[1]).astype(labels.dtype)
+
+
+def _own(directions: Array, labels: Array, axis_name: Any) -> Array:
+    """The direction of each label, `[..., d]`, on all devices over which the classes are split."""
+    count = directions.shape[1]
+    place = labels - _first_class(directions, labels, axis_name)
+    if axis_name is None and may_be_split(directions):  # where an index cannot be read from its place
+        hot = place[..., None] == jax.lax.broadcasted_iota(place.dtype, (*place.shape, count), place.ndim)
+        return jnp.matmul(hot.astype(directions.dtype), directions.T, precision=jax.lax.Precision.HIGHEST)
+    own = jnp.moveaxis(jnp.take(directions, jnp.clip(place, 0, count - 1), axis=1), 0, -1)
+    own = jnp.where(is_class(place, count)[..., None], own, 0)
+    return own if axis_name is None else jax.lax.psum(own, axis_name)
+
+
+def _of_one(
+    margin_of: Margin, embedding: Array, label: Array, kernel: Array, scale: Any, margin: Any, axis_name: Any
+) -> Array:
+    """The surprisal of the label of one embedding."""
+    x, directions = unit_vector(embedding), _directions(kernel)
+    first, count = _first_class(directions, label, axis_name), directions.shape[1]
+    target = scale * margin_of(x, _own(directions, label, axis_name), margin)
+    others = log_sum(products(scale * x[None], directions.T)[0], first + jnp.arange(count, dtype=label.dtype) != label)
+    others = log_sum(whole(others[None], axis_name))
+    classes = count if axis_name is None else count * jax.lax.axis_size(axis_name)
+    return softplus(others - target) + nan_unless(is_class(label, classes), x.dtype)
+
+
+def _link(softmax: Softmax, target: Array) -> Array:
+    return softplus(safe_log(softmax.complement) + softmax.log_partition - target)
+
+
+def _sum_of(margin_of: Margin) -> Callable[..., Any]:
+    """The weighted sum over many embeddings, without the logits of all at once."""
+
+    def weighted_sum(
+        embeddings: Array,
+        labels: Array,
+        kernel: Array,
+        weights: Array,
+        *,
+        scale: Any,
+        margin: Any,
+        class_axis_name: Any,
+        memory: Any,
+        groups: tuple[int, ...],
+    ) -> Any:
+        if kernel.ndim != 2 or labels.shape != embeddings.shape[:-1]:
+            return NotImplemented
+        x, directions = unit_vector(embeddings.astype(weights.dtype)), _directions(kernel.astype(weights.dtype))
+        target = scale * margin_of(x, _own(directions, labels, class_axis_name), margin)
+        return linear_softmax_sum(
+            _link,
+            scale * x,
+            labels,
+            directions,
+            None,
+            None,
+            weights,
+            each={"target": target},
+            shared={},
+            axis_name=class_axis_name,
+            memory=memory,
+            groups=groups,
+        )
+
+    return weighted_sum
+
+
+@custom_loss(signature="(d),(),(d,v)->()", weighted_sum=_sum_of(_with_angle), stand_in=0.5)
+def arcface(
+    embeddings: Input,
+    labels: Input,
+    kernel: Input,
+    *,
+    scale: Positive = 64.0,
+    margin: NonNegative = 0.5,
+    class_axis_name: Any = None,
+    memory: Annotated[Any, Interval(gt=0)] = None,
+) -> Array:
+    r"""The softmax cross entropy of scaled cosines, where the angle to the label's direction is enlarged by a margin.
+
+    $$ \log\Bigl( 1 + \sum_{j \ne y} e^{s (\cos\theta_j - c)} \Bigr), \qquad
+       c = \begin{cases} \cos(\theta_y + m) & \theta_y \le \pi - m \\
+       \cos\theta_y - m \sin m & \text{else} \end{cases} $$
+
+    Args:
+        embeddings: `[..., d]`.
+        labels: `[...]`, y, integers from 0 to v - 1.
+        kernel: `[d, v]`, the directions of the classes as columns, of any length, shared by all.
+        scale: s, > 0.
+        margin: m, in radians, >= 0.
+        class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which the kernel is split by classes. Labels
+            count over all of them.
+        memory: How many bytes the logits at hand may take, as of `linear_softmax_cross_entropy`.
+
+    Means and sums are taken without the logits of all embeddings at once.
+
+    Corners: at theta = 0 and pi the gradient is finite. The second branch, the authors', goes on falling, and jumps at
+    the seam. A zero vector has cosine 0 with everything. A label outside 0 to v - 1 gives NaN.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: `scale` is not positive, or `margin` is negative.
+
+    Source: Deng et al. (2019), ArcFace, equation 3; the second branch is that of the authors' code.
+
+    >>> import jax.numpy as jnp
+    >>> embedding, kernel = jnp.array([1.0, 0.5]), jnp.array([[1.0, 0.2, -0.5], [0.0, 1.0, 0.8]])
+    >>> print(f"{arcface(embedding, 0, kernel, scale=4.0):.6f}")
+    0.815141
+    """
+    del memory
+    return _of_one(_with_angle, embeddings, labels, kernel, scale, margin, class_axis_name)
+
+
+@custom_loss(signature="(d),(),(d,v)->()", weighted_sum=_sum_of(_with_difference), stand_in=0.5)
+def cosface(
+    embeddings: Input,
+    labels: Input,
+    kernel: Input,
+    *,
+    scale: Positive = 64.0,
+    margin: NonNegative = 0.35,
+    class_axis_name: Any = None,
+    memory: Annotated[Any, Interval(gt=0)] = None,
+) -> Array:
+    r"""The softmax cross entropy of scaled cosines, where that to the label's direction is lowered by a margin.
+
+    $$ \log\Bigl( 1 + \sum_{j \ne y} e^{s (\cos\theta_j - \cos\theta_y + m)} \Bigr) $$
+
+    Args:
+        embeddings: `[..., d]`.
+        labels: `[...]`, y, integers from 0 to v - 1.
+        kernel: `[d, v]`, the directions of the classes as columns, of any length, shared by all.
+        scale: s, > 0.
+        margin: m, >= 0; with 0 it is the normalised softmax.
+        class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which the kernel is split by classes. Labels
+            count over all of them.
+        memory: How many bytes the logits at hand may take, as of `linear_softmax_cross_entropy`.
+
+    Means and sums are taken without the logits of all embeddings at once.
+
+    Corners: a zero vector has cosine 0 with everything, and gradient 0. A label outside 0 to v - 1 gives NaN.
+
+    Raises:
+        TypeError: The labels are not integers.
+        ValueError: `scale` is not positive, or `margin` is negative.
+
+    Source: Wang et al. (2018), CosFace, equation 4.
+
+    >>> import jax.numpy as jnp
+    >>> embedding, kernel = jnp.array([1.0, 0.5]), jnp.array([[1.0, 0.2, -0.5], [0.0, 1.0, 0.8]])
+    >>> print(*(f"{cosface(embedding, 0, kernel, scale=4.0, margin=margin):.6f}" for margin in (0.35, 0.0)))
+    0.874676 0.296221
+    """
+    del memory
+    return _of_one(_with_difference, embeddings, labels, kernel, scale, margin, class_axis_name)
