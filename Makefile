@@ -83,7 +83,7 @@ endif
 # Python 3.12 or newer, for which the newest JAX and NumPy are made. The sample is what meets their arrays and errors.
 NEWEST := $(firstword $(shell for python in python3.14 python3.13 python3.12; do \
 	$$python -c "" 2>/dev/null && $$python -c "import sys; print(sys.executable)"; done))
-SAMPLE := $(addprefix tests/test_,mechanism.py inputs.py tally.py bad_input.py eager.py value_and_grad.py)
+SAMPLE := $(addprefix tests/test_,arguments.py reduction.py masked.py inputs.py tally.py bad_arrays.py eager.py)
 
 ifdef NEWEST
 test-newest:  ## A sample of the suite on the newest Python, JAX and NumPy.

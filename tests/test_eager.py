@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import jaxloss
-from jaxloss.core import eager
+from jaxloss.core import eager, evaluation
+from jaxloss.core.weighting import MEAN_OF_ALL
 
 X, Y = jnp.array([3.0, 0.0, 1.0]), jnp.zeros(3)
 
@@ -218,11 +219,11 @@ def test_the_programs_kept_are_bounded_and_let_go():
     held = []
     for _ in range(eager._KEPT + 3):
         traces = []
-        loss = jaxloss.custom_loss(traced_term(traces))
-        held.append(weakref.ref(loss))
-        eager._program(jaxloss.Loss._cost, loss, (), eager._Reads([]))
+        term = jaxloss.custom_loss(traced_term(traces))._term
+        held.append(weakref.ref(term))
+        eager._program(evaluation.cost, MEAN_OF_ALL, term, (), eager._Reads([]))
     info = eager._program.cache_info()
     assert (info.currsize, info.maxsize) == (eager._KEPT, eager._KEPT)
-    del loss
+    del term
     gc.collect()
     assert sum(ref() is None for ref in held) == 3

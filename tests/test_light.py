@@ -57,3 +57,27 @@ def test_labels_of_few_bits_are_read_in_many_classes(dtype):
     wide, narrow = jnp.array([0, 5, 100]), jnp.array([0, 5, 100], dtype)
     expected, actual = (jax.value_and_grad(loss)(logits, labels) for labels in (wide, narrow))
     assert all(jnp.array_equal(a, b) for a, b in zip(actual, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("keywords", "most"),
+    [((), 10), (("where",), 26), (("weights",), 60), (("where", "weights"), 62)],
+    ids=lambda x: "-".join(x) if isinstance(x, tuple) else "",
+)
+def test_a_reduction_is_few_equations(keywords, most):
+    loss = jaxloss.custom_loss(lambda prediction, target: (prediction - target) ** 2, stand_in=0.5)
+    given = {name: {"where": jnp.arange(8) > 3, "weights": jnp.arange(8.0)}[name] for name in keywords}
+    traced = jax.make_jaxpr(jax.value_and_grad(lambda *arrays: loss(*arrays, **given)))(jnp.ones(8), jnp.ones(8))
+    assert equations(traced.jaxpr) <= most
+
+
+def test_no_pass_over_the_data_for_what_stands_in():
+    def reductions(loss):
+        traced = str(
+            jax.make_jaxpr(lambda p, t, where: loss(p, t, where=where))(jnp.ones(8), jnp.ones(8), jnp.ones(8) > 0)
+        )
+        return traced.count("reduce_"), traced.count("iota")
+
+    square = lambda prediction, target: (prediction - target) ** 2  # noqa: E731
+    assert reductions(jaxloss.custom_loss(square, stand_in=0.5)) == (2, 0)  # the values, and how many count
+    assert reductions(jaxloss.custom_loss(square)) > (2, 0)

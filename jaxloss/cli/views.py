@@ -309,7 +309,7 @@ def arrays_of(loss: Loss[...]) -> str:
     term = loss._term
     required = [
         name + (f"({','.join(core)})" if core else "")
-        for name, core in zip(term.arrays, term.core.inputs, strict=True)
+        for name, core in term.cores.items()
         if term.parameters[name].default is term.parameters[name].empty
     ]
     return ", ".join(required)

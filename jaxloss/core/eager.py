@@ -1,9 +1,9 @@
 """A call outside any transformation is one compiled program for a loss and its shapes, kept for the next call.
 
-Op by op, each primitive would be dispatched alone. A program is kept for a loss, its options that are not traced, and
-what the functions in them read beside their arguments: closures and globals, by identity. A call goes its plain way
-where an argument is traced, where a function is no plain one or reads a tracer or a NumPy array (which may change in
-place), and where a term looks at the values of its arrays.
+Op by op, each primitive would be dispatched alone. A program is kept for a term and a plan, the options that are not
+traced, and what the functions in them read beside their arguments: closures and globals, by identity. A call goes its
+plain way where an argument is traced, where a function is no plain one or reads a tracer or a NumPy array (which may
+change in place), and where a term looks at the values of its arrays.
 """
 
 import functools
@@ -14,54 +14,51 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxloss.core.arguments import Given
+from jaxloss.core.call import Call
+from jaxloss.core.term import Term
+from jaxloss.core.weighting import Reduction
 
 _KEPT = 256
 _LOOKS_AT_VALUES = (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError)
 
-Evaluate = Callable[[Any, Given], Any]
+Evaluate = Callable[[Reduction, Call], Any]
 
 
-def run(evaluate: Evaluate, loss: Any, given: Given) -> Any:
-    """`evaluate(loss, given)`, compiled where it can be; the loss is one that binds nothing."""
-    term = loss._term
-    numbers = {n: x for n, x in given.options.items() if n in term.traced and _is_traced(x, term.defaults.get(n))}
+def run(evaluate: Evaluate, plan: Reduction, call: Call) -> Any:
+    """`evaluate(plan, call)`, compiled where it can be."""
+    term = call.term
+    numbers = {n: x for n, x in call.options.items() if n in term.traced and _is_traced(x, term.defaults.get(n))}
     # By value and by text, as 1, 1.0 and True are equal.
-    fixed = tuple((n, x, None if callable(x) else str(x)) for n, x in given.options.items() if n not in numbers)
-    functions = [term.function, term.weighted_sum, loss._plan.last, *(x for _, x, _ in fixed)]
-    reads = _read_by(filter(callable, functions))
-    arrays = [*given.arrays.values(), given.where, given.weights, *numbers.values()]
-    if reads is None or any(isinstance(array, jax.core.Tracer) for array in arrays) or not _can_be_compared(fixed):
-        return evaluate(loss, given)
+    fixed = tuple((n, x, None if callable(x) else str(x)) for n, x in call.options.items() if n not in numbers)
+    reads = _read_by(filter(callable, [term.function, term.weighted_sum, plan.last, *(x for _, x, _ in fixed)]))
+    arrays = [*call.arrays.values(), call.where, call.weights, *numbers.values()]
+    if reads is None or any(isinstance(array, jax.core.Tracer) for array in arrays):
+        return evaluate(plan, call)
     try:
-        return _program(evaluate, loss, fixed, reads)(given.arrays, numbers, given.where, given.weights)
+        program = _program(evaluate, plan, term, fixed, reads)
+    except TypeError:  # an option that cannot be compared: an array, a list
+        return evaluate(plan, call)
+    try:
+        return program(call.arrays, numbers, call.where, call.weights)
     except _LOOKS_AT_VALUES:
-        return evaluate(loss, given)
+        return evaluate(plan, call)
 
 
 def _is_traced(option: Any, default: Any) -> bool:
     """Whether it is a number, but not the default, for which a term may be simpler."""
     if isinstance(option, int | float):
         return not isinstance(option, bool) and option != default
-    return isinstance(option, jax.Array | np.ndarray)
-
-
-def _can_be_compared(fixed: tuple[Any, ...]) -> bool:
-    try:
-        hash(fixed)
-    except TypeError:  # an array, a list
-        return False
-    return True
+    return isinstance(option, jax.Array)
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _program(evaluate: Evaluate, loss: Any, fixed: tuple[Any, ...], reads: "_Reads") -> Any:
-    del reads
+def _program(evaluate: Evaluate, plan: Reduction, term: Term, fixed: tuple[Any, ...], _: "_Reads") -> Any:
     options = {name: option for name, option, _ in fixed}
 
     @functools.partial(jax.jit, inline=True)
     def program(arrays: Any, numbers: Any, where: Any, weights: Any) -> Any:
-        return evaluate(loss, Given(arrays, options | numbers, where, weights))
+        in_order = {name: arrays[name] for name in term.arrays if name in arrays}  # jit sorts a dict by its keys
+        return evaluate(plan, Call(term, in_order, options | numbers, where, weights))
 
     return program
 

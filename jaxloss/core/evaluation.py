@@ -1,134 +1,161 @@
-"""The term on every item, and the sum of what each value counts."""
+"""From a call to its number: what each value counts, the values, their sum, and the last step."""
 
+import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from jaxloss.core import slots
-from jaxloss.core.arguments import Layout, cast
+from jaxloss.core import chunks, slots
+from jaxloss.core.call import Call, prepare_options
 from jaxloss.core.replacement import replace_masked
-from jaxloss.core.term import Term
-from jaxloss.core.weighting import both, choose
+from jaxloss.core.slots import both, choose, expand
+from jaxloss.core.tally import Tally, finish_by
+from jaxloss.core.weighting import Reduction, Weighting, weigh
+from jaxloss.numerics.devices import check_axis_names
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
 
-@dataclass(frozen=True)
-class Items:
-    """The items of one call, with nothing left to check, and each share known.
-
-    `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend, or
-    are None where every value counts, or counts 1. So is `kept`, which says which items are not to be replaced.
-    `weighed` says whether the coefficients may be 0.
-    """
-
-    term: Term
-    layout: Layout
-    arrays: dict[str, Array]
-    options: dict[str, Any]
-    counted: Array | None
-    kept: Array | None
-    coefficient: Array | None
-    weighed: bool
-    dtype: Any
+def cost(plan: Reduction, call: Call) -> Array:
+    """The cost: a scalar, unless the last step is "none"."""
+    name = call.term.name
+    if plan.last == "none":
+        return _values(plan, call)
+    if plan.axis_name:
+        check_axis_names(name, plan.axis_name, call.arrays.values())
+        return finish(plan, jax.lax.psum(tally(plan, call), plan.axis_name), name)
+    if plan.chunk_size is None and plan.last in (None, "mean"):
+        return _mean(plan, call)
+    return finish(plan, tally(plan, call, split=False), name)
 
 
-def add_up(items: Items, axes: tuple[int, ...]) -> Array:
+def tally(plan: Reduction, call: Call, split: bool = True) -> Tally:
+    """What these items add to numerator and denominator of the cost, where `split` says that others are elsewhere."""
+    call, part = _prepared(plan, call)
+    if split and call.leading and 0 in part.reduced:
+        raise ValueError(
+            f"{call.term.name}: an inner step reduces the first axis of values of shape {call.values}, "
+            f"so its groups may lie across the split and their tallies do not add up; "
+            f"call the loss on all items at once."
+        )
+    if plan.chunk_size is not None:
+        step = functools.partial(tally, replace(plan, chunk_size=None), split=False)
+        return chunks.tally(step, call, part.reduced, plan.chunk_size)
+    return Tally(_add_up(call, part, _all_axes(call)), part.weight)
+
+
+def finish(plan: Reduction, tally: Tally, loss: str) -> Array:
+    """The last step."""
+    if plan.last == "none":
+        raise ValueError(f"{loss}: the last step is 'none', which has no finish; name another with reduce.")
+    if callable(plan.last):
+        return finish_by(plan.last, tally, loss)
+    return tally.numerator if plan.last == "sum" else tally.mean
+
+
+def _mean(plan: Reduction, call: Call) -> Array:
+    """The mean of all, whose number of values is a constant of the program where it is known."""
+    call, part = _prepared(plan, call)
+    if call.term.weighted_sum is None:
+        return part.mean(_add_up(call, part, _all_axes(call)))
+    # What is summed with the coefficients of the mean itself needs no division, nor does its gradient.
+    factor = part.mean(jnp.ones((1,) * len(call.values), call.dtype))
+    return _add_up(call, part._replace(coefficient=both(part.coefficient, factor)), _all_axes(call))
+
+
+def _values(plan: Reduction, call: Call) -> Array:
+    """What the inner steps leave."""
+    call, part = _prepared(plan, call)
+    if plan.chunk_size is not None:
+        step = functools.partial(_values, replace(plan, chunk_size=None))
+        return chunks.values(step, call, part.reduced, plan.chunk_size)
+    return _add_up(call, part, part.reduced)
+
+
+def _all_axes(call: Call) -> tuple[int, ...]:
+    return tuple(range(len(call.values)))
+
+
+def _prepared(plan: Reduction, call: Call) -> tuple[Call, Weighting]:
+    part = weigh(call, plan.steps)
+    return replace(call, options=prepare_options(call)), part
+
+
+def _add_up(call: Call, part: Weighting, axes: tuple[int, ...]) -> Array:
     """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
-    if items.term.weighted_sum is not None and axes:
+    left = slots.left(call)
+    counted = both(part.counted, left)
+    kept = both(_items(call), left) if call.output and counted is not None else counted
+    if call.term.weighted_sum is not None and axes:
         # A weighted sum deletes the slots of shared arrays itself, which may be too large for a copy.
-        total = _weighted_sum(items.term.weighted_sum, _replaced(items, shared=False), axes)
+        replaced = replace_masked(call, kept, shared=False)
+        total = _weighted_sum(call.term.weighted_sum, replaced, counted, part.coefficient, axes)
         if total is not NotImplemented:
             return total
-    items = _replaced(items, shared=True)
-    values = _values(items).astype(items.dtype)
-    if items.counted is not None:
-        values = choose(items.counted, values, 0)
-    if items.coefficient is not None:
-        values = multiply_no_nan(items.coefficient, values) if items.weighed else items.coefficient * values
+    values = _term_on_every_item(replace_masked(call, kept), counted).astype(call.dtype)
+    if counted is not None:
+        values = choose(counted, values, 0)
+    if part.coefficient is not None:
+        values = multiply_no_nan(part.coefficient, values) if part.weighed else part.coefficient * values
     return jnp.sum(values, axis=axes)
 
 
-def _replaced(items: Items, shared: bool) -> Items:
-    """The items with something harmless in the place of what does not count. One without any slot costs 0."""
-    term, layout, arrays, options = items.term, items.layout, items.arrays, items.options
-    left = slots.left(term, arrays, layout, options)
-    counted, kept = both(items.counted, left), both(items.kept, left)
-    if counted is None:
-        return items
-    kept = jnp.ones((1,) * len(layout.values), bool) if kept is None else kept
-    arrays, options = replace_masked(term, arrays, options, layout, kept, shared)
-    return replace(items, arrays=arrays, options=options, counted=counted)
+def _items(call: Call) -> Array:
+    """Which items count by a mask and weights of whole items, in the rank of the values.
+
+    What masks outputs of an item deletes nothing: a member whose own output does not count serves the others.
+    """
+    counted = jnp.ones((1,) * len(call.values), bool)
+    used = None if call.weights is None else call.weights.astype(call.dtype) >= float(jnp.finfo(call.dtype).tiny)
+    for mask in (call.where, used):
+        if mask is not None and mask.ndim <= len(call.leading):
+            counted = counted & expand(mask, len(call.values) - mask.ndim)
+    return counted
 
 
-def _weighted_sum(function: Callable[..., Any], items: Items, axes: tuple[int, ...]) -> Any:
-    """The sum over some axes as the author of the term takes it, who sees each array as it came and whole."""
-    values = items.layout.values
-    groups = tuple(axis for axis in range(len(values)) if axis not in axes)
-    by_group = {"groups": groups} if "groups" in inspect.signature(function).parameters else {}
-    if groups and not by_group:
-        return NotImplemented
-    weights = jnp.ones((1,) * len(values), items.dtype) if items.coefficient is None else items.coefficient
-    if items.counted is not None:
-        weights = jnp.where(items.counted, weights, 0)
-    arrays = [items.arrays.get(name) for name in items.term.arrays]
-    total = function(*arrays, jnp.broadcast_to(weights, values), **items.options, **by_group)
-    if total is NotImplemented:
-        return total
-    expected = tuple(values[axis] for axis in groups)
-    if jnp.shape(total) != expected:
-        one = f"one number for each group, of shape {expected}" if groups else "one number"
-        raise ValueError(f"{items.term.name}: weighted_sum must return {one}, got shape {jnp.shape(total)}.")
-    return jnp.asarray(total).astype(items.dtype)
-
-
-def _values(items: Items) -> Array:
-    term, layout, options = items.term, items.layout, items.options
-    arrays = slots.unmask(term, cast(items.arrays, items.dtype), layout, items.counted)
-    names = tuple(arrays)
+def _term_on_every_item(call: Call, counted: Array | None) -> Array:
+    call = replace(call, arrays=slots.unmask(call, counted))
+    term, arrays = call.term, {name: call.wide(name) for name in call.arrays}
+    expected = call.values if term.signature is None else call.output
 
     def one_item(*args: Array) -> Array:
-        keywords: dict[str, Any] = dict.fromkeys(term.arrays) | dict(zip(names, args, strict=True)) | options
-        positional = [keywords.pop(name) for name in term.arrays]
-        return _checked_value(term, layout, arrays, term.evaluate(*positional, **keywords))
+        return term.evaluate(dict(zip(arrays, args, strict=True)), call.options, expected)
 
-    values = one_item
     if term.signature is not None:
-        cores = dict(zip(term.arrays, term.core.inputs, strict=True))
-        in_axes = tuple(0 if array.ndim > len(cores[name]) else None for name, array in arrays.items())
-        for _ in layout.leading:
-            values = jax.vmap(values, in_axes)
-    return _invalid_options(term, options, values(*arrays.values()))
-
-
-def _invalid_options(term: Term, options: dict[str, Any], values: Array) -> Array:
-    """The values, NaN where an array option is: one out of its range, which the formula may not come to use."""
-    for name, option in options.items():
+        in_axes = tuple(0 if array.ndim > len(term.cores[name]) else None for name, array in arrays.items())
+        for _ in call.leading:
+            one_item = jax.vmap(one_item, in_axes)
+    values = one_item(*arrays.values())
+    for name, option in call.options.items():
+        # NaN where an array option is, as one out of its range is: the formula may not come to use it.
         if term.limits.get(name) and isinstance(option, jax.Array):
             invalid = jnp.where(jnp.isnan(option), option, 0).astype(values.dtype)
             values = values + (invalid if term.signature is None else jnp.sum(invalid))
     return values
 
 
-def _checked_value(term: Term, layout: Layout, arrays: dict[str, Array], value: Any) -> Array:
-    expected = layout.values if term.signature is None else layout.output
-    if not isinstance(value, jax.Array | np.ndarray | np.generic | int | float):
-        raise TypeError(f"{term.name}: the term must return an array, got {type(value).__name__}.")
-    value = jnp.asarray(value)
-    if value.shape == expected:
-        return value
-    shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
-    if term.signature is None:
-        raise ValueError(
-            f"{term.name}: an elementwise term must return the shape of its arrays {expected}, got {value.shape} from "
-            f"{shapes}; leave mean and sum to reduce, or declare signature= if one item is more than one number."
-        )
-    raise ValueError(
-        f"{term.name}: by its signature {term.signature!r} the term must return shape {expected} for one item, "
-        f"got {value.shape}; leave mean and sum over items to reduce."
-    )
+def _weighted_sum(
+    function: Callable[..., Any], call: Call, counted: Array | None, coefficient: Array | None, axes: tuple[int, ...]
+) -> Any:
+    """The sum over some axes as the author of the term takes it, who sees each array as it came and whole."""
+    values = call.values
+    groups = tuple(axis for axis in range(len(values)) if axis not in axes)
+    by_group = {"groups": groups} if "groups" in inspect.signature(function).parameters else {}
+    if groups and not by_group:
+        return NotImplemented
+    weights = jnp.ones((1,) * len(values), call.dtype) if coefficient is None else coefficient
+    if counted is not None:
+        weights = jnp.where(counted, weights, 0)
+    arrays = map(call.arrays.get, call.term.arrays)
+    total = function(*arrays, jnp.broadcast_to(weights, values), **call.options, **by_group)
+    if total is NotImplemented:
+        return total
+    expected = tuple(values[axis] for axis in groups)
+    if jnp.shape(total) != expected:
+        one = f"one number for each group, of shape {expected}" if groups else "one number"
+        raise ValueError(f"{call.term.name}: weighted_sum must return {one}, got shape {jnp.shape(total)}.")
+    return jnp.asarray(total).astype(call.dtype)

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core.arguments import from_host
-from jaxloss.core.splitting import add_up
+from jaxloss.core.call import convert
+from jaxloss.core.chunks import add_up, check_known
 from jaxloss.core.tally import finish_by, is_tally
 from jaxloss.numerics.devices import check_axis_names, vary, varying
 from jaxloss.types import Array, computing_dtype
@@ -93,9 +93,11 @@ def value_and_grad(
 
     def value_and_gradient(params: Any, batch: Any, *rest: Any) -> Any:
         _check_params(params)
-        count = _count(batch)
+        count, asked = _count(batch), f"{_NAME}: microbatch_size={microbatch_size}"
+        if microbatch_size is not None:
+            check_known((count,), asked)
         params = jax.tree.map(jnp.asarray, params)
-        batch = jax.tree.map_with_path(lambda path, x: from_host(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
+        batch = jax.tree.map_with_path(lambda path, x: convert(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
         check_axis_names(_NAME, names, jax.tree.leaves(batch))
         # Each device's share of the gradient is summed once, after the loop, and not for each micro-batch.
         over = jax.tree.map(lambda x: tuple(name for name in names if name not in varying(x)), params)
@@ -121,9 +123,7 @@ def value_and_grad(
             (tallies, gradient, added), stacked = step(batch, slopes_of)
             stacked = jax.tree.map(lambda x: x[None], stacked)
         else:
-            by_parts = functools.partial(
-                add_up, tree=batch, size=int(microbatch_size), asked=f"{_NAME}: microbatch_size={microbatch_size}"
-            )
+            by_parts = functools.partial(add_up, tree=batch, size=int(microbatch_size), asked=asked)
             slopes = slopes_of(by_parts(lambda part: (evaluate(own, part)[0], None))[0])
             (tallies, gradient, added), stacked = by_parts(lambda part: step(part, lambda _: slopes))
 
@@ -187,7 +187,7 @@ def _check_devices(axes: frozenset[Any]) -> None:
         )
 
 
-def _count(batch: Any) -> int:
+def _count(batch: Any) -> Any:
     """How many items the batch has."""
     leaves = jax.tree_util.tree_leaves_with_path(batch)
     lengths = {jax.tree_util.keystr(path): jnp.shape(leaf)[:1] for path, leaf in leaves}
@@ -197,7 +197,7 @@ def _count(batch: Any) -> int:
             f"{_NAME}: the leaves of batch must have the items along their first axis, as many in each, got "
             f"{found or 'no leaf'}; what all items share goes into rest."
         )
-    return int(next(iter(lengths.values()))[0])
+    return next(iter(lengths.values()))[0]
 
 
 @contextlib.contextmanager

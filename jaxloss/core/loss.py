@@ -11,15 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core import arguments, eager, slots, weighting
-from jaxloss.core.arguments import Given, Layout
-from jaxloss.core.chunks import Chunks
-from jaxloss.core.evaluation import Items, add_up
-from jaxloss.core.tally import Tally, finish_by
+from jaxloss.core import eager, evaluation
+from jaxloss.core.call import Call, bind
+from jaxloss.core.tally import Tally
 from jaxloss.core.term import RESERVED, Term
-from jaxloss.core.weighting import MEAN_OF_ALL, Reduction, Weighting
-from jaxloss.numerics.devices import check_axis_names
-from jaxloss.types import Array, Input, computing_dtype
+from jaxloss.core.weighting import MEAN_OF_ALL, Reduction
+from jaxloss.types import Array, Input
 
 P = ParamSpec("P")
 
@@ -71,7 +68,7 @@ class Loss(Generic[P]):
     def __call__(self, *arrays: Input, weights: Input, **options: Any) -> Array: ...
     def __call__(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Array:
         """The cost: a scalar, unless the last step is "none"."""
-        return eager.run(Loss._cost, self._free, self._given(arrays, options, where, weights))
+        return eager.run(evaluation.cost, self._plan, self._call(arrays, options, where, weights))
 
     @overload
     def tally(self, *args: P.args, **kwargs: P.kwargs) -> Tally: ...
@@ -81,93 +78,20 @@ class Loss(Generic[P]):
     def tally(self, *arrays: Input, weights: Input, **options: Any) -> Tally: ...
     def tally(self, *arrays: Any, where: Any = None, weights: Any = None, **options: Any) -> Tally:
         """All steps but the last: what these items add to numerator and denominator of the cost. No communication."""
-        return eager.run(Loss._tally, self._free, self._given(arrays, options, where, weights))
+        return eager.run(evaluation.tally, self._plan, self._call(arrays, options, where, weights))
 
     def finish(self, tally: Tally) -> Array:
         """The last step: the exact cost of all that the tally has added up."""
         if not isinstance(tally, Tally):
             raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up at least one.")
-        if self._plan.last == "none":
-            raise ValueError(
-                f"{self.__name__}: the last step is 'none', which has no finish; name another with reduce."
-            )
-        if callable(self._plan.last):
-            return finish_by(self._plan.last, tally, self.__name__)
-        return tally.numerator if self._plan.last == "sum" else tally.mean
+        return evaluation.finish(self._plan, tally, self.__name__)
 
-    # --------------------------------------------------------------------------------------------------- how it is done
-
-    @functools.cached_property
-    def _free(self) -> "Loss[P]":
-        """The loss that binds no options; those bound are passed to it."""
-        return replace(self, _options=(), _arrays=()) if self._bound else self
+    def _call(self, arrays: Any, options: dict[str, Any], where: Any, weights: Any) -> Call:
+        return bind(self._term, arrays, self._bound | options, where, weights)
 
     @functools.cached_property
     def _bound(self) -> dict[str, Any]:
-        return dict(sorted([*self._options, *self._arrays], key=lambda pair: pair[0]))
-
-    def _given(self, args: Any, keywords: dict[str, Any], where: Any, weights: Any) -> Given:
-        return arguments.bind(self._term, args, self._bound | keywords, where, weights)
-
-    def _cost(self, given: Given) -> Array:
-        if self._plan.last == "none":
-            return self._values(given)
-        if self._plan.chunk_size is None and not self._plan.axis_name and self._plan.last in (None, "mean"):
-            return self._mean(given)
-        if self._plan.axis_name:
-            check_axis_names(self.__name__, self._plan.axis_name, given.arrays.values())
-        tally = self._tally(given) if self._plan.axis_name else self._tally_of(given)
-        return self.finish(jax.lax.psum(tally, self._plan.axis_name) if self._plan.axis_name else tally)
-
-    def _mean(self, given: Given) -> Array:
-        """The mean of all, whose number of values is a constant of the program where it is known."""
-        items, part = self._prepare(given)
-        everything = tuple(range(len(items.layout.values)))
-        if self._term.weighted_sum is None:
-            return part.mean(add_up(items, everything))
-        return add_up(replace(items, coefficient=part.coefficient_of_mean(len(everything), items.dtype)), everything)
-
-    def _tally(self, given: Given) -> Tally:
-        self._refuse_groups_across_a_split(arguments.layout(self._term, given.arrays))
-        return self._tally_of(given)
-
-    def _tally_of(self, given: Given) -> Tally:
-        items, part = self._prepare(given)
-        if self._plan.chunk_size is not None:
-            return Chunks(items, part.reduced, self._plan.chunk_size).tally(self._whole._tally_of, given)
-        return Tally(add_up(items, tuple(range(len(items.layout.values)))), part.weight)
-
-    def _values(self, given: Given) -> Array:
-        """What the inner steps leave."""
-        items, part = self._prepare(given)
-        if self._plan.chunk_size is not None:
-            return Chunks(items, part.reduced, self._plan.chunk_size).values(self._whole._values, given)
-        return add_up(items, part.reduced)
-
-    @functools.cached_property
-    def _whole(self) -> "Loss[P]":
-        """The loss that evaluates all its items at once."""
-        return replace(self, _plan=replace(self._plan, chunk_size=None))
-
-    def _prepare(self, given: Given) -> tuple[Items, Weighting]:
-        """The items of a call, and how much each of their values counts."""
-        term, arrays = self._term, given.arrays
-        layout = arguments.layout(term, arrays)
-        dtype = computing_dtype(arrays.values())
-        outputs = slots.of_outputs(term, arrays, layout)
-        values = layout.values
-        part = weighting.weigh(term.name, self._plan.steps, given.where, outputs, given.weights, values, dtype)
-        options = arguments.prepare_options(term, given.options, values, dtype)
-        of_items = weighting.of_items(given.where, given.weights, layout, dtype) if layout.output else part.counted
-        return Items(term, layout, arrays, options, part.counted, of_items, part.coefficient, part.weighed, dtype), part
-
-    def _refuse_groups_across_a_split(self, layout: Layout) -> None:
-        if layout.leading and weighting.reduces_items(self.__name__, self._plan.steps, layout.values):
-            raise ValueError(
-                f"{self.__name__}: an inner step reduces the first axis of values of shape {layout.values}, "
-                f"so its groups may lie across the split and their tallies do not add up; "
-                f"call the loss on all items at once."
-            )
+        return dict(sorted(self._options + self._arrays))
 
     # ------------------------------------------------------------------------------------------------- what Python asks
 
@@ -388,10 +312,9 @@ def _bind(loss: Loss[...], partial: functools.partial[Any]) -> Loss[...]:
             f"{loss.__name__}: a partial may bind options ({', '.join(loss._term.options) or 'it has none'}), "
             f"never arrays, where or weights; got {', '.join(refused)}."
         )
-    bound = sorted((loss._bound | partial.keywords).items())
-    arrays = tuple(pair for pair in bound if _is_array(pair[1]))
-    return replace(loss, _options=tuple(pair for pair in bound if not _is_array(pair[1])), _arrays=arrays)
-
-
-def _is_array(option: Any) -> bool:
-    return isinstance(option, np.ndarray | jax.Array) or hasattr(option, "__jax_array__")
+    bound = loss._bound | partial.keywords
+    arrays, plain = dict[str, Any](), dict[str, Any]()
+    for name in sorted(bound):
+        is_array = isinstance(bound[name], np.ndarray | jax.Array) or hasattr(bound[name], "__jax_array__")
+        (arrays if is_array else plain)[name] = bound[name]
+    return replace(loss, _options=tuple(plain.items()), _arrays=tuple(arrays.items()))

@@ -5,76 +5,73 @@ its sums.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import TypeAlias
 
 import jax
 import jax.numpy as jnp
 
-from jaxloss.core.arguments import Layout
-from jaxloss.core.term import Core, Term
-from jaxloss.core.weighting import both, expand, items_of
+from jaxloss.core.call import Call
+from jaxloss.core.term import Core
 from jaxloss.types import Array, is_label, is_mask
 
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]
 """A mask in the rank of an array, and the axes of the array that are those of the mask."""
 
 
-def of_outputs(term: Term, arrays: Mapping[str, Array], layout: Layout) -> Array | None:
+def of_outputs(call: Call) -> Array | None:
     """Which values count by the masks whose core axes are those of the output."""
     counted = None
-    for name, core in _masks(term, arrays).items():
-        if core == term.core.output:
-            mask = arrays[name]
-            counted = both(counted, mask.reshape((1,) * (len(layout.values) - mask.ndim) + mask.shape))
+    for name, core in _masks(call).items():
+        if core == call.term.output:
+            counted = both(counted, lead(call.arrays[name], len(call.values)))
     return counted
 
 
-def left(term: Term, arrays: Mapping[str, Array], layout: Layout, options: Mapping[str, Any]) -> Array | None:
+def left(call: Call) -> Array | None:
     """Which items have a slot left by each mask, in the rank of the values. One that has none costs 0, and counts."""
     counted = None
-    for name, core in _masks(term, arrays).items():
-        if core and core != term.core.output:
-            some = jnp.any(arrays[name], axis=tuple(range(-len(core), 0)))
+    for name, core in _masks(call).items():
+        if core and core != call.term.output:
+            some = jnp.any(call.arrays[name], axis=tuple(range(-len(core), 0)))
             # The slots of a class_mask are split over the mesh axes that an option class_axis_name names.
-            split = options.get(name.removesuffix("mask") + "axis_name")
+            split = call.options.get(name.removesuffix("mask") + "axis_name")
             if split is not None:
                 some = jax.lax.psum(some.astype(jnp.int32), split) > 0
-            leading = some.shape or (1,) * len(layout.leading)
-            counted = both(counted, some.reshape(leading + (1,) * len(layout.output)))
+            counted = both(counted, expand(lead(some, len(call.leading)), len(call.output)))
     return counted
 
 
-def kept(term: Term, name: str, arrays: Mapping[str, Array], layout: Layout, items: Array) -> list[Kept]:
+def kept(call: Call, name: str, items: Array) -> list[Kept]:
     """Which slots of an array are kept, by each mask and at each place of its axes, and along which axes."""
-    found = []
-    core = dict(zip(term.arrays, term.core.inputs, strict=True))[name]
-    for mask, axes in _masks(term, arrays).items():
+    found: list[Kept] = []
+    core = call.term.cores[name]
+    for mask, axes in _masks(call).items():
         if axes and not is_mask(name):
-            lead = arrays[name].ndim - len(core)
+            before = call.arrays[name].ndim - len(core)
             for places in _places(axes, core):
-                aligned = _aligned(_as_mapped(mask, name, arrays, layout, items), lead, len(core), places)
-                found.append((aligned, tuple(lead + place for place in places)))
+                aligned = _aligned(_as_mapped(call, mask, name, items), before, len(core), places)
+                found.append((aligned, tuple(before + place for place in places)))
     return found
 
 
-def unmask(term: Term, arrays: dict[str, Array], layout: Layout, counted: Array | None) -> dict[str, Array]:
+def unmask(call: Call, counted: Array | None) -> dict[str, Array]:
     """The arrays with shared masks open to items that do not count: their label 0 may be a class that one forbids."""
-    labels = any(layout.mapped[name] and is_label(name) and name in term.constants for name in arrays)
-    if counted is None or not labels:
+    term, arrays = call.term, call.arrays
+    if counted is None or not any(
+        is_label(name) and name in term.constants and call.is_mapped(name) for name in arrays
+    ):
         return arrays
-    items = jnp.broadcast_to(items_of(counted, layout), layout.leading)
-    opened = {
-        name: expand(~items, len(core)) | arrays[name].reshape((1,) * items.ndim + arrays[name].shape)
-        for name, core in _masks(term, arrays).items()
-        if core and not layout.mapped[name]
+    items = jnp.broadcast_to(items_of(counted, call), call.leading)
+    return arrays | {
+        name: expand(~items, len(core)) | lead(arrays[name], items.ndim + len(core))
+        for name, core in _masks(call).items()
+        if core and not call.is_mapped(name)
     }
-    return arrays | opened
 
 
-def _masks(term: Term, arrays: Mapping[str, Array]) -> dict[str, Core]:
-    cores = zip(term.arrays, term.core.inputs, strict=True)
-    return {name: core for name, core in cores if is_mask(name) and name in arrays}
+def _masks(call: Call) -> dict[str, Core]:
+    return {name: core for name, core in call.term.cores.items() if is_mask(name) and name in call.arrays}
 
 
 def _places(axes: Core, core: Core) -> Iterator[tuple[int, ...]]:
@@ -84,16 +81,15 @@ def _places(axes: Core, core: Core) -> Iterator[tuple[int, ...]]:
             yield places
 
 
-def _as_mapped(mask: str, name: str, arrays: Mapping[str, Array], layout: Layout, items: Array) -> Array:
+def _as_mapped(call: Call, mask: str, name: str, items: Array) -> Array:
     """The mask for an array: of one that all items share, a slot counts if it does for any of them."""
-    array = arrays[mask]
-    if layout.mapped[name] or not layout.mapped[mask]:
+    array, rank = call.arrays[mask], len(call.leading)
+    if call.is_mapped(name) or not call.is_mapped(mask):
         return array
-    rank = len(layout.leading)
     return jnp.any(array & expand(items, array.ndim - rank), axis=tuple(range(rank)))
 
 
-def _aligned(mask: Array, lead: int, core: int, places: tuple[int, ...]) -> Array:
+def _aligned(mask: Array, before: int, core: int, places: tuple[int, ...]) -> Array:
     """The mask with its axes at their places among those of an array, and length 1 at the others."""
     own = mask.ndim - len(places)
     order = sorted(range(len(places)), key=places.__getitem__)
@@ -101,4 +97,41 @@ def _aligned(mask: Array, lead: int, core: int, places: tuple[int, ...]) -> Arra
     shape = [1] * core
     for place, size in zip(sorted(places), mask.shape[own:], strict=True):
         shape[place] = size
-    return mask.reshape(*(mask.shape[:own] or (1,) * lead), *shape)
+    return mask.reshape(*(mask.shape[:own] or (1,) * before), *shape)
+
+
+# ------------------------------------------------------------------------------------------------- masks of any kind
+
+
+def both(one: Array | None, other: Array | None) -> Array | None:
+    """The product of two masks, or of two factors, each of which may be None for 1 everywhere."""
+    if one is None or other is None:
+        return other if one is None else one
+    return one * other
+
+
+def choose(counted: Array, array: Array, constant: float) -> Array:
+    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree."""
+    if counted.shape == array.shape:
+        return jax.lax.select(counted, array, jax.lax.full_like(array, constant))
+    return jnp.where(counted, array, jnp.asarray(constant, array.dtype))
+
+
+def items_of(counted: Array, call: Call) -> Array:
+    """Which items count: those with a value that does."""
+    return any_of(counted, tuple(range(len(call.leading), counted.ndim)))
+
+
+def any_of(counted: Array, axes: tuple[int, ...], *, keepdims: bool = False) -> Array:
+    """Whether any entry along some axes counts, of which there may be none."""
+    return jnp.any(counted, axis=axes, keepdims=keepdims) if axes else counted
+
+
+def expand(array: Array, missing: int) -> Array:
+    """The array with further axes of length 1."""
+    return array.reshape(array.shape + (1,) * missing) if missing else array
+
+
+def lead(array: Array, rank: int) -> Array:
+    """The array in a rank, with axes of length 1 before its own."""
+    return array.reshape((1,) * (rank - array.ndim) + array.shape) if array.ndim < rank else array

@@ -120,7 +120,7 @@ def unknown(term: Term, name: str, value: Any) -> str:
         suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
         return f"{term.name} has no argument {name!r}, it takes {', '.join(known)}{suggestion}"
     required = _required(term)
-    second, cores = labels or required[-1], dict(zip(term.arrays, term.core.inputs, strict=True))
+    second, cores = labels or required[-1], term.cores
     facts = {
         "loss": f"jaxloss.{term.name}" if term.is_of_the_library else term.name,
         "name": name,
@@ -170,13 +170,36 @@ def _akin(one: Term, other: Term) -> bool:
     return bool(words[0] & words[1]) and (options[0] <= options[1] or options[1] <= options[0])
 
 
-# -------------------------------------------------------------------------------------------------------------- shapes
+# ------------------------------------------------------------------------------------------------- kinds and shapes
 
 
-def to_agree(
-    term: Term, arrays: Mapping[str, Array], leading: Mapping[str, tuple[int, ...]], first: str, second: str
-) -> str:
-    """What makes the shapes of two arrays agree, as a clause."""
+def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
+    """What an array must be by its name. `first` is the shape of the first array, which one-hot labels have too."""
+    came = f"got {array.dtype} of shape {array.shape}"
+    if is_label(name):
+        one_hot = array.shape == first and len(term.cores[name]) < len(term.cores[term.arrays[0]])
+        fix = f"jnp.argmax({name}, -1) if it is one-hot{sister(term, name, 'targets')}"
+        return f"{name} must be integers, {came}; pass {fix if one_hot else f'{name}.astype(int)'}"
+    if name == "where":
+        how_much = "write mask != 0 if it says which values count, pass it as weights= if it says how much"
+        return f"where must be booleans, {came}; {how_much}"
+    if is_mask(name):
+        by_name = not array.shape and term.options
+        fix = f"options go by name ({', '.join(term.options)})" if by_name else f"write {name} != 0"
+        return f"{name} must be booleans, {came}; {fix}"
+    return f"{name} must be real numbers, {came}"
+
+
+def of_leading_axes(term: Term, arrays: Mapping[str, Array], first: str, second: str) -> str:
+    """That two arrays differ in their leading axes, and what makes them agree."""
+    elementwise = term.signature is None
+    what = "the same shape" if elementwise else f"the same leading axes, before those of {term.signature!r}"
+    came = f"{arrays[first].shape} and {arrays[second].shape}"
+    return f"{first} and {second} must have {what}, got {came}{_to_agree(term, arrays, first, second)}"
+
+
+def _to_agree(term: Term, arrays: Mapping[str, Array], first: str, second: str) -> str:
+    leading = {name: arrays[name].shape[: arrays[name].ndim - len(term.cores[name])] for name in (first, second)}
     for one, other in ((first, second), (second, first)):
         axes, shape, target = leading[one], arrays[one].shape, leading[other]
         for axis in reversed(range(len(axes))):
@@ -186,17 +209,8 @@ def to_agree(
             if len(axes) < len(shape) and shape[:axis] + shape[axis + 1 :] == target:
                 return f"; the last axis must hold the classes or features: jnp.moveaxis({one}, {axis}, -1)"
     if arrays[first].shape == arrays[second].shape and is_label(second):
-        targets = sister(term, second, "targets")
-        return f"; {second} looks one-hot: pass jnp.argmax({second}, -1){targets}"
+        return f"; {second} looks one-hot: pass jnp.argmax({second}, -1){sister(term, second, 'targets')}"
     return of_labels(term, arrays, second) or "; nothing is broadcast, so shape them alike"
-
-
-def to_integers(term: Term, name: str, shape: Shape, first: Shape) -> str:
-    """What to pass where labels are due: `first` is the shape of the first array, one-hot labels have it too."""
-    cores = dict(zip(term.arrays, term.core.inputs, strict=True))
-    if shape == first and len(cores[name]) < len(cores[term.arrays[0]]):
-        return f"jnp.argmax({name}, -1) if it is one-hot{sister(term, name, 'targets')}"
-    return f"{name}.astype(int)"
 
 
 def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:

@@ -155,13 +155,13 @@ def shapes(s: Subject) -> None:
     """Law 10: a shape that does not fit is refused with a sentence, never broadcast."""
     arrays = s.arrays()
     together = [i for i, m in enumerate(s.mapped) if m]
-    if not s.layout.leading:
+    if not s.call.leading:
         raise NotRun("the example has no leading axis.")
     if len(together) < 2:
         raise DoesNotApply("only one array has leading axes, so no two can differ.")
     for i in together:
         wrong = list(arrays)
-        wrong[i] = jax.device_put(np.expand_dims(arrays[i], len(s.layout.leading)))
+        wrong[i] = jax.device_put(np.expand_dims(arrays[i], len(s.call.leading)))
         try:
             value = s.cost()(*wrong)
         except ValueError as error:
@@ -182,7 +182,7 @@ def labels(s: Subject) -> None:
         if not s.mapped[i]:
             raise DoesNotApply(f"{s.names[i]} is shared by all items.")
         # One label for each value is an identity, which may be any number from 0 on.
-        of_values = s.cores[i] and s.cores[i] == s.loss._term.core.output
+        of_values = s.cores[i] and s.cores[i] == s.loss._term.output
         for label in (-1, -100) if of_values else (-1, -100, 10**6):
             wrong = s.filled(arrays, i, label, index=0)
             got, expected = np.asarray(values(*wrong)), np.asarray(values(*arrays))
@@ -278,8 +278,8 @@ def strict_world(s: Subject) -> None:
             value = jax.eval_shape(s.cost(**options), *s.arrays())
             if value.dtype != jnp.float32:
                 raise Broken(f"float32 arrays give a {value.dtype} value with x64 {'on' if x64 else 'off'}.")
-            if s.layout.leading:
-                items = s.layout.leading[0]
+            if s.call.leading:
+                items = s.call.leading[0]
                 counts = {"where": np.ones(items, bool), "weights": np.ones(items)}
                 gradient = jax.grad(s.cost(**options), s.real)
                 jax.eval_shape(functools.partial(gradient, **counts), *s.arrays())
@@ -294,7 +294,7 @@ def refused_early(s: Subject) -> None:
             TypeError, s, [*arrays[:i], arrays[i].astype(jnp.complex64), *arrays[i + 1 :]], f"complex {s.names[i]}"
         )
     try:
-        s.cost()(*arrays, where=np.ones(s.layout.values, np.float32))
+        s.cost()(*arrays, where=np.ones(s.call.values, np.float32))
     except TypeError:
         return
     raise Broken("a mask of floats is accepted.")

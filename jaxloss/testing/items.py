@@ -122,7 +122,7 @@ def weights_are_copies(s: Subject) -> None:
     weights[: items // 3 * 3] = np.tile([0, 1, 2], items // 3)
     copies = np.repeat(np.arange(items), weights)  # as many as there are items, so that no other program is compiled
     names = [s.names[i] for i in s.real]
-    rank = len(s.layout.values)
+    rank = len(s.call.values)
     for how, axis in [("mean", None), ("sum", None)] + [("mean", -1)] * (rank > 1):
         gradient = s.value_and_gradient(how, axis)
         what = f"of a {how}" + (f" after a mean over axis {axis}" if axis else "")

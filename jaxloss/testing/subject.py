@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.core import arguments, slots
+from jaxloss.core import slots
+from jaxloss.core.call import bind
 from jaxloss.core.loss import as_loss
 from jaxloss.core.reduce import reduce
 from jaxloss.core.weighting import MEAN_OF_ALL
@@ -35,16 +36,14 @@ class Subject:
         self.name: str = self.loss.__name__
         self.options = dict(options)
         term = self.loss._term
-        bound = arguments.bind(term, arrays, {**dict(self.loss._bound), **options}).arrays
-        self.names: tuple[str, ...] = tuple(bound)
-        self.layout = arguments.layout(term, bound)
-        cores = dict(zip(term.arrays, term.core.inputs, strict=True))
-        self.cores = tuple(cores[name] for name in self.names)
-        self.mapped = tuple(self.layout.mapped[name] for name in self.names)
+        self.call = bind(term, arrays, {**self.loss._bound, **options})
+        self.names: tuple[str, ...] = tuple(self.call.arrays)
+        self.cores = tuple(term.cores[name] for name in self.names)
+        self.mapped = tuple(map(self.call.is_mapped, self.names))
         # Real numbers are kept in float64, so that each law can take them in the dtype that it is about.
         self._given = tuple(
             np.asarray(array, np.float64 if jnp.issubdtype(np.asarray(array).dtype, jnp.floating) else None)
-            for array in bound.values()
+            for array in self.call.arrays.values()
         )
         self._programs: dict[Any, Callable[..., Any]] = {}
 
@@ -62,9 +61,9 @@ class Subject:
     @property
     def items(self) -> int:
         """How many there are along the first axis; the laws about many items need three."""
-        if not self.layout.leading:
+        if not self.call.leading:
             raise NotRun("the example has no leading axis; give it one of three items or more.")
-        count = self.layout.leading[0]
+        count = self.call.leading[0]
         if count < 3:
             raise NotRun(f"the example has {count} items along its first axis; give it three or more.")
         return count
@@ -97,8 +96,8 @@ class Subject:
 
     def counted(self) -> Any:
         """Which unreduced values count, by the masks of the outputs in the example."""
-        by_masks = slots.of_outputs(self.loss._term, self.named(self.arrays()), self.layout)
-        return np.broadcast_to(True if by_masks is None else np.asarray(by_masks), self.layout.values)
+        by_masks = slots.of_outputs(self.call)
+        return np.broadcast_to(True if by_masks is None else np.asarray(by_masks), self.call.values)
 
     # -------------------------------------------------------------------------------------------------------- the calls
 
