@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import export
 
 from jaxloss.core.call import Call
@@ -125,6 +126,13 @@ def block_count(tree: Any, axis: int, size: int) -> int:
     """The number of blocks, a multiple of the shards of the axis wherever `size` is one."""
     leaves = jax.tree.leaves(tree)
     return math.gcd(size, leaves[0].shape[axis], math.lcm(*map(mesh_size, leaves)))
+
+
+def checked_size(asked: str, size: Any) -> int:
+    """The size of a part, as Python's int."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"{asked} must be an int of 1 or more, got {size!r}.")
+    return int(size)
 
 
 def check_known(sizes: tuple[Any, ...], asked: str) -> None:

@@ -3,19 +3,17 @@
 import contextlib
 import functools
 from collections.abc import Callable, Hashable, Iterator
-from typing import Any, Literal, Never, TypeAlias
+from typing import Any, Literal, Never
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from jaxloss.core.call import convert
-from jaxloss.core.chunks import add_up, check_known
+from jaxloss.core.chunks import add_up, check_known, checked_size
 from jaxloss.core.tally import finish_by, is_tally
 from jaxloss.numerics.devices import check_axis_names, vary, varying
 from jaxloss.types import Array, computing_dtype
 
-AxisNames: TypeAlias = tuple[Hashable, ...]
 _NAME = "value_and_grad"
 
 
@@ -24,7 +22,7 @@ def value_and_grad(
     how: Literal["mean", "sum"] | Callable[[Any], Any] = "mean",
     *,
     microbatch_size: int | None = None,
-    axis_name: Hashable | AxisNames | None = None,
+    axis_name: Hashable | tuple[Hashable, ...] | None = None,
     has_aux: bool = False,
     **unknown: Never,
 ) -> Callable[..., Any]:
@@ -87,14 +85,21 @@ def value_and_grad(
         ValueError: An option is out of range, the leaves of `batch` differ in their first axis, or `axis_name` is not
             that of the `shard_map` around the call.
     """
-    _check_options(how, microbatch_size, unknown)
-    names: AxisNames = () if axis_name is None else axis_name if isinstance(axis_name, tuple) else (axis_name,)
+    for name, value in unknown.items():
+        raise TypeError(
+            f"{_NAME} has no argument {name}={value!r}: it takes how, microbatch_size, axis_name and has_aux. "
+            f"microbatch_size counts items: for k micro-batches of n items pass n // k."
+        )
+    if how not in ("mean", "sum") if isinstance(how, str) else not callable(how):
+        raise ValueError(f"{_NAME}: how must be 'mean', 'sum' or a callable of the tallies, got {how!r}.")
+    size = None if microbatch_size is None else checked_size(f"{_NAME}: microbatch_size", microbatch_size)
+    names = () if axis_name is None else axis_name if isinstance(axis_name, tuple) else (axis_name,)
     finish = functools.partial(finish_by, functools.partial(_last_step, how), asked=_NAME)
 
     def value_and_gradient(params: Any, batch: Any, *rest: Any) -> Any:
         _check_params(params)
-        count, asked = _count(batch), f"{_NAME}: microbatch_size={microbatch_size}"
-        if microbatch_size is not None:
+        count, asked = _count(batch), f"{_NAME}: microbatch_size={size}"
+        if size is not None:
             check_known((count,), asked)
         params = jax.tree.map(jnp.asarray, params)
         batch = jax.tree.map_with_path(lambda path, x: convert(_NAME, f"batch{jax.tree_util.keystr(path)}", x), batch)
@@ -119,11 +124,11 @@ def value_and_grad(
         def slopes_of(tallies: Any) -> Any:
             return jax.grad(finish)(_psum(tallies, names))
 
-        if microbatch_size is None or count <= microbatch_size:
+        if size is None or count <= size:
             (tallies, gradient, added), stacked = step(batch, slopes_of)
             stacked = jax.tree.map(lambda x: x[None], stacked)
         else:
-            by_parts = functools.partial(add_up, tree=batch, size=int(microbatch_size), asked=asked)
+            by_parts = functools.partial(add_up, tree=batch, size=size, asked=asked)
             slopes = slopes_of(by_parts(lambda part: (evaluate(own, part)[0], None))[0])
             (tallies, gradient, added), stacked = by_parts(lambda part: step(part, lambda _: slopes))
 
@@ -135,18 +140,6 @@ def value_and_grad(
 
 
 # -------------------------------------------------------------------------------------------------------- what is asked
-
-
-def _check_options(how: Any, size: Any, unknown: dict[str, Any]) -> None:
-    for name, value in unknown.items():
-        raise TypeError(
-            f"{_NAME} has no argument {name}={value!r}: it takes how, microbatch_size, axis_name and has_aux. "
-            f"microbatch_size counts items: for k micro-batches of n items pass n // k."
-        )
-    if how not in ("mean", "sum") if isinstance(how, str) else not callable(how):
-        raise ValueError(f"{_NAME}: how must be 'mean', 'sum' or a callable of the tallies, got {how!r}.")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1):
-        raise ValueError(f"{_NAME}: microbatch_size must be an int of 1 or more, got {size!r}.")
 
 
 def _check_params(params: Any) -> None:
@@ -230,7 +223,7 @@ def _widen(gradient: Array) -> Array:
     return gradient.astype(computing_dtype([gradient]))
 
 
-def _psum(tree: Any, names: AxisNames) -> Any:
+def _psum(tree: Any, names: tuple[Hashable, ...]) -> Any:
     return jax.lax.psum(tree, names) if names else tree
 
 

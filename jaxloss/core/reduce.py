@@ -6,6 +6,7 @@ from typing import Any, TypeAlias, overload
 
 import numpy as np
 
+from jaxloss.core.chunks import checked_size
 from jaxloss.core.loss import Loss, P, as_loss
 from jaxloss.core.weighting import How, Step
 
@@ -118,9 +119,7 @@ def reduce(
     if axis_name is not None:
         plan = replace(plan, axis_name=axis_name if isinstance(axis_name, tuple) else (axis_name,))
     if chunk_size is not None:
-        if isinstance(chunk_size, bool) or not isinstance(chunk_size, int | np.integer) or chunk_size < 1:
-            raise ValueError(f"reduce: chunk_size must be an int of 1 or more, got {chunk_size!r}.")
-        plan = replace(plan, chunk_size=int(chunk_size))
+        plan = replace(plan, chunk_size=checked_size("reduce: chunk_size", chunk_size))
     if axis is not None:
         if plan.last is not None:
             raise ValueError(

@@ -52,18 +52,20 @@ class Weighting(NamedTuple):
 
     `counted` and `coefficient` have the rank of the values, with length 1 along axes on which they do not depend; they
     are None where all values count, or count 1. `weighed` says whether weights are part of the coefficients. `weight`
-    is a number where no mask and no weight is given. `reduced` are the axes that inner steps reduce.
+    is a number where no mask and no weight is given, and `is_count` says that it counts values or groups. `reduced` are
+    the axes that inner steps reduce.
     """
 
     counted: Array | None
     coefficient: Array | None
     weighed: bool
     weight: Any
+    is_count: bool
     reduced: tuple[int, ...]
 
     def mean(self, numerator: Array) -> Array:
         """The numerator over the weight; 0 where nothing counts."""
-        return ratio(numerator, self.weight) if self.weighed else numerator / _at_least_one(self.weight)
+        return numerator / _at_least_one(self.weight) if self.is_count else ratio(numerator, self.weight)
 
 
 def weigh(call: Call, steps: Sequence[Step]) -> Weighting:
@@ -95,7 +97,7 @@ def weigh(call: Call, steps: Sequence[Step]) -> Weighting:
         left = tuple(axis for axis in left if axis not in axes)
     weight = _total(groups, weights, left, values, dtype, keepdims=False)
     reduced = tuple(axis for axis in range(len(values)) if axis not in left)
-    return Weighting(counted, both(coefficient, weights), call.weights is not None, weight, reduced)
+    return Weighting(counted, both(coefficient, weights), call.weights is not None, weight, weights is None, reduced)
 
 
 def _named(loss: str, step: Step, left: tuple[int, ...]) -> tuple[int, ...]:
