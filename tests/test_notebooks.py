@@ -101,7 +101,18 @@ def ranking(printed):
     assert found["list_mle"] > 0.7
 
 
-STORIES = {story.__name__: story for story in (survival, ranking)}
+def preference(printed):
+    rows = re.findall(r"^(\w[^(\n]*) \(.*?\)  +(-?\d\.\d{6})$", printed, re.MULTILINE)
+    expected = {"tokens": -0.272910, "answers": 0.071610, "sums of answers": -0.409365, "a constant length": -0.102341}
+    expected["questions"] = -0.272910
+    assert {name: float(value) for name, value in rows} == pytest.approx(expected, abs=2e-6)
+    found = {name: right for name, (right, *_) in numbers(printed).items()}
+    before = found["as it learnt to write"]
+    assert min(found["dpo and cross entropy"], found["cross entropy"]) > before + 0.1
+    assert min(right for name, right in found.items() if name.startswith("grpo")) > before + 0.05
+
+
+STORIES = {story.__name__: story for story in (survival, ranking, preference)}
 
 
 @pytest.mark.parametrize("name", STORIES)
