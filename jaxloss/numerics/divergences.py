@@ -3,7 +3,6 @@
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.remainders import exp_remainder
 from jaxloss.numerics.safe import finite_slope, largest_like, ratio
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array
@@ -13,36 +12,31 @@ def _reciprocal(x: Array) -> Array:
     return ratio(jnp.ones_like(x), x)
 
 
-def _log_of_roots(p: Array, q: Array) -> Array:
-    """The logarithm of p / q, by the quotient of the roots, which stays within the format.
-
-    Negative numbers, whose root is NaN, give NaN. Where p is 0 it is a finite number, whose product with p is 0.
-    """
-    return 2 * jnp.log((jnp.sqrt(p) + _absent(p)) / (jnp.sqrt(q) + _absent(p)))
-
-
-@with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
-def _log_of_inverse_roots(p: Array, q: Array) -> Array:
-    """The same by other operations: a GPU writes to memory what a value and a slope share."""
-    return 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p)))
-
-
 @with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
 def log_ratio(p: Array, q: Array) -> Array:
-    r"""The logarithm of a quotient, taken of the difference where p and q are near.
+    r"""The logarithm of a quotient, by the roots a and b, whose quotient stays within the format.
 
-    $$ \log(p / q) $$
+    $$ \log(p / q) = \pm 2 \log\left(1 + \frac{|p - q|}{\min(a, b)\,(a + b)}\right), \qquad a^2 = p, \quad b^2 = q $$
 
-    It is inf where q alone is 0, and NaN where one of them is negative. Where p is 0 it is a finite number, whose
-    product with p is 0. A slope that is infinite is 0.
+    Nothing cancels where p and q are near. It is inf where q alone is 0, and NaN where one of them is negative. Where p
+    is 0 it is a finite number, whose product with p is 0. A slope that is infinite is 0.
 
     >>> near, far = log_ratio(jnp.array([1.0, 1e-30]), jnp.array([1 - 2**-24, 1e30]))
     >>> print(f"{near:.3e} {far:.2f}")
     5.960e-08 -138.16
     """
+    a, b = jnp.sqrt(p), jnp.sqrt(q)
+    size = 2 * jnp.log1p(jnp.abs(p - q) / (jnp.minimum(a, b) * (a + b) + _absent(p)))
+    return jnp.where(p < q, -size, size)
+
+
+@with_slopes(lambda p, _: _reciprocal(p), lambda _, q: -_reciprocal(q))  # a derivative that overflows
+def _log_ratio_in_slope(p: Array, q: Array) -> Array:
+    """The same by other operations: what a value and a slope share, a GPU or a TPU may write to memory."""
     difference = p - q
-    close = jnp.log1p(difference / jnp.maximum(q, jnp.finfo(q.dtype).tiny))
-    return jnp.where(jnp.abs(difference) < 0.5 * q, close, _log_of_roots(p, q))
+    near = jnp.log1p(difference / jnp.maximum(q, jnp.finfo(q.dtype).tiny))
+    far = 2 * jnp.log(jax.lax.rsqrt(q + _absent(p)) / jax.lax.rsqrt(p + _absent(p)))
+    return jnp.where(jnp.abs(difference) < 0.5 * q, near, far)
 
 
 def _absent(p: Array) -> Array:
@@ -59,8 +53,8 @@ def nonnegative(p: Array) -> Array:
 
 
 @with_slopes(  # an infinite slope times 0
-    lambda p, q: _present(p) * jnp.minimum(1 + _log_of_inverse_roots(p, q), jnp.finfo(p.dtype).max),
-    lambda p, q: -finite_slope(jnp.where(q == 0, _present(p) * largest_like(p), ratio(p, q))),
+    lambda p, q: _present(p) * jnp.minimum(1 + _log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
+    lambda p, q: -jnp.minimum(p / (q + _absent(p)), jnp.finfo(p.dtype).max),
 )
 def rel_entr(p: Array, q: Array) -> Array:
     r"""The elementwise relative entropy.
@@ -78,13 +72,13 @@ def rel_entr(p: Array, q: Array) -> Array:
 
 
 @with_slopes(  # an infinite slope times 0, and a derivative that cancels
-    lambda p, q: _present(p) * jnp.minimum(log_ratio(p, q), jnp.finfo(p.dtype).max),
+    lambda p, q: _present(p) * jnp.minimum(_log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
     lambda p, q: jnp.where(q == 0, jnp.where(p == 0, 1, -largest_like(p)), finite_slope(ratio(q - p, q))),
 )
 def kl_div(p: Array, q: Array) -> Array:
-    r"""The elementwise relative entropy of amounts, which is at least 0, and 0 where they are equal only.
+    r"""The elementwise relative entropy of amounts, which is at least 0, and 0 where they are equal.
 
-    $$ p \log(p / q) - p + q = p \left( e^{-l} - 1 + l \right), \qquad l = \log(p / q) $$
+    $$ p \log(p / q) - p + q $$
 
     At p = 0 the value is q and the gradient in p 0 (the true slope is infinite). At q = 0 < p the value is inf and the
     gradients are the largest finite number, and minus that in q. The gradient in p is log(p/q), in q it is (q - p)/q.
@@ -92,6 +86,5 @@ def kl_div(p: Array, q: Array) -> Array:
     >>> print(kl_div(jnp.array([0.0, 1.0, 1.0]), jnp.array([0.5, 1.0, 0.0])))
     [0.5 0.  inf]
     """
-    log = log_ratio(p, q)
-    near = (jnp.abs(log) < 1) & (p > 0)
-    return jnp.where(near, p * exp_remainder(-jnp.where(near, log, 0)), p * log - (p - q))
+    value = p * log_ratio(p, q) - (p - q)
+    return jnp.where(value < 0, 0, value)  # by rounding, where p is near q

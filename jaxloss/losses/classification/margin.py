@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, nan_unless, pick, place_of_largest
-from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import finite_slope, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
@@ -17,14 +16,13 @@ from jaxloss.types import Array, Input
 @with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
 def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
-    zero_or_nan = jnp.sqrt(0 - jnp.abs(jnp.abs(sign) - 1))  # arithmetic, which a CPU does inside of the sum
-    return sign * score + zero_or_nan
+    return jnp.where(jnp.abs(sign) == 1, sign * score, jnp.nan)
 
 
+@with_slopes(lambda x: 0.5 * (jnp.sign(x) + 1))  # ties of a maximum
 def _positive_part(x: Array) -> Array:
-    """max(x, 0), at 0 with the middle of the two slopes."""
-    (zero,) = apart_on_cpu(jnp.zeros((), x.dtype))  # a sum on a CPU drops a NaN from a maximum with a constant
-    return jnp.maximum(zero, x)
+    """max(x, 0), at 0 with the middle of the two slopes. NaN stays, which a maximum on a CPU may drop."""
+    return jnp.where(x < 0, 0, x)
 
 
 @custom_loss(stand_in={"prediction": 0.5, "target": 1.0})
