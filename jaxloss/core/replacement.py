@@ -29,7 +29,7 @@ def replace_masked(
 ) -> tuple[dict[str, Array], dict[str, Any]]:
     """The arrays with all that does not count replaced, and the shared ones without a gradient where nothing counts.
 
-    `shared` says whether to replace the deleted slots of the shared ones as well.
+    Without `shared` these stay as they are, for a sum whose weights are 0 there.
     """
     rank, items = len(layout.leading), items_of(counted, layout)
     replaced = {}
@@ -39,7 +39,7 @@ def replace_masked(
             kept.append((expand(items, array.ndim - rank), tuple(range(rank))))
             replaced[name] = _replace(term, name, array, kept)
         else:
-            replaced[name] = _gate(items, _replace(term, name, array, kept) if shared else array)
+            replaced[name] = _gate(items, _replace(term, name, array, kept)) if shared else array
     return replaced, {name: _gate(items, option) for name, option in options.items()}
 
 
