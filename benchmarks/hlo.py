@@ -160,8 +160,10 @@ class Module:
             alone = operand.name == one.operands[0] and operand.name not in one.operands[1:]
             if one.opcode in PARTS and alone:
                 total += one.size
-            elif one.opcode in UPDATES and alone:
+            elif one.opcode == "scatter" and alone:
                 total += inside[one.operands[UPDATES[one.opcode]]].size
+            elif one.opcode in UPDATES and alone:  # written over, not read
+                continue
             elif one.opcode in VIEWS and not one.root:
                 total += self._touched(one, inside, whole)
             elif one.opcode == "fusion":  # inside another: on a TPU, the slice that a product reads

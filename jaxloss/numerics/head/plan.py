@@ -29,11 +29,12 @@ class Chip(NamedTuple):
     kept: tuple[float, float]  # the same
     tile: float  # bytes that a tile of logits in float32 may have for a gradient
     value_tile: float  # the same for a value; infinite where the statistics are a part of the product
+    multiple: int  # of which the columns of a tile are one
 
 
 CHIPS = {
-    "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf),  # a v5e
-    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB),  # an H100
+    "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf, 128),  # a v5e
+    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB, 32),  # an H100
 }
 
 
@@ -95,7 +96,7 @@ def value(task: Task, platform: str) -> Walk:
     """The walk of a value alone, on "cpu", "tpu" or "gpu"."""
     if task.shards is not None or platform == "cpu" or export.is_symbolic_dim(task.rows):
         return gradient(task, platform)
-    return _tiles(task, CHIPS[platform].value_tile)
+    return _tiles(CHIPS[platform], task, CHIPS[platform].value_tile)
 
 
 def gradient(task: Task, platform: str) -> Walk:
@@ -146,7 +147,7 @@ def _on_a_cpu(task: Task, affordable: int) -> Walk:
 
 def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
-    small = _tiles(task, chip.tile)
+    small = _tiles(chip, task, chip.tile)
     strategy = _fastest(chip, task, affordable, small.columns) if task.strategy == "auto" else task.strategy
     if strategy == "fast":
         rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
@@ -154,11 +155,11 @@ def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     return Walk(task.rows, task.classes, keep=False) if strategy == "slope" else small
 
 
-def _tiles(task: Task, most: float) -> Walk:
+def _tiles(chip: Chip, task: Task, most: float) -> Walk:
     """Tiles of so many bytes. Fewer than 128 columns are no product for a matrix unit: then the rows are cut too."""
     numbers = int(min(most, 2**62) / _size(task))
     columns = max(numbers // task.rows // 128 * 128, 128)
-    return Walk(_even(task.rows, max(numbers // columns, 8)), _even(task.classes, columns, 128), keep=False)
+    return Walk(_even(task.rows, max(numbers // columns, 8)), _even(task.classes, columns, chip.multiple), keep=False)
 
 
 def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
