@@ -65,9 +65,6 @@ class Link:
             raise ValueError(f"{name} must use its first argument, one of {', '.join(Softmax._fields)}; it uses none.")
         return cls(function, fixed, reads, dtype)
 
-    def __call__(self, softmax: Softmax, given: Mapping[str, Any]) -> Array:
-        return jnp.asarray(self.function(softmax, **self.fixed, **given)).astype(self.dtype)
-
     def values_and_slopes(
         self, rows: "Rows", classes: Array, given: Given, wanted: frozenset[str]
     ) -> tuple[Array, tuple["Rows", Parameters]]:
@@ -78,7 +75,7 @@ class Link:
         still = {name: x for name, x in named.items() if name not in wanted}
 
         def one_row(softmax: Softmax, moving: Parameters, still: Parameters) -> Any:
-            return self(softmax, moving | still)
+            return jnp.asarray(self.function(softmax, **self.fixed, **moving, **still)).astype(self.dtype)
 
         axes = [{name: 0 if name in given.each else None for name in part} for part in (moving, still)]
         values, (slopes, in_given) = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, still)
@@ -175,24 +172,25 @@ def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
 
 def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile by plain sums and one maximum, which a CPU forms fast."""
+    if logits.shape[:-1] == (1,):  # under `vmap` XLA 0.10 for a CPU crashes in a sum over `[n, 1, v]`
+        return jax.tree.map(lambda x: x[None], summed(reads, logits[0], column[0]))
     largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
-    places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
+    places = jax.lax.broadcasted_iota(logits.dtype, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
     m, y = largest[..., None], column.astype(logits.dtype)[..., None]
     # The minimum is 0 at the label, and nowhere else less than the weight, which is at most 1.
     others = row_sum(lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), 2 * jnp.abs(j - y)), logits, m, places, y)[..., 0]
     label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
-    total: Array | None = None
-    rest: Array | None = None
-    moment: Array | None = None
+    top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
+    rows = Rows(largest, others, label, None, None, None, top)
     if "mean_surprisal" in reads:
-        total = jnp.sum(jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits), axis=-1)
+        other = jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits)
+        rows = rows._replace(total=jnp.sum(other, axis=-1))
     if "entropy" in reads:
         below = logits - m
         at_top, weights = below == 0, jnp.exp(below)
         rest = jnp.sum(jnp.where(at_top, 0, weights), axis=-1) + (jnp.sum(jnp.where(at_top, weights, 0), axis=-1) - 1)
-        moment = -jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
-    top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
-    return Rows(largest, others, label, total, rest, moment, top)
+        rows = rows._replace(rest=rest, moment=-jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1))
+    return rows
 
 
 # ---------------------------------------------------------------------------- from the statistics to the loss and back
