@@ -19,7 +19,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips test-chips test-newest test-lowest docs test-docs dist clean
+.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips chips-head test-chips test-newest test-lowest docs test-docs dist clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -73,10 +73,13 @@ ifeq ($(shell uname -sm),Linux x86_64)
 chips: .venv-chips/chips  ## What each loss moves on a TPU and a GPU, a table and a picture; QUICK=1, LOSSES="huber triplet".
 	.venv-chips/bin/python benchmarks/chips.py $(if $(QUICK),--quick) $(if $(LOSSES),--losses $(LOSSES))
 
+chips-head: .venv-chips/chips  ## The language-model head compiled for both chips, for the page of bench-head.
+	.venv-chips/bin/python benchmarks/linear_head_chips.py
+
 test-chips: .venv-chips/chips  ## A sample of the losses, compiled for both chips, moves no more than is allowed.
 	.venv-chips/bin/python -m pytest -n auto --dist loadgroup --confcutdir tests/chips tests/chips
 else
-chips test-chips:
+chips chips-head test-chips:
 	@echo "make $@ is skipped: XLA compiles for a TPU and a GPU on Linux on x86-64 alone, and this is $(shell uname -sm)."
 endif
 

@@ -136,10 +136,8 @@ class Module:
             result = re.findall(r"[a-z]\w*\[[\d,]*\](?:\{[^}]*\})?", inner)[0]
             return Counts(size_of(result) * bool(given[0].far) + size_of(result, far=True), 2 * size_of(result))
         if one.opcode == "fusion":
-            inside = self.computations[one.called("calls")]
-            parameters = {p.operands[0]: p for p in inside.values() if p.opcode == "parameter"}
-            read = [_touched(parameters[str(i)], inside, operand.far) for i, operand in enumerate(given)]
-            return Counts(sum(read) + _written(inside, one.far), counted, 1)
+            read = [self._read(one, i, operand.far) for i, operand in enumerate(given)]
+            return Counts(sum(read) + self._written(one, one.far), counted, 1)
         if one.opcode in PARTS:
             return Counts(2 * one.far + sum(operand.far for operand in given[1:]), counted, 1)
         if one.opcode in UPDATES:
@@ -147,6 +145,42 @@ class Module:
         # A number is formed beside the kernels.
         launched = one.opcode != "iota" and "[]" not in one.shape
         return Counts(one.far + sum(operand.far for operand in given), counted, launched)
+
+    def _read(self, fusion: Instruction, number: int, whole: float) -> float:
+        """How much of an operand a fusion reads: what indices and slices take of it, else the whole."""
+        inside = self.computations[fusion.called("calls")]
+        parameter = next(p for p in inside.values() if p.opcode == "parameter" and p.operands[0] == str(number))
+        return self._touched(parameter, inside, whole)
+
+    def _touched(self, operand: Instruction, inside: Computation, whole: float) -> float:
+        total = 0.0
+        for one in inside.values():
+            if one.opcode == "parameter" or operand.name not in one.operands:
+                continue
+            alone = operand.name == one.operands[0] and operand.name not in one.operands[1:]
+            if one.opcode in PARTS and alone:
+                total += one.size
+            elif one.opcode == "scatter" and alone:
+                total += inside[one.operands[UPDATES[one.opcode]]].size
+            elif one.opcode in UPDATES and alone:  # written over, not read
+                continue
+            elif one.opcode in VIEWS and not one.root:
+                total += self._touched(one, inside, whole)
+            elif one.opcode == "fusion":  # inside another: on a TPU, the slice that a product reads
+                total += sum(self._read(one, i, whole) for i, name in enumerate(one.operands) if name == operand.name)
+            else:
+                return whole
+        return min(total, whole)
+
+    def _written(self, fusion: Instruction, whole: float) -> float:
+        """How much a fusion writes: its result, or where it updates an operand in place, the update."""
+        inside = self.computations[fusion.called("calls")]
+        root = next(one for one in inside.values() if one.root)
+        while root.opcode in VIEWS and root.operands[0] in inside:
+            root = inside[root.operands[0]]
+        if root.opcode == "fusion":
+            return self._written(root, whole)
+        return min(whole, inside[root.operands[UPDATES[root.opcode]]].size) if root.opcode in UPDATES else whole
 
 
 def _instruction(line: str) -> Instruction | None:
@@ -171,29 +205,3 @@ def _closing(text: str, start: int) -> int:
         if not depth:
             return place + 1
     raise ValueError(f"a parenthesis is not closed: {text[:80]}")
-
-
-def _touched(operand: Instruction, inside: Computation, whole: float) -> float:
-    """How much of a fusion's operand is read: what indices and slices take of it, else the whole."""
-    total = 0.0
-    for one in inside.values():
-        if one.opcode == "parameter" or operand.name not in one.operands:
-            continue
-        alone = operand.name == one.operands[0] and operand.name not in one.operands[1:]
-        if one.opcode in PARTS and alone:
-            total += one.size
-        elif one.opcode in UPDATES and alone:
-            total += inside[one.operands[UPDATES[one.opcode]]].size
-        elif one.opcode in VIEWS and not one.root:
-            total += _touched(one, inside, whole)
-        else:
-            return whole
-    return min(total, whole)
-
-
-def _written(inside: Computation, whole: float) -> float:
-    """How much a fusion writes: its result, or where it updates an operand in place, the update."""
-    root = next(one for one in inside.values() if one.root)
-    while root.opcode in VIEWS and root.operands[0] in inside:
-        root = inside[root.operands[0]]
-    return min(whole, inside[root.operands[UPDATES[root.opcode]]].size) if root.opcode in UPDATES else whole

@@ -14,6 +14,21 @@ TEXT = """HloModule jit_f, is_scheduled=true
   ROOT %g = f32[8]{0} gather(%p.0, %p.1), offset_dims={}, slice_sizes={1,1}
 }
 
+%row (r.0: f32[8,100], r.1: s32[]) -> f32[1,100] {
+  %r.0 = f32[8,100]{1,0} parameter(0)
+  %r.1 = s32[] parameter(1)
+  %column = s32[] constant(0)
+  ROOT %r = f32[1,100]{1,0} dynamic-slice(%r.0, %r.1, %column), dynamic_slice_sizes={1,100}
+}
+
+%product (m.0: f32[8,100], m.1: s32[], m.2: f32[8,100]) -> f32[8,1] {
+  %m.0 = f32[8,100]{1,0} parameter(0)
+  %m.1 = s32[] parameter(1)
+  %m.2 = f32[8,100]{1,0} parameter(2)
+  %one = f32[1,100]{1,0} fusion(%m.0, %m.1), kind=kLoop, calls=%row
+  ROOT %m = f32[8,1]{1,0} convolution(%m.2, %one), dim_labels=bf_oi->bf
+}
+
 %update (u.0: f32[8,100], u.1: f32[1,100]) -> f32[8,100] {
   %u.0 = f32[8,100]{1,0} parameter(0)
   %u.1 = f32[1,100]{1,0} parameter(1)
@@ -47,6 +62,7 @@ ENTRY %main (a: f32[8,100], i: s32[8,2]) -> f32[8] {
   %loop = (s32[], /*index=1*/f32[8,100]{1,0}) while(%tuple), condition=%until, body=%body
   %tuple = (s32[], f32[8,100]{1,0}) tuple(%start, %a)
   %picked = f32[8]{0} fusion(%a, %i), kind=kLoop, calls=%pick
+  %sliced = f32[8,1]{1,0} fusion(%a, %start, %near), kind=kOutput, calls=%product
   %row = f32[1,100]{1,0} constant({...})
   %updated = f32[8,100]{1,0} fusion(%a, %row), kind=kLoop, calls=%update
   ROOT %all = f32[8]{0} fusion(%picked), kind=kLoop, calls=%pick
@@ -91,7 +107,7 @@ def test_an_index_moves_what_it_takes():
 
 def test_an_update_in_place_moves_the_update():
     found = _of("row", "updated")
-    assert found.moved == 3 * ROW
+    assert found.moved == 2 * ROW
     assert found.counted == 2 * MATRIX + ROW
 
 
@@ -102,4 +118,8 @@ def test_the_vector_memory_of_a_tpu_is_near():
 
 
 def test_kernels():
-    assert Module(TEXT).counts().kernels == 5 + 1 + 3
+    assert Module(TEXT).counts().kernels == 5 + 1 + 4
+
+
+def test_a_product_reads_the_slice_that_is_fused_into_it():
+    assert _of("sliced").moved == ROW + 8 * 4 + 4

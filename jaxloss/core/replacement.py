@@ -26,7 +26,7 @@ _FILL = 0.5
 def replace_masked(call: Call, counted: Array | None, shared: bool = True) -> Call:
     """The call with all that does not count replaced, and what items share without a gradient where nothing counts.
 
-    `shared` says whether to replace the deleted slots of shared arrays as well.
+    Without `shared`, arrays that items share stay as they are, for a sum whose weights are 0 there.
     """
     if counted is None:
         return call
@@ -38,7 +38,7 @@ def replace_masked(call: Call, counted: Array | None, shared: bool = True) -> Ca
             kept.append((expand(items, array.ndim - rank), tuple(range(rank))))
             arrays[name] = _replaced(call, name, array, kept)
         else:
-            arrays[name] = _gated(items, _replaced(call, name, array, kept) if shared else array)
+            arrays[name] = _gated(items, _replaced(call, name, array, kept)) if shared else array
     return replace(call, arrays=arrays, options={name: _gated(items, x) for name, x in call.options.items()})
 
 

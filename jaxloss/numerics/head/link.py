@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.numerics.head import plan
-from jaxloss.numerics.head.row import Link, Softmax
-from jaxloss.numerics.head.sweep import Given, costs, total_cost
+from jaxloss.numerics.head.row import Given, Link, Softmax
+from jaxloss.numerics.head.sweep import costs, total_cost
 from jaxloss.numerics.head.tile import Head
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, Number, computing_dtype
@@ -39,22 +39,14 @@ def linear_softmax_sum(
     $$ \sum_i w_i\, \varphi(S(x_i, y_i), e_i), \qquad x_{ij} = c \tanh\frac{h_i^T W_j + b_j}{c} $$
 
     With hidden `[..., d]`, labels and weights `[...]`, a kernel `[d, v]` (`[v, d]` if `classes_first`), a bias and a
-    class_mask `[v]` or None. Sums are taken in float32 or wider, of products of the arrays as they are; only the
-    gradient of a bfloat16 logit is rounded to bfloat16 before it meets a bfloat16 array. Classes behind the mask, like
-    those of bias -inf, are not there. The gradient at a confident label is the sum of the other probabilities.
+    class_mask `[v]` or None. `link(softmax, **each, **shared)` is phi, the loss of one row: of a `Softmax`, of numbers
+    of its own from arrays `[...]`, and of what all rows share. With `groups`, axes of the labels, there is one sum for
+    each of their entries. The other options are those of `linear_softmax_cross_entropy`.
 
-    `link(softmax, **each, **shared)` is phi, the loss of one row: of a `Softmax`, of numbers of its own from arrays
-    `[...]`, and of what all rows share; JAX differentiates it in all of these. `axis_name` names the mesh axes of a
-    `shard_map` over which the classes are split. With `groups`, axes of the labels, there is one sum for each of their
-    entries. The other options are those of `linear_softmax_cross_entropy`.
-
-    >>> hidden, kernel = jnp.array([[1.0, 0.0], [0.0, 40.0]]), jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> def focal(softmax, power):
     ...     return softmax.complement**power * softmax.surprisal
-    >>> total = linear_softmax_sum(
-    ...     focal, hidden, jnp.array([0, 1]), kernel, None, None, jnp.array([0.0, 1.0]), each={}, shared={"power": 1.0}
-    ... )
-    >>> print(f"{total:.3e}")
+    >>> arrays = jnp.eye(2), jnp.array([0, 1]), jnp.diag(jnp.array([1.0, 40.0])), None, None, jnp.array([0.0, 1.0])
+    >>> print(f"{linear_softmax_sum(focal, *arrays, each={}, shared={'power': 1.0}):.3e}")
     1.805e-35
     """
     dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
@@ -75,15 +67,10 @@ def linear_softmax_sum(
 def linked_softmax(
     link: Callable[..., Any], logits: Array, label: Array, axis_name: Input, shared: Mapping[str, Any]
 ) -> Array:
-    r"""A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
+    """A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
 
-    $$ \varphi(S(x, y), e), \qquad S = \Big(-\log p_y,\; \sum_{j \ne y} p_j,\; -\frac{1}{k} \sum_j \log p_j,\;
-       -\sum_j p_j \log p_j,\; \log Z\Big), \qquad p_j = \frac{e^{x_j}}{Z} $$
-
-    The link, and what is shared, are those of `linear_softmax_sum`. Inside `shard_map`, `axis_name` names the mesh
-    axes of the classes: the label counts over all of them, and sums are reduced over them, never the row. A class of
-    logit -inf is not there. A label that is no class gives NaN. The gradient is that of the linear head whose only
-    hidden number is 1.
+    It is the linear head whose only hidden number is 1. A class of logit -inf is not there. Inside `shard_map`,
+    `axis_name` names the mesh axes of the classes: the label counts over all of them, and no row is gathered.
 
     >>> print(f"{linked_softmax(lambda softmax: softmax.entropy, jnp.array([20.0, 0.0]), jnp.array(0), None, {}):.3e}")
     4.328e-08
@@ -114,23 +101,9 @@ def cross_entropy(softmax: Softmax, label_smoothing: Number = 0.0, z_loss: Numbe
 def split_cross_entropy(
     logits: Array, label: Array, axis_name: Input, label_smoothing: Number = 0.0, z_loss: Number = 0.0
 ) -> Array:
-    r"""The softmax cross entropy of one row of logits whose classes are split over devices, inside `shard_map`.
-
-    $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
-
-    The label and the k classes, which are those of a logit above -inf, count over all devices.
-
-    >>> mesh = jax.make_mesh((1,), ("classes",), axis_types=(jax.sharding.AxisType.Auto,))
-    >>> cost = jax.shard_map(
-    ...     lambda logits: split_cross_entropy(logits, jnp.array(0), "classes"),
-    ...     mesh=mesh, in_specs=jax.P("classes"), out_specs=jax.P(),
-    ... )
-    >>> print(f"{cost(jnp.array([20.0, 0.0])):.3e}")
-    2.061e-09
-    """
-    return linked_softmax(
-        cross_entropy, logits, label, axis_name, {"label_smoothing": label_smoothing, "z_loss": z_loss}
-    )
+    """The softmax cross entropy of one row of logits whose classes are split over the devices of a `shard_map`."""
+    options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
+    return linked_softmax(cross_entropy, logits, label, axis_name, options)
 
 
 def _is_absent(option: Any) -> bool:
@@ -141,13 +114,15 @@ def _bound(
     link: Callable[..., Any], each: Mapping[str, Array], shared: Mapping[str, Any], dtype: Any
 ) -> tuple[Link, Given]:
     """Arrays as such, real ones in the computing dtype; what else the rows share is a part of the link."""
-    arrays = {name: jnp.asarray(x) for name, x in shared.items() if isinstance(x, np.ndarray | np.generic | jax.Array)}
-    fixed = {name: x for name, x in shared.items() if name not in arrays}
 
     def real(x: Array) -> Array:
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
-    given = Given({name: real(x) for name, x in each.items()}, {name: real(x) for name, x in arrays.items()})
+    arrays = {name: x for name, x in shared.items() if isinstance(x, np.ndarray | np.generic | jax.Array)}
+    fixed = {name: x for name, x in shared.items() if name not in arrays}
+    given = Given(
+        {name: real(x) for name, x in each.items()}, {name: real(jnp.asarray(x)) for name, x in arrays.items()}
+    )
     shapes = {name: jax.ShapeDtypeStruct((), x.dtype) for name, x in given.each.items()}
     return Link.of(link, fixed, dtype, shapes | given.shared), given
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from jaxloss.numerics.devices import alone, explicit
+from jaxloss.numerics.devices import alone, explicit, mesh_size
 from jaxloss.numerics.platform import cut_on_cpu
 from jaxloss.types import Array
 
@@ -29,10 +29,13 @@ class Chip(NamedTuple):
     kept: tuple[float, float]  # the same
     tile: float  # bytes that a tile of logits in float32 may have for a gradient
     value_tile: float  # the same for a value; infinite where the statistics are a part of the product
+    multiple: int  # of which the columns of a tile are one
 
 
-TPU = Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf)  # a v5e
-GPU = Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB)  # an H100
+CHIPS = {
+    "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf, 128),  # a v5e
+    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB, 32),  # an H100
+}
 
 
 class Task(NamedTuple):
@@ -61,26 +64,24 @@ class Walk:
     strided: bool = False  # the rows are taken in strides, as those split over a mesh are
     on_cpu: bool = False  # XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers
 
-    def cut(self, array: Array, start: Any, width: int, axis: int) -> Array:
-        """Some places of an axis, from a start that may be known only in a loop."""
-        if width == array.shape[axis]:
+    def cut(self, array: Array, start: Any, axis: int) -> Array:
+        """The columns from a start, which may be known only in a loop."""
+        if self.columns == array.shape[axis]:
             return array
         slice_in = cut_on_cpu if self.on_cpu else jax.lax.dynamic_slice_in_dim
-        return slice_in(array, start, width, axis)
+        return slice_in(array, start, self.columns, axis)
 
 
 def task(
     hidden: Array, kernel: Array, classes_first: bool, axis_name: Any, strategy: str, memory: Any, dtype: Any
 ) -> Task:
     """Reads the task off the arrays."""
-    shards = None
-    if not (alone(hidden) and alone(kernel)):
-        shards = _shards(hidden) or jax.typeof(hidden if not alone(hidden) else kernel).sharding.mesh.size
+    rows, depth = hidden.shape
     return Task(
-        hidden.shape[0],
+        rows,
         kernel.shape[0 if classes_first else 1],
-        hidden.shape[1],
-        shards,
+        depth,
+        None if alone(hidden) and alone(kernel) else _shards(hidden, kernel),
         hidden.dtype == kernel.dtype == jnp.bfloat16,
         classes_first,
         axis_name,
@@ -95,19 +96,19 @@ def value(task: Task, platform: str) -> Walk:
     """The walk of a value alone, on "cpu", "tpu" or "gpu"."""
     if task.shards is not None or platform == "cpu" or export.is_symbolic_dim(task.rows):
         return gradient(task, platform)
-    return _tiles(task, (TPU if platform == "tpu" else GPU).value_tile)
+    return _tiles(CHIPS[platform], task, CHIPS[platform].value_tile)
 
 
 def gradient(task: Task, platform: str) -> Walk:
     """The walk of value and gradient."""
-    unknown = export.is_symbolic_dim(task.rows)  # until the exported program is called: then tiles of classes
-    if unknown:
-        return Walk(task.rows, min(task.classes, 512), keep=False, on_cpu=platform == "cpu")
-    affordable, on_cpu = _affordable(task, platform), platform == "cpu"
+    on_cpu = platform == "cpu"
+    if export.is_symbolic_dim(task.rows):  # not known until the exported program is called
+        return Walk(task.rows, _even(task.classes, 512), keep=False, on_cpu=on_cpu)
+    affordable = _affordable(task, platform)
     if task.shards is not None:
-        rows = _divisor(task.rows, max(affordable * task.shards, 8 * task.shards), task.shards)
+        rows = _divisor(task.rows, max(affordable, 8) * task.shards, task.shards)
         return Walk(rows, task.classes, keep=True, strided=True, on_cpu=on_cpu)
-    return _on_a_cpu(task, affordable) if on_cpu else _on_a_chip(TPU if platform == "tpu" else GPU, task, affordable)
+    return _on_a_cpu(task, affordable) if on_cpu else _on_a_chip(CHIPS[platform], task, affordable)
 
 
 def whole_rows(task: Task, platform: str) -> Walk:
@@ -139,14 +140,14 @@ def _on_a_cpu(task: Task, affordable: int) -> Walk:
     few = task.narrow or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
         side = max(2 ** int(math.log2(_memory(task, "cpu") / _size(task)) / 2), 128)
-        return Walk(_even(task.rows, min(side, 768)), min(side, 512), keep=False, on_cpu=True)
+        return Walk(_even(task.rows, min(side, 768)), _even(task.classes, min(side, 512)), keep=False, on_cpu=True)
     rows = _even(task.rows, max(min(affordable, 256), 8))
-    return Walk(rows, min(task.classes, 1024), keep=True, on_cpu=True)
+    return Walk(rows, _even(task.classes, 1024), keep=True, on_cpu=True)
 
 
 def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
-    small = _tiles(task, chip.tile)
+    small = _tiles(chip, task, chip.tile)
     strategy = _fastest(chip, task, affordable, small.columns) if task.strategy == "auto" else task.strategy
     if strategy == "fast":
         rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
@@ -154,11 +155,11 @@ def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     return Walk(task.rows, task.classes, keep=False) if strategy == "slope" else small
 
 
-def _tiles(task: Task, most: float) -> Walk:
+def _tiles(chip: Chip, task: Task, most: float) -> Walk:
     """Tiles of so many bytes. Fewer than 128 columns are no product for a matrix unit: then the rows are cut too."""
     numbers = int(min(most, 2**62) / _size(task))
     columns = max(numbers // task.rows // 128 * 128, 128)
-    return Walk(_even(task.rows, max(numbers // columns, 8)), min(columns, task.classes), keep=False)
+    return Walk(_even(task.rows, max(numbers // columns, 8)), _even(task.classes, columns, chip.multiple), keep=False)
 
 
 def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
@@ -173,16 +174,20 @@ def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
     return min(seconds, key=lambda strategy: seconds[strategy])
 
 
-def _shards(array: Array) -> int:
-    names = (explicit(array) or (None,))[0] or ()
-    mesh = jax.typeof(array).sharding.mesh
-    return math.prod(mesh.shape[name] for name in (names if isinstance(names, tuple) else (names,)))
+def _shards(hidden: Array, kernel: Array) -> int:
+    """Over how many devices the rows are split: what explicit axes say, else as many as there are at most."""
+    split = explicit(hidden)
+    if not split:
+        return max(mesh_size(hidden), mesh_size(kernel))
+    names = split[0] if isinstance(split[0], tuple) else (split[0],)
+    sizes = jax.typeof(hidden).sharding.mesh.shape
+    return math.prod(sizes[name] for name in names if name is not None)
 
 
-def _even(rows: int, most: int) -> int:
-    """The size of the parts when as few as may be are about the same; a multiple of 8, as matrices like it."""
-    parts = max(math.ceil(rows / most), 1)
-    return max(rows, 1) if parts == 1 else -(-math.ceil(rows / parts) // 8) * 8
+def _even(total: int, most: int, multiple: int = 8) -> int:
+    """The size of the parts when as few as may be are about the same; a multiple, as matrices like it."""
+    parts = max(math.ceil(total / most), 1)
+    return max(total, 1) if parts == 1 else -(-math.ceil(total / parts) // multiple) * multiple
 
 
 def _divisor(rows: int, most: int, shards: int) -> int:

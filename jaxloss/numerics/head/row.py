@@ -17,6 +17,7 @@ from jaxloss.numerics.classes import is_at, is_class, place_of_largest
 from jaxloss.numerics.platform import entry_on_cpu, row_sum, tied
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softmax import complement
 from jaxloss.types import Array
 
 
@@ -28,6 +29,16 @@ class Softmax(NamedTuple):
     mean_surprisal: Any  # the mean of -log p over all classes that may be chosen
     entropy: Any  # the sum of -p log p
     log_partition: Any  # log Z, the logsumexp of the logits
+
+
+Parameters = dict[str, Array]
+
+
+class Given(NamedTuple):
+    """What a link takes beside the softmax, by name: a number of each row `[n]`, and arrays that all rows share."""
+
+    each: Parameters
+    shared: Parameters
 
 
 @dataclass(frozen=True)
@@ -54,22 +65,19 @@ class Link:
             raise ValueError(f"{name} must use its first argument, one of {', '.join(Softmax._fields)}; it uses none.")
         return cls(function, fixed, reads, dtype)
 
-    def __call__(self, softmax: Softmax, given: Mapping[str, Any]) -> Array:
-        return jnp.asarray(self.function(softmax, **self.fixed, **given)).astype(self.dtype)
-
     def values_and_slopes(
-        self, rows: "Rows", classes: Array, each: dict[str, Array], shared: dict[str, Array], wanted: frozenset[str]
-    ) -> tuple[Array, tuple["Rows", dict[str, Array]]]:
+        self, rows: "Rows", classes: Array, given: Given, wanted: frozenset[str]
+    ) -> tuple[Array, tuple["Rows", Parameters]]:
         """The value of each row, and its slopes in the statistics and in the given arrays that are wanted."""
         softmax, back = jax.vjp(lambda rows: softmax_of(self.reads, rows, classes), rows)
-        given = each | shared
-        moving = {name: x for name, x in given.items() if name in wanted}
-        still = {name: x for name, x in given.items() if name not in wanted}
+        named = given.each | given.shared
+        moving = {name: x for name, x in named.items() if name in wanted}
+        still = {name: x for name, x in named.items() if name not in wanted}
 
-        def one_row(softmax: Softmax, moving: dict[str, Array], still: dict[str, Array]) -> Any:
-            return self(softmax, moving | still)
+        def one_row(softmax: Softmax, moving: Parameters, still: Parameters) -> Any:
+            return jnp.asarray(self.function(softmax, **self.fixed, **moving, **still)).astype(self.dtype)
 
-        axes = [{name: 0 if name in each else None for name in part} for part in (moving, still)]
+        axes = [{name: 0 if name in given.each else None for name in part} for part in (moving, still)]
         values, (slopes, in_given) = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, *axes))(softmax, moving, still)
         (in_rows,) = back(jax.tree.map(finite_slope, slopes))
         return values, (in_rows, in_given)
@@ -164,24 +172,25 @@ def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
 
 def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     """The statistics of a tile by plain sums and one maximum, which a CPU forms fast."""
+    if logits.shape[:-1] == (1,):  # under `vmap` XLA 0.10 for a CPU crashes in a sum over `[n, 1, v]`
+        return jax.tree.map(lambda x: x[None], summed(reads, logits[0], column[0]))
     largest = jnp.maximum(jnp.max(logits, axis=-1), jnp.finfo(logits.dtype).min)
-    places = jax.lax.broadcasted_iota(logits.dtype, (1, logits.shape[-1]), 1)
+    places = jax.lax.broadcasted_iota(logits.dtype, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
     m, y = largest[..., None], column.astype(logits.dtype)[..., None]
     # The minimum is 0 at the label, and nowhere else less than the weight, which is at most 1.
     others = row_sum(lambda x, m, j, y: jnp.minimum(jnp.exp(x - m), 2 * jnp.abs(j - y)), logits, m, places, y)[..., 0]
     label = jnp.where(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column), 0)
-    total: Array | None = None
-    rest: Array | None = None
-    moment: Array | None = None
+    top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
+    rows = Rows(largest, others, label, None, None, None, top)
     if "mean_surprisal" in reads:
-        total = jnp.sum(jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits), axis=-1)
+        other = jnp.where(is_at(logits, column) | jnp.isneginf(logits), 0, logits)
+        rows = rows._replace(total=jnp.sum(other, axis=-1))
     if "entropy" in reads:
         below = logits - m
         at_top, weights = below == 0, jnp.exp(below)
         rest = jnp.sum(jnp.where(at_top, 0, weights), axis=-1) + (jnp.sum(jnp.where(at_top, weights, 0), axis=-1) - 1)
-        moment = -jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1)
-    top = place_of_largest(logits).astype(logits.dtype) if "top" in reads else None
-    return Rows(largest, others, label, total, rest, moment, top)
+        rows = rows._replace(rest=rest, moment=-jnp.sum(jnp.where(weights > 0, below, 0) * weights, axis=-1))
+    return rows
 
 
 # ---------------------------------------------------------------------------- from the statistics to the loss and back
@@ -197,7 +206,7 @@ def softmax_of(reads: frozenset[str], rows: Rows, classes: Array) -> Softmax:
         mean = jnp.where(classes > 1, gaps / jnp.maximum(classes, 1) + _log_total(gap, rows.others), 0)
     return Softmax(
         surprisal=_surprisal(gap, rows.others) if "surprisal" in reads else None,
-        complement=_complement(gap, rows.others) if "complement" in reads else None,
+        complement=complement(_surprisal(gap, rows.others)) if "complement" in reads else None,
         mean_surprisal=mean,
         entropy=None if rows.rest is None else _entropy(rows.rest, rows.moment),
         log_partition=rows.largest + _log_total(gap, rows.others) if "log_partition" in reads else None,
@@ -213,25 +222,8 @@ def _total(gap: Array, others: Array) -> Array:
     return jnp.where(total == 0, 1, total)
 
 
-def _product(gap: Array, others: Array) -> Array:
-    return _probability(gap, others) * _complement(gap, others)
-
-
-def _quotient(gap: Array, others: Array) -> Array:
-    return _probability(gap, others) / _total(gap, others)
-
-
-@with_slopes(lambda *row: -_product(*row), lambda *row: -_quotient(*row))  # a derivative that cancels: p - p^2
-def _probability(gap: Array, others: Array) -> Array:
-    return jnp.exp(-gap) / _total(gap, others)
-
-
-@with_slopes(_product, _quotient)  # a derivative that cancels, as above
-def _complement(gap: Array, others: Array) -> Array:
-    return others / _total(gap, others)
-
-
-@with_slopes(_complement, lambda *row: 1 / _total(*row))  # a derivative that cancels: 1 - p
+# A derivative that cancels: 1 - p.
+@with_slopes(lambda *row: complement(_surprisal(*row)), lambda *row: 1 / _total(*row))
 def _surprisal(gap: Array, others: Array) -> Array:
     """log(1 + s exp(gap)): by a small s if the label is among the largest, else by an s of at least 1."""
     near, own = gap < 1, jnp.exp(-gap)
@@ -239,7 +231,8 @@ def _surprisal(gap: Array, others: Array) -> Array:
     return jnp.where(near, 0, gap) + jnp.log1p(jnp.maximum(less_1, -0.5))
 
 
-@with_slopes(lambda *row: -_probability(*row), lambda *row: 1 / _total(*row))  # an infinite slope times 0
+# An infinite slope times 0.
+@with_slopes(lambda *row: -jnp.exp(-_surprisal(*row)), lambda *row: 1 / _total(*row))
 def _log_total(gap: Array, others: Array) -> Array:
     return jnp.log1p(jnp.maximum(others + jnp.expm1(-gap), -0.5))
 

@@ -7,19 +7,22 @@ forms the logits again. Both rest on `_statistics`, whose rule says how the sums
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.classes import nan_unless
+from jaxloss.numerics.classes import is_class, nan_unless
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.plan import Task, Walk
 from jaxloss.numerics.head.row import (
+    Given,
     Link,
+    Parameters,
     Rows,
     change_of,
     gradient_of,
@@ -30,21 +33,21 @@ from jaxloss.numerics.head.row import (
     swept,
     with_its_weights,
 )
-from jaxloss.numerics.head.tile import Head, before_the_cap, columns, logits_and_change, logits_of, multiply, spread_of
+from jaxloss.numerics.head.tile import (
+    Head,
+    before_the_cap,
+    logits_and_change,
+    logits_of,
+    multiply,
+    some_classes,
+    spread_of,
+)
 from jaxloss.numerics.platform import apart_on_cpu
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array
 
-Parameters = dict[str, Array]
 BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})
 """The slopes that are summed over classes, a tile at a time; those of the other arguments need whole rows only."""
-
-
-class Given(NamedTuple):
-    """What a link takes beside the softmax, by name: a number of each row `[n]`, and arrays that all rows share."""
-
-    each: Parameters
-    shared: Parameters
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -56,20 +59,18 @@ def total_cost(task: Task, link: Link, hidden: Array, labels: Array, weights: Ar
 # A sweep that makes its gradient on the way.
 @functools.partial(total_cost.defjvp, symbolic_zeros=True)
 def _(task: Task, link: Link, primals: Any, tangents: Any) -> Any:
-    weights = primals[2]
     dhidden, _, dweights, dhead, dgiven = tangents
     named = {"hidden": dhidden, "weights": dweights, **dhead._asdict(), **dgiven.each, **dgiven.shared}
     moved = {name: x.astype(task.dtype) for name, x in named.items() if _moves(x)}
     values, slopes = _slopes(task, link, frozenset(moved), *primals)
     slopes["weights"] = values
-    tangent = jnp.zeros((), task.dtype)
-    for name in moved.keys() & BY_TILES:
-        tangent = tangent + jnp.sum(slopes[name].astype(task.dtype) * moved[name])
+    of_classes = of_rows = jnp.zeros((), task.dtype)
+    for name, x in moved.items():
+        change = jnp.sum(slopes[name].astype(task.dtype) * x)
+        of_classes, of_rows = (of_classes + change, of_rows) if name in BY_TILES else (of_classes, of_rows + change)
     if task.axis_name is not None and moved.keys() & BY_TILES:  # each device has the share of its classes
-        tangent = jax.lax.psum(tangent, task.axis_name)
-    for name in moved.keys() - BY_TILES:
-        tangent = tangent + jnp.sum(slopes[name] * moved[name])
-    return jnp.sum(multiply_no_nan(weights, values)), tangent
+        of_classes = jax.lax.psum(of_classes, task.axis_name)
+    return jnp.sum(multiply_no_nan(primals[2], values)), of_classes + of_rows
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1, 2))
@@ -77,12 +78,8 @@ def _slopes(
     task: Task, link: Link, wanted: frozenset[str], *arrays: *tuple[Array, Array, Array, Head, Given]
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted of their weighted sum."""
-
-    def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
-        return _sweep(walk, task, link, wanted, *arrays)
-
     walk_on = plan.gradient if wanted & BY_TILES else plan.value
-    return _on_each_platform(functools.partial(walk_on, task), sweep, *arrays)
+    return _on_each_platform(task, walk_on, functools.partial(_sweep, task, link, wanted), *arrays)
 
 
 # A sweep, whose derivative is that of the same sums in a walk that JAX can differentiate.
@@ -93,43 +90,34 @@ def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: An
     arrays, structure = jax.tree.flatten(primals)
     moved = {i: x for i, x in enumerate(structure.flatten_up_to(tangents)) if _moves(x)}
 
-    def sweep(walk: Walk, *arrays: Any) -> tuple[Array, Parameters]:
-        return _sweep(walk, task, link, wanted, *arrays)
-
     def of_moved(moving: dict[int, Array]) -> Any:
-        hidden, labels, weights, head, given = jax.tree.unflatten(
-            structure, [moving.get(i, x) for i, x in enumerate(arrays)]
-        )
-        rows = _statistics(task, link.reads, hidden, labels - _classes(task, head).first, head)
-        return _on_each_platform(
-            functools.partial(plan.whole_rows, task), sweep, hidden, labels, weights, head, given, rows
-        )
+        hidden, labels, weights, head, given = structure.unflatten([moving.get(i, x) for i, x in enumerate(arrays)])
+        rows = _statistics(task, link.reads, hidden, labels, head)
+        sweep = functools.partial(_sweep, task, link, wanted)
+        return _on_each_platform(task, plan.whole_rows, sweep, hidden, labels, weights, head, given, rows)
 
     return jax.jvp(of_moved, ({i: arrays[i] for i in moved},), (moved,))
 
 
 def costs(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
     """The cost of each row, times its weight."""
-    classes = _classes(task, head)
-    rows = _statistics(task, link.reads, hidden, labels - classes.first, head)
-    return multiply_no_nan(weights, _linked(link, rows, labels, classes, given, frozenset())[0])
+    rows = _statistics(task, link.reads, hidden, labels, head)
+    return multiply_no_nan(weights, _linked(task, link, rows, labels, head, given, frozenset())[0])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _statistics(task: Task, reads: frozenset[str], hidden: Array, column: Array, head: Head) -> Rows:
-    """The statistics of all rows, with the label of each in this column."""
+def _statistics(task: Task, reads: frozenset[str], hidden: Array, labels: Array, head: Head) -> Rows:
+    """The statistics of all rows."""
 
-    def sweep(walk: Walk, hidden: Array, column: Array, head: Head) -> Rows:
+    def sweep(walk: Walk, hidden: Array, labels: Array, head: Head) -> Rows:
         def look(_: None, part: Any, _new: Any) -> tuple[None, Rows]:
-            hidden, column = part
-            kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
-            return None, _look(walk, task, reads, head, hidden, column, kept)
+            return None, _look(walk, task, reads, head, *part, _kept(walk, task, head, part[0]))
 
-        return _by_parts(walk, task, look, None, (hidden, column))[1]
+        return _by_parts(walk, task, look, None, (hidden, labels))[1]
 
     # Where a derivative follows, the logits of whole rows will be there for it in any case.
     walk_on = plan.whole_rows if "top" in reads else plan.value
-    return _on_each_platform(functools.partial(walk_on, task), sweep, hidden, column, head)
+    return _on_each_platform(task, walk_on, sweep, hidden, labels, head)
 
 
 # A sweep, of which JAX would keep the logits.
@@ -138,23 +126,22 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
     full = _statistics(task, reads | {"top"}, *primals)
     of_hidden, _, of_head = jax.tree.map(lambda x: x if _moves(x) else None, tangents)
 
-    def sweep(walk: Walk, full: Rows, hidden: Array, column: Array, head: Head, of_hidden: Any, of_head: Head) -> Rows:
-        along, narrow = _along(full, hidden, column, head), head.kernel.dtype
+    def sweep(walk: Walk, full: Rows, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Head) -> Rows:
+        along, narrow = _along(full, hidden, labels, head), head.kernel.dtype
         head, of_head = jax.tree.map(lambda x: vary(x, along), (head, of_head))
         if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
             of_head = of_head._replace(kernel=of_head.kernel.astype(task.dtype))
 
         @jax.checkpoint
         def change(_: None, part: Any, _new: Any) -> tuple[None, Rows]:
-            rows, hidden, column, of_hidden = part
+            rows, hidden, labels, of_hidden = part
             now = of_head if of_head.kernel is None else of_head._replace(kernel=of_head.kernel.astype(narrow))
-            whole = head._replace(kernel=columns(walk, task, head, 0, task.classes))
-            logits, changes = logits_and_change(task, whole, hidden, now, of_hidden)
-            return None, change_of(rows, logits, column, changes, task.axis_name)
+            logits, changes = logits_and_change(task, some_classes(walk, task, head, 0), hidden, now, of_hidden)
+            return None, change_of(rows, logits, labels - _first_class(task), changes, task.axis_name)
 
-        return _by_parts(walk, task, change, None, (full, hidden, column, of_hidden))[1]
+        return _by_parts(walk, task, change, None, (full, hidden, labels, of_hidden))[1]
 
-    changes = _on_each_platform(functools.partial(plan.whole_rows, task), sweep, full, *primals, of_hidden, of_head)
+    changes = _on_each_platform(task, plan.whole_rows, sweep, full, *primals, of_hidden, of_head)
     if "top" in reads:
         return full, changes._replace(top=jnp.zeros_like(full.top))
     return full._replace(top=None), changes
@@ -164,9 +151,9 @@ def _moves(tangent: Any) -> bool:
     return tangent is not None and not isinstance(tangent, SymbolicZero)
 
 
-def _on_each_platform(walk_on: Callable[[str], Walk], sweep: Callable[..., Any], *arrays: Any) -> Any:
+def _on_each_platform(task: Task, walk_on: Callable[[Task, str], Walk], sweep: Callable[..., Any], *arrays: Any) -> Any:
     """The sweep, walked as it suits the platform that the program is lowered for."""
-    cpu, tpu, gpu = (functools.partial(sweep, walk_on(platform)) for platform in ("cpu", "tpu", "gpu"))
+    cpu, tpu, gpu = (functools.partial(sweep, walk_on(task, platform)) for platform in ("cpu", "tpu", "gpu"))
     return jax.lax.platform_dependent(*arrays, cpu=cpu, tpu=tpu, default=gpu)
 
 
@@ -174,10 +161,10 @@ def _on_each_platform(walk_on: Callable[[str], Walk], sweep: Callable[..., Any],
 
 
 def _sweep(
-    walk: Walk,
     task: Task,
     link: Link,
     wanted: frozenset[str],
+    walk: Walk,
     hidden: Array,
     labels: Array,
     weights: Array,
@@ -186,7 +173,7 @@ def _sweep(
     rows: Rows | None = None,
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted; `rows` are their statistics if JAX differentiates this."""
-    classes, along = _classes(task, head), _along(hidden, labels, weights, head, given.each)
+    along = _along(hidden, labels, weights, head, given.each)
     # Where all rows pass at once a tile of the kernel's slope is final, and is rounded as it is written.
     narrow = jnp.bfloat16 if task.narrow else task.dtype
     in_kernel = narrow if walk.rows >= task.rows and not walk.on_cpu else task.dtype
@@ -198,11 +185,10 @@ def _sweep(
 
     def some_rows(sums: Parameters, part: Any, new: Any) -> tuple[Parameters, tuple[Array, Parameters]]:
         hidden, labels, weights, each, rows = part
-        column = labels - classes.first
-        kept = logits_of(walk, task, head, hidden, 0, task.classes) if walk.keep else None
+        kept = _kept(walk, task, head, hidden)
         if rows is None:
-            rows = _look(walk, task, link.reads, head, hidden, column, kept)
-        values, slopes, in_given = _linked(link, rows, labels, classes, Given(each, given.shared), wanted)
+            rows = _look(walk, task, link.reads, head, hidden, labels, kept)
+        values, slopes, in_given = _linked(task, link, rows, labels, head, Given(each, given.shared), wanted)
         if not wanted & BY_TILES:
             return sums, (values, in_given)
         weights = jnp.where(new & (weights != 0), weights + nan_unless(~jnp.isnan(values), weights.dtype), 0)
@@ -211,10 +197,10 @@ def _sweep(
             # Behind a barrier, so that the second product of a whole row is not taken for the first, and kept.
             hidden, slopes, largest = jax.lax.optimization_barrier((hidden, slopes, largest))
 
-        def pull_back(start: Any, width: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
-            (sums, in_hidden), first = carry, task.classes_first
-            tile = _tile(walk, task, head, hidden, kept, start, width)
-            slope, in_cap = before_the_cap(head, tile, gradient_of(slopes, largest, tile, column - start))
+        def pull_back(start: Any, again: Any, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
+            (sums, in_hidden), first, some = carry, task.classes_first, some_classes(walk, task, head, start)
+            tile, column = _tile(walk, task, some, hidden, labels, kept, start, again)
+            slope, in_cap = before_the_cap(head, tile, gradient_of(slopes, largest, tile, column))
             factor = slope.astype(jnp.bfloat16) if task.narrow else slope
             sums = dict(sums)
             if "kernel" in wanted:
@@ -227,8 +213,8 @@ def _sweep(
             if "softcap" in wanted and in_cap is not None:
                 sums["softcap"] = sums["softcap"] + in_cap
             if "hidden" in wanted:
-                kernel = columns(walk, task, head, start, width)
-                in_hidden = in_hidden + multiply(factor, kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
+                change = multiply(factor, some.kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
+                in_hidden = in_hidden + change
             return sums, in_hidden
 
         in_hidden = vary(_zeros(hidden, task.dtype), along) if "hidden" in wanted else None
@@ -237,61 +223,49 @@ def _sweep(
 
     body = some_rows if rows is None else jax.checkpoint(some_rows)
     sums, (values, slopes) = _by_parts(walk, task, body, sums, (hidden, labels, weights, given.each, rows))
-    for name in slopes.keys() & (given.each.keys() | given.shared.keys()):
+    for name in slopes.keys() - {"hidden"}:
         slopes[name] = multiply_no_nan(weights.reshape(-1, *[1] * (slopes[name].ndim - 1)), slopes[name])
-    for name in slopes.keys() & given.shared.keys():
-        slopes[name] = jnp.sum(slopes[name], axis=0)
+        if name in given.shared:
+            slopes[name] = jnp.sum(slopes[name], axis=0)
     # In the dtype that all walks return: narrow where products are.
     return values, slopes | {name: x.astype(narrow) if name == "kernel" else x for name, x in sums.items()}
 
 
-def _by_parts(walk: Walk, task: Task, body: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
-    """`carry, results = body(carry, part, new)` for some rows at a time.
-
-    A last part that would be shorter overlaps the one before, and `new` says which of its rows were not there.
-    """
-    size, count = walk.rows, -(-task.rows // walk.rows)
-    if count <= 1:
-        return body(carry, rows, True)
-
-    def some_rows(carry: Any, number: Array) -> Any:
-        if walk.strided:
-            strides = jax.tree.map(lambda x: x.reshape(size, count, *x.shape[1:]), rows)
-            part = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number, 1, keepdims=False), strides)
-            return body(carry, part, True)
-        start = jnp.minimum(number * size, task.rows - size)
-        part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), rows)
-        return body(carry, part, start + jnp.arange(size, dtype=np.int32) >= number * size)
-
-    def whole(parts: Array) -> Array:
-        if walk.strided:
-            return jnp.moveaxis(parts, 0, 1).reshape(-1, *parts.shape[2:])
-        return jnp.concatenate([parts[:-1].reshape(-1, *parts.shape[2:]), parts[-1, count * size - task.rows :]])
-
-    carry, each = jax.lax.scan(some_rows, carry, jnp.arange(count, dtype=np.int32))
-    return carry, jax.tree.map(whole, each)
-
-
-def _tile(walk: Walk, task: Task, head: Head, hidden: Array, kept: Array | None, start: Any, width: int) -> Array:
-    return logits_of(walk, task, head, hidden, start, width) if kept is None else walk.cut(kept, start, width, 1)
+def _kept(walk: Walk, task: Task, head: Head, hidden: Array) -> Array | None:
+    """The logits of some rows, of all classes, where the walk keeps them."""
+    whole = replace(walk, columns=task.classes)
+    return logits_of(task, some_classes(whole, task, head, 0), hidden) if walk.keep else None
 
 
 def _look(
-    walk: Walk, task: Task, reads: frozenset[str], head: Head, hidden: Array, column: Array, kept: Array | None
+    walk: Walk, task: Task, reads: frozenset[str], head: Head, hidden: Array, labels: Array, kept: Array | None
 ) -> Rows:
     """The statistics of some rows, over all classes; `kept` are their logits if they are there."""
     statistics = summed if walk.on_cpu else swept
 
-    def look(start: Any, width: int, rows: Rows | None) -> Rows:
-        some = statistics(reads, _tile(walk, task, head, hidden, kept, start, width), column - start)
-        return some if rows is None else join(rows, some)
+    def look(start: Any, again: Any, rows: Rows | None) -> Rows:
+        some = some_classes(walk, task, head, start)
+        more = statistics(reads, *_tile(walk, task, some, hidden, labels, kept, start, again))
+        return more if rows is None else join(rows, more)
 
     none = None
     if walk.columns < task.classes:
-        along = _along(hidden, column, head)
-        none = jax.tree.map(lambda x: vary(x, along), nothing(reads, column.shape, task.dtype))
+        along = _along(hidden, labels, head)
+        none = jax.tree.map(lambda x: vary(x, along), nothing(reads, labels.shape, task.dtype))
     rows = _over_columns(walk, task, look, none)
     return with_its_weights(rows if task.axis_name is None else joined_over(task.axis_name, rows))
+
+
+def _tile(
+    walk: Walk, task: Task, some: Head, hidden: Array, labels: Array, kept: Array | None, start: Any, again: Any
+) -> tuple[Array, Array]:
+    """The logits of some rows and classes, and the column of the label; the first `again` columns are not there."""
+    tile = logits_of(task, some, hidden) if kept is None else walk.cut(kept, start, 1)
+    column = labels - _first_class(task) - start
+    if task.classes % walk.columns:
+        places = jax.lax.broadcasted_iota(np.int32, (1, walk.columns), 1)
+        tile, column = jnp.where(places < again, -jnp.inf, tile), jnp.where(column < again, -1, column)
+    return tile, column
 
 
 def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: int) -> Array:
@@ -303,58 +277,85 @@ def _add(walk: Walk, task: Task, array: Array, block: Array, start: Any, axis: i
     return block if whole else jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 
+# ----------------------------------------------------------------------------------------------------------- the loops
+
+
+def _by_parts(walk: Walk, task: Task, body: Any, carry: Any, rows: Any) -> tuple[Any, Any]:
+    """`carry, results = body(carry, part, new)` for some rows at a time; `new` says which of them count."""
+    size, count = walk.rows, -(-task.rows // walk.rows)
+    if count <= 1:
+        return body(carry, rows, True)
+
+    def some_rows(carry: Any, number: Array) -> Any:
+        if walk.strided:
+            strides = jax.tree.map(lambda x: x.reshape(size, count, *x.shape[1:]), rows)
+            part = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, number, 1, keepdims=False), strides)
+            return body(carry, part, True)
+        start, again = _place(number, size, task.rows)
+        part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, start, size), rows)
+        return body(carry, part, jnp.arange(size, dtype=np.int32) >= again)
+
+    def whole(parts: Array) -> Array:
+        if walk.strided:
+            return jnp.moveaxis(parts, 0, 1).reshape(-1, *parts.shape[2:])
+        flat, again = parts.reshape(-1, *parts.shape[2:]), -task.rows % size
+        return jnp.concatenate([flat[size:], flat[again:size]]) if again else flat
+
+    carry, each = jax.lax.scan(some_rows, carry, jnp.arange(count, dtype=np.int32))
+    return carry, jax.tree.map(whole, each)
+
+
 def _over_columns(walk: Walk, task: Task, body: Any, carry: Any) -> Any:
-    """`carry = body(start, width, carry)` for all columns; what is left at the end has its own true width."""
-    whole, width = task.classes // walk.columns, walk.columns
-    if whole == 1:
-        carry = body(0, width, carry)
-    elif whole:
+    """`carry = body(start, again, carry)` for all columns; the first `again` of a tile do not count."""
+    size, count = walk.columns, -(-task.classes // walk.columns)
+    if count == 1:
+        return body(0, 0, carry)
 
-        def one_more(carry: Any, number: Array) -> Any:
-            return body(number * width, width, carry), None
+    def one_more(carry: Any, number: Array) -> Any:
+        return body(*_place(number, size, task.classes), carry), None
 
-        carry, _ = jax.lax.scan(one_more, carry, jnp.arange(whole, dtype=np.int32))
-    left = task.classes - whole * width
-    return body(whole * width, left, carry) if left else carry
+    return jax.lax.scan(one_more, carry, jnp.arange(count, dtype=np.int32))[0]
+
+
+def _place(number: Array, size: int, total: int) -> tuple[Any, Any]:
+    """Where a part starts, and how many of its places come again in a later one.
+
+    If the size does not divide the total, the first part is the end of all, and the next ones go on from the start.
+    """
+    again = -total % size
+    if not again:
+        return number * size, 0
+    first = number == 0
+    return jnp.where(first, total - size, (number - 1) * size), jnp.where(first, again, 0)
 
 
 # --------------------------------------------------------------------------------------------- from sums to the loss
 
 
 def _linked(
-    link: Link, rows: Rows, labels: Array, classes: "Classes", given: Given, wanted: frozenset[str]
+    task: Task, link: Link, rows: Rows, labels: Array, head: Head, given: Given, wanted: frozenset[str]
 ) -> tuple[Array, Rows, Parameters]:
     """The value of each row, NaN where the label is no class, and its slopes in the statistics and in what is given."""
     along = _along(rows, given.each)
-    shared = {name: vary(x, along) for name, x in given.shared.items()}
-    values, (slopes, in_given) = link.values_and_slopes(
-        rows._replace(top=None), classes.possible, given.each, shared, wanted
-    )
-    known = (labels >= 0) & (labels < classes.everywhere)
-    return values + nan_unless(known, values.dtype), slopes, in_given
+    given = given._replace(shared={name: vary(x, along) for name, x in given.shared.items()})
+    rows = rows._replace(top=None)
+    values, (slopes, in_given) = link.values_and_slopes(rows, _possible_classes(task, head), given, wanted)
+    everywhere = task.classes if task.axis_name is None else task.classes * jax.lax.axis_size(task.axis_name)
+    return values + nan_unless(is_class(labels, everywhere), values.dtype), slopes, in_given
 
 
-class Classes(NamedTuple):
-    """The first class here, and how many may be chosen and how many there are on all devices."""
-
-    first: Array
-    possible: Array
-    everywhere: Array
+def _first_class(task: Task) -> Any:
+    """The number of the first class on this device."""
+    return 0 if task.axis_name is None else jax.lax.axis_index(task.axis_name) * task.classes
 
 
-def _classes(task: Task, head: Head) -> Classes:
-    count = jnp.int32(task.classes)
-    possible = count
-    if head.possible is not None or head.bias is not None:
-        may_be = jnp.ones(task.classes, bool) if head.possible is None else head.possible
-        if head.bias is not None and head.softcap is None:
-            may_be = may_be & (head.bias != -jnp.inf)
-        possible = jnp.sum(may_be, dtype=np.int32)
-    first = jnp.int32(0)
-    if task.axis_name is not None:
-        first = jax.lax.axis_index(task.axis_name) * count
-        possible, count = jax.lax.psum((possible, count), task.axis_name)
-    return Classes(first, jnp.maximum(possible, 1).astype(task.dtype), count)
+def _possible_classes(task: Task, head: Head) -> Array:
+    """How many classes may be chosen, on all devices; at least 1."""
+    possible = jnp.ones(task.classes, bool) if head.possible is None else head.possible
+    if head.bias is not None and head.softcap is None:
+        possible = possible & (head.bias != -jnp.inf)
+    count = jnp.sum(possible, dtype=np.int32)
+    return jnp.maximum(count if task.axis_name is None else jax.lax.psum(count, task.axis_name), 1).astype(task.dtype)
 
 
 def _along(*arrays: Any) -> frozenset[Any]:

@@ -22,14 +22,14 @@ class Head(NamedTuple):
     softcap: Array | None
 
 
-def columns(walk: Walk, task: Task, head: Head, start: Any, width: int) -> Array:
-    """Some columns of the kernel. Those of impossible classes may hold anything, and are 0."""
+def some_classes(walk: Walk, task: Task, head: Head, start: Any) -> Head:
+    """The parameters of the classes of a tile. The kernel of an impossible class may hold anything, and is 0."""
     axis = 0 if task.classes_first else 1
-    kernel = walk.cut(head.kernel, start, width, axis)
-    if head.possible is None:
-        return kernel
-    possible = walk.cut(head.possible, start, width, 0)
-    return jnp.where(jnp.expand_dims(possible, 1 - axis), kernel, jnp.zeros((), kernel.dtype))
+    kernel = walk.cut(head.kernel, start, axis)
+    bias, possible = (None if x is None else walk.cut(x, start, 0) for x in (head.bias, head.possible))
+    if possible is not None:
+        kernel = jnp.where(jnp.expand_dims(possible, 1 - axis), kernel, jnp.zeros((), kernel.dtype))
+    return Head(kernel, bias, possible, head.softcap)
 
 
 def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding: Any = None) -> Array:
@@ -41,11 +41,9 @@ def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding:
     )
 
 
-def logits_of(walk: Walk, task: Task, head: Head, hidden: Array, start: Any, width: int) -> Array:
-    """The logits of a tile, -inf where a class is impossible."""
-    kernel = columns(walk, task, head, start, width)
-    bias, possible = (None if x is None else walk.cut(x, start, width, 0) for x in (head.bias, head.possible))
-    return _capped(Head(kernel, bias, possible, head.softcap), _product(task, hidden, kernel, task.dtype))
+def logits_of(task: Task, head: Head, hidden: Array) -> Array:
+    """The logits of some rows and the classes of this head, -inf where a class is impossible."""
+    return _capped(head, _product(task, head, hidden, task.dtype))
 
 
 def logits_and_change(
@@ -56,12 +54,12 @@ def logits_and_change(
     The change of a product of bfloat16 arrays is rounded, as the gradient of a logit is when it meets one.
     """
     dtype = jnp.bfloat16 if task.narrow else task.dtype
-    product = _product(task, hidden, head.kernel, task.dtype)
+    product = _product(task, head, hidden, task.dtype)
     change = jnp.zeros_like(product)
     if change_of_hidden is not None:
-        change = change + _product(task, change_of_hidden, head.kernel, dtype).astype(task.dtype)
+        change = change + _product(task, head, change_of_hidden, dtype).astype(task.dtype)
     if change_of_head.kernel is not None:
-        change = change + _product(task, hidden, change_of_head.kernel, dtype).astype(task.dtype)
+        change = change + _product(task, change_of_head, hidden, dtype).astype(task.dtype)
     moved = {name: x for name, x in change_of_head._asdict().items() if x is not None and name != "kernel"}
 
     def capped(product: Array, moving: dict[str, Array]) -> Array:
@@ -71,9 +69,10 @@ def logits_and_change(
     return jax.jvp(capped, at, (change, moved))
 
 
-def _product(task: Task, hidden: Array, kernel: Array, dtype: Any) -> Array:
-    spread = _spread(hidden, kernel, task.classes_first)
-    return multiply(hidden, kernel, 1, 1 if task.classes_first else 0, dtype, spread)
+def _product(task: Task, head: Head, hidden: Array, dtype: Any) -> Array:
+    rows, columns = explicit(hidden)[:1], explicit(head.kernel)[:1] if task.classes_first else explicit(head.kernel)[1:]
+    split = jax.P(*rows, *columns) if rows else None  # on a mesh of explicit axes, as rows and classes are
+    return multiply(hidden, head.kernel, 1, 1 if task.classes_first else 0, dtype, split)
 
 
 def _capped(head: Head, product: Array) -> Array:
@@ -97,9 +96,3 @@ def spread_of(array: Array) -> Any:
     """How an array is split over explicit mesh axes; None where there are none."""
     spread = explicit(array)
     return jax.P(*spread) if spread else None
-
-
-def _spread(hidden: Array, kernel: Array, classes_first: bool) -> Any:
-    """On a mesh of explicit axes: rows as they are split, and columns as they are."""
-    rows, classes = explicit(hidden)[:1], explicit(kernel)[:1] if classes_first else explicit(kernel)[1:]
-    return jax.P(*rows, *classes) if rows else None
