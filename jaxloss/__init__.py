@@ -136,6 +136,9 @@ from jaxloss.losses.robust import general_robust as general_robust
 from jaxloss.losses.robust import tukey_biweight as tukey_biweight
 from jaxloss.losses.robust import welsch as welsch
 from jaxloss.losses.robust import wing as wing
+from jaxloss.losses.sequence.connectionist import ctc as ctc
+from jaxloss.losses.sequence.fields import crf as crf
+from jaxloss.losses.sequence.warping import soft_dtw as soft_dtw
 from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll

@@ -50,7 +50,8 @@ class Row(NamedTuple):
     @property
     def name(self) -> str:
         masked = "-class_mask" if self.case.masked else ""
-        return self.case.name + masked + "".join(f"-{name}={value}" for name, value in self.options.items())
+        settings = "".join(f"-{name}={value}" for name, value in self.options.items())
+        return self.case.name + masked + self.case.variant + settings
 
     @property
     def is_default(self) -> bool:

@@ -16,7 +16,7 @@ LEADING = (5, 2)
 def _rows(every):
     """A row a loss and a set of options. The short run takes the first set alone, and every so-many-th loss."""
     for place, case in enumerate(CASES):
-        masked = "-class_mask" if case.masked else ""
+        masked = ("-class_mask" if case.masked else "") + case.variant
         for number, options in enumerate(case.options):
             settings = "".join(f"-{name}={value}" for name, value in options.items())
             marks = () if number == 0 and place % every == 0 else pytest.mark.sweep

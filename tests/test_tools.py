@@ -59,7 +59,7 @@ def debug_nans_without_jit(case, arrays):
         return _gradient(case)(*arrays)
 
 
-_HAS_A_BATCHED_SCATTER = ("crps_ensemble", "sparse_categorical_cross_entropy")
+_HAS_A_BATCHED_SCATTER = ("crps_ensemble", "ctc", "sparse_categorical_cross_entropy")
 """JAX has no `index_checks` of it: of `jax.vmap(lambda x, i: x.at[i].set(0))` they raise IndexError as well."""
 
 

@@ -31,10 +31,13 @@ def of_outputs(term: Term, arrays: Mapping[str, Array], layout: Layout) -> Array
 
 
 def left(term: Term, arrays: Mapping[str, Array], layout: Layout, options: Mapping[str, Any]) -> Array | None:
-    """Which items have a slot left by each mask, in the rank of the values. One that has none costs 0, and counts."""
+    """Which items have a slot left by each mask, in the rank of the values. One that has none costs 0, and counts.
+
+    A mask of labels alone does not decide it: a sequence without labels has a cost.
+    """
     counted = None
     for name, core in _masks(term, arrays).items():
-        if core and core != term.core.output:
+        if core and core != term.core.output and not _of_labels_alone(term, core):
             some = jnp.any(arrays[name], axis=tuple(range(-len(core), 0)))
             # The slots of a class_mask are split over the mesh axes that an option class_axis_name names.
             split = options.get(name.removesuffix("mask") + "axis_name")
@@ -75,6 +78,12 @@ def unmask(term: Term, arrays: dict[str, Array], layout: Layout, counted: Array 
 def _masks(term: Term, arrays: Mapping[str, Array]) -> dict[str, Core]:
     cores = zip(term.arrays, term.core.inputs, strict=True)
     return {name: core for name, core in cores if is_mask(name) and name in arrays}
+
+
+def _of_labels_alone(term: Term, axes: Core) -> bool:
+    cores = zip(term.arrays, term.core.inputs, strict=True)
+    having = [name for name, core in cores if set(axes) <= set(core) and not is_mask(name)]
+    return bool(having) and all(map(is_label, having))
 
 
 def _places(axes: Core, core: Core) -> Iterator[tuple[int, ...]]:

@@ -20,6 +20,7 @@ from cases import (
     ranking,
     regression,
     robust,
+    sequence,
     softmax,
     sparsemax,
     survival,
@@ -46,6 +47,7 @@ _FAMILIES = (
     preference,
     generative,
     ranking,
+    sequence,
     survival,
 )
 

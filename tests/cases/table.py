@@ -39,6 +39,7 @@ class Case:
         relative_to_item: The positions of the arrays whose gradient is judged relative to the value, or the largest
             component in all arrays: it is a difference of terms of that size, which nearly cancel at some items.
         sorts: Whether it sorts along a core axis, which it then takes unsharded.
+        variant: What tells it from other cases of the loss with the same options.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Case:
     every_slope: bool = True
     relative_to_item: tuple[int, ...] = ()
     sorts: bool = False
+    variant: str = ""
 
     @property
     def masked(self) -> bool:

@@ -98,10 +98,10 @@ OPTAX = Library(
             "ranking_softmax_loss",
             "`jaxloss.listwise_softmax`; `where=` is `item_mask`, and `weights` go into the targets",
         ),
+        ("ctc_loss", "`jaxloss.ctc`; `frame_mask=logit_paddings == 0`, `label_mask=label_paddings == 0`"),
     ),
     (
         "binary_dice_loss",
-        "ctc_loss",
         "ctc_loss_with_forward_probs",
         "dice_loss",
         "multiclass_generalized_dice_loss",
@@ -184,8 +184,13 @@ TORCH = Library(
             "not the same as `multiclass_hinge`: torch has the mean over classes of all that are in the way, ours "
             "the worst of them",
         ),
+        (
+            "ctc_loss",
+            "`jaxloss.ctc` of logits, batch first; `frame_mask=jnp.arange(t) < lengths[:, None]`; a mean there divides "
+            "by the number of labels, too",
+        ),
     ),
-    ("ctc_loss", "hinge_embedding_loss", "multilabel_margin_loss"),
+    ("hinge_embedding_loss", "multilabel_margin_loss"),
 )
 
 KERAS = Library(
@@ -243,8 +248,8 @@ KERAS = Library(
         ),
         Name("kl_divergence", "kl_divergence", "(p, q) with p the target, as in keras; exact with zeros in both"),
     ),
-    (),
-    ("circle", "ctc", "dice", "tversky"),
+    (("ctc", "`jaxloss.ctc`, with masks in place of lengths"),),
+    ("circle", "dice", "tversky"),
     ("deserialize", "get", "serialize"),
 )
 
@@ -339,6 +344,23 @@ RANKERS = Library(
     (),
 )
 
+SEQUENCES = Library(
+    "Sequences",
+    "Read in k2, pytorch-crf, TF Addons, OTT, tslearn and pytorch-softdtw-cuda, which are not called. Masks are True "
+    "for what counts, and may have holes: `jnp.arange(t) < lengths[:, None]`. One item is one sequence, whose cost is "
+    "not divided by its length.",
+    (
+        Name("k2 ctc_loss", "ctc", "logits, not log-probabilities"),
+        Name("pytorch-crf CRF", "crf", "minus it: a cost, not a log-likelihood; its mean, where theirs is a sum"),
+        Name("TF Addons crf_log_likelihood", "crf", "minus it"),
+        Name("OTT SoftDTW", "soft_dtw", "the same `gamma` and `debiased`; `distance=` is the ground cost"),
+        Name("tslearn SoftDTWLossPyTorch", "soft_dtw", "`normalize=True` is `debiased=True`"),
+        Name("pytorch-softdtw-cuda SoftDTW", "soft_dtw", "`bandwidth` is a share of the length, and series may differ"),
+    ),
+    (),
+    (),
+)
+
 SURVIVAL = Library(
     "Survival and forecasts",
     "Read in pycox, torchsurv, lifelines, xgboost, gluonts and neuralforecast, which are not called.",
@@ -360,7 +382,7 @@ SURVIVAL = Library(
 )
 
 LIBRARIES = (OPTAX, TORCH, KERAS)
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL)
+READ = (TRAINERS, GENERATIVE, RANKERS, SEQUENCES, SURVIVAL)
 """Those that are not installed."""
 
 
