@@ -276,6 +276,47 @@ SURVIVAL = {
     "aft_nll": _aft,
 }
 
+# --------------------------------------------------------------------------------------------------------- sequence
+
+
+def _ctc(logits: Array, labels: Array) -> Array:
+    return optax.ctc_loss(logits, jnp.zeros(logits.shape[:-1]), labels, jnp.zeros(labels.shape))
+
+
+def _crf(
+    logits: Array, labels: Array, transitions: Array, start: Array | float = 0.0, end: Array | float = 0.0
+) -> Array:
+    def step(reached: Array, token: Array) -> tuple[Array, None]:
+        return logsumexp(reached[..., None] + transitions, -2) + token, None
+
+    start, end = (jnp.broadcast_to(scores, transitions.shape[:1]) for scores in (start, end))
+    reached, _ = jax.lax.scan(step, start + logits[..., 0, :], jnp.moveaxis(logits[..., 1:, :], -2, 0))
+    score = start[labels[..., 0]] + jnp.sum(_at(logits, labels), -1) + end[labels[..., -1]]
+    score += jnp.sum(transitions[labels[..., :-1], labels[..., 1:]], -1)
+    return logsumexp(reached + end, -1) - score
+
+
+def _soft_dtw(prediction: Array, target: Array, *, gamma: float = 1.0) -> Array:
+    distances = jnp.sum((prediction[..., :, None, :] - target[..., None, :, :]) ** 2, -1)
+    start = jnp.where(jnp.arange(distances.shape[-1] + 1) == 0, 0.0, jnp.inf)
+
+    def row(above: Array, distances: Array) -> tuple[Array, None]:
+        def cell(left: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+            up, both, distance = inputs
+            reached = distance - gamma * logsumexp(-jnp.stack([left, up, both]) / gamma, 0)
+            return reached, reached
+
+        edge = jnp.full_like(above[..., 0], jnp.inf)
+        inputs = (above[..., 1:], above[..., :-1], distances)
+        _, reached = jax.lax.scan(cell, edge, jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), inputs))
+        return jnp.concatenate([edge[..., None], jnp.moveaxis(reached, 0, -1)], -1), None
+
+    first = jnp.broadcast_to(start, (*distances.shape[:-2], start.shape[0]))
+    return jax.lax.scan(row, first, jnp.moveaxis(distances, -2, 0))[0][..., -1]
+
+
+SEQUENCE = {"ctc": _ctc, "crf": _crf, "soft_dtw": _soft_dtw}
+
 # --------------------------------------------------------------------------------------------------- classification
 
 
@@ -663,6 +704,7 @@ FORMULAS: Mapping[str, Callable[..., Array]] = {
     **REGRESSION,
     **LIKELIHOOD,
     **RANKING,
+    **SEQUENCE,
     **SURVIVAL,
     **CLASSIFICATION,
     **OTHERS,

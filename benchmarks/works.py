@@ -33,6 +33,9 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in (*_OF_PAIRS, *_OF_BATCHES)},
+    "ctc": {"t": 256, "k": 64, "n": 32},
+    "crf": {"t": 256, "k": 64},
+    "soft_dtw": {"n": 64, "m": 64, "d": 16},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
     "wasserstein_1d": {"n": 1024, "m": 1024},
@@ -40,9 +43,19 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_distance": {"n": 64, "m": 64, "d": 64},
     "mmd": {"n": 64, "m": 64, "d": 64},
 }
-SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "directions", "negatives"}  # by all items
-LEFT_OUT = {  # None by default
-    *("class_mask", "item_mask", "token_mask", "pixel_mask", "negative_mask", "bias", "embedding", "p_mass", "q_mass"),
+SHARED = {
+    "thresholds",
+    "kernel",
+    "bias",
+    "embedding",
+    "class_mask",
+    "directions",
+    "negatives",
+    "transitions",
+}  # by all items
+LEFT_OUT = {  # where None is the default
+    *("class_mask", "item_mask", "token_mask", "pixel_mask", "frame_mask", "label_mask", "negative_mask"),
+    *("prediction_mask", "target_mask", "bias", "embedding", "p_mass", "q_mass", "start", "end", "labels"),
 }
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
@@ -110,10 +123,8 @@ def work(
     extra: str = "",
 ) -> Work:
     """The work of a loss in its ordinary shape, or in `shape`: the number of items and the length of a row."""
-    parameters = jaxloss.catalogue[loss].__signature__.parameters.values()
-    arrays_of = [p for p in parameters if p.kind is not p.KEYWORD_ONLY and p.name not in ("where", "weights")]
-    names = [p.name for p in arrays_of]
-    left_out = LEFT_OUT | {p.name for p in arrays_of if p.name == "labels" and p.default is None}
+    parameters = jaxloss.catalogue[loss].__signature__.parameters
+    names = [n for n, p in parameters.items() if p.kind is not p.KEYWORD_ONLY and n not in ("where", "weights")]
     inputs, _, output = (jaxloss.catalogue[loss].signature or "->()").partition("->")
     cores = dict(zip(names, _cores(inputs) or [()] * len(names), strict=True))
     row = next((core for core in cores.values() if core), ())
@@ -128,7 +139,7 @@ def work(
         kind = jnp.int32 if name == "labels" else jnp.bool_ if name.endswith("_mask") else dtype
         return jax.ShapeDtypeStruct((() if name in SHARED else leading) + tuple(axes[a] for a in cores[name]), kind)
 
-    arrays = {name: struct(name) for name in names if name not in left_out}
+    arrays = {name: struct(name) for name in names if not (name in LEFT_OUT and parameters[name].default is None)}
     if loss in ROW_OPTIONS:
         arrays[ROW_OPTIONS[loss]] = jax.ShapeDtypeStruct((axes[row[-1]],), jnp.float32)
     if extra:

@@ -156,6 +156,9 @@ from jaxloss.losses.segmentation.overlap import generalized_dice as generalized_
 from jaxloss.losses.segmentation.overlap import jaccard as jaccard
 from jaxloss.losses.segmentation.overlap import matthews as matthews
 from jaxloss.losses.segmentation.overlap import tversky as tversky
+from jaxloss.losses.sequence.connectionist import ctc as ctc
+from jaxloss.losses.sequence.fields import crf as crf
+from jaxloss.losses.sequence.warping import soft_dtw as soft_dtw
 from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll

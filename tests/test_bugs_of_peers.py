@@ -38,7 +38,8 @@ def array(value):
 
 def agree(function, arrays, expected, rtol=2e-6):
     """A zero must be exactly 0, a NaN a NaN."""
-    np.testing.assert_allclose(jax.jit(function)(*map(array, arrays)), expected, rtol=rtol)
+    arrays = [None if value is None else array(value) for value in arrays]
+    np.testing.assert_allclose(jax.jit(function)(*arrays), expected, rtol=rtol)
 
 
 def row(name, function, arrays, expected, rtol=2e-6):
@@ -787,6 +788,53 @@ def of_means(loss):
     row("sd-scripts#934-gradient", grad(denoiser("v", "min_snr")), ([0.5], [0.0], [1.0], -INF), [0.0]),
 )
 def test_preferences_and_generative_models(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)
+
+
+# ----------------------------------------------------------------------------------------------------------- sequences
+
+FRAMES = [[1.0, 2.0, 0.0], [0.0, 1.0, 2.0], [2.0, 0.0, 1.0]]
+STAY = [[0.5, -0.5], [0.0, 1.0]]
+narrow = functools.partial(jaxloss.soft_dtw, distance="euclidean", gamma=0.01)
+HOLES = [False, True, False, True, True]
+
+
+@sweep(
+    # optax #1771: -8e-8
+    row("optax#1771", lambda x, y: jaxloss.ctc(x, y) >= 0, ([[0.0, 17.0]] * 2, [1]), True),
+    # axlearn #211, pytorch #31557, #123193, returnn #1835: 1e5, or a gradient of NaN or of the softmax
+    row("axlearn#211", jaxloss.ctc, (FRAMES, [1, 1, 2]), INF),
+    row("pytorch#31557", grad(jaxloss.ctc), (FRAMES, [1, 1, 2]), np.zeros((3, 3))),
+    # pytorch #18215: no labels
+    row("pytorch#18215", jaxloss.ctc, (np.zeros((2, 3)), np.zeros(0, int)), 2 * np.log(3)),
+    row(
+        "pytorch#18215-gradient", grad(jaxloss.ctc), (np.zeros((2, 3)), np.zeros(0, int)), [[-2 / 3, 1 / 3, 1 / 3]] * 2
+    ),
+    # own: a logit of -inf is NaN in optax, keras and torch; logits of 1e6 reach paths of -1e5
+    row("own-impossible-class", grad(jaxloss.ctc), ([[0.0, 0.0, -INF]] * 2, [1]), [[1 / 6, -1 / 6, 0.0]] * 2, 1e-5),
+    row("own-huge-logits", jaxloss.ctc, ([[1e6, 0.0]] * 2, [1]), 1e6),
+    # pytorch-crf #122: holes in a mask, and negative; #81, keras-contrib #278: the sign
+    row(
+        "pytorch-crf#122",
+        jaxloss.crf,
+        ([[NAN, 9.0], [1.0, 0.0], [NAN, 9.0], [0.0, 2.0], [1.0, 1.0]], [9, 0, 9, 1, 1], STAY, None, None, HOLES),
+        1.385406,
+    ),
+    row("pytorch-crf#81", jaxloss.crf, ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [0, 1, 1], STAY), 1.385406),
+    # soft-dtw #5, tslearn and five more: negative is right
+    row("soft-dtw#5", jaxloss.soft_dtw, (np.zeros((3, 1)), np.zeros((3, 1))), -np.log(13)),
+    # pytorch-softdtw-cuda #8, #18: a bandwidth and lengths that differ; the last cell is always in
+    row(
+        "pytorch-softdtw-cuda#18",
+        functools.partial(jaxloss.soft_dtw, bandwidth=0.25),
+        ([[0.0], [1.0], [2.0], [3.0], [4.0], [5.0]], [[0.0], [2.5], [5.0]]),
+        2.5,
+    ),
+    # DILATE #15: 1e8 for infinity is a path at a small gamma
+    row("DILATE#15", functools.partial(jaxloss.soft_dtw, gamma=1e-8), ([[0.0], [1e5]], [[0.0], [1e5]]), 0.0),
+    row("own-no-slope-of-a-distance-0", grad(narrow), (np.zeros((2, 1)), np.zeros((2, 1))), np.zeros((2, 1))),
+)
+def test_sequences(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
 
 

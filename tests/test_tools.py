@@ -62,6 +62,7 @@ def debug_nans_without_jit(case, arrays):
 _HAS_A_BATCHED_SCATTER = (
     "cox",
     "crps_ensemble",
+    "ctc",
     "list_mle",
     "sliced_wasserstein",
     "sparse_categorical_cross_entropy",

@@ -1,14 +1,23 @@
-"""How the losses of models, lists, times and sets of points are drawn; parts of `views`."""
+"""How the losses of models, lists, sequences, times and sets of points are drawn; parts of `views`."""
 
 from typing import Any
 
 import jax.numpy as jnp
 
 from jaxloss.cli.view import View, constant, each, row, view
+from jaxloss.types import Array
 
 _OLD_POLICY = "log-probability beyond the old policy's (nats)"
 
 _POINT = "the first point of p, whose second is 1; those of q are -1 and 1"
+
+
+def _ones(n: int) -> Array:
+    return jnp.ones(n, jnp.int32)
+
+
+def _staying(x: Array, score: float) -> Array:
+    return jnp.stack([constant(x, score, 0.0), constant(x, 0.0, score)])
 
 
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
@@ -35,6 +44,35 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -3,
             3,
             each("its relevance", (2.0, 0.0), lambda y, x: (row(x, -1, 1), constant(x, y, 1.0, 0.0))),
+        ),
+    ),
+    # Sequence
+    "logits(t,k), labels(n)": (
+        View(
+            "logit of the label in each of four frames; the blank has 0",
+            -6,
+            6,
+            each("how many times the label is due", (1, 2), lambda n, x: (row(0 * x, x)[None].repeat(4, 0), _ones(n))),
+        ),
+    ),
+    "logits(t,k), labels(t), transitions(k,k)": (
+        View(
+            "logit of the label of the second of three tokens, the others 0",
+            -6,
+            6,
+            each(
+                "score of staying in a class",
+                (-2.0, 0.0, 2.0),
+                lambda a, x: (jnp.stack([row(0 * x, 0), row(x, 0), row(0 * x, 0)]), 0 * _ones(3), _staying(x, a)),
+            ),
+        ),
+    ),
+    "prediction(n,d), target(m,d)": (
+        view(
+            "the second of three points, after 0 and before 1; those of the target are 0 and 1",
+            -2,
+            3,
+            lambda x: (row(0, x, 1)[:, None], constant(x, 0.0, 1.0)[:, None]),
         ),
     ),
     # Survival

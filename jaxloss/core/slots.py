@@ -29,10 +29,13 @@ def of_outputs(call: Call) -> Array | None:
 
 
 def left(call: Call) -> Array | None:
-    """Which items have a slot left by each mask, in the rank of the values. One that has none costs 0, and counts."""
+    """Which items have a slot left by each mask, in the rank of the values. One that has none costs 0, and counts.
+
+    A mask of labels alone does not decide it: a sequence without labels has a cost.
+    """
     counted = None
     for name, core in _masks(call).items():
-        if core and core != call.term.output:
+        if core and core != call.term.output and not _of_labels_alone(call, core):
             some = jnp.any(call.arrays[name], axis=tuple(range(-len(core), 0)))
             # The slots of a class_mask are split over the mesh axes that an option class_axis_name names.
             split = call.options.get(name.removesuffix("mask") + "axis_name")
@@ -72,6 +75,11 @@ def unmask(call: Call, counted: Array | None) -> dict[str, Array]:
 
 def _masks(call: Call) -> dict[str, Core]:
     return {name: core for name, core in call.term.cores.items() if is_mask(name) and name in call.arrays}
+
+
+def _of_labels_alone(call: Call, axes: Core) -> bool:
+    having = [name for name, core in call.term.cores.items() if set(axes) <= set(core) and not is_mask(name)]
+    return bool(having) and all(map(is_label, having))
 
 
 def _places(axes: Core, core: Core) -> Iterator[tuple[int, ...]]:

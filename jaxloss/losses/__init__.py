@@ -14,6 +14,7 @@ from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.segmentation import lovasz, overlap
+from jaxloss.losses.sequence import connectionist, fields, warping
 from jaxloss.losses.survival import failure_time, hazards
 from jaxloss.losses.transport import gaussians, lines, points
 
@@ -47,6 +48,9 @@ _FAMILIES = (
     lists,
     pairwise,
     metrics,
+    connectionist,
+    fields,
+    warping,
     hazards,
     failure_time,
     overlap,

@@ -76,11 +76,9 @@ OPTAX = Library(
             "`jaxloss.nt_xent(first, second, temperature=0.07)` where each class has two members, the views; of more "
             "than two it is another loss",
         ),
+        ("ctc_loss", "`jaxloss.ctc`; `frame_mask=logit_paddings == 0`, `label_mask=label_paddings == 0`"),
     ),
-    (
-        "ctc_loss",
-        "ctc_loss_with_forward_probs",
-    ),
+    ("ctc_loss_with_forward_probs",),
 )
 
 TORCH = Library(
@@ -158,8 +156,13 @@ TORCH = Library(
             "not the same as `multiclass_hinge`: torch has the mean over classes of all that are in the way, ours "
             "the worst of them",
         ),
+        (
+            "ctc_loss",
+            "`jaxloss.ctc` of logits, batch first; `frame_mask=jnp.arange(t) < lengths[:, None]`; a mean there divides "
+            "by the number of labels, too",
+        ),
     ),
-    ("ctc_loss", "hinge_embedding_loss", "multilabel_margin_loss"),
+    ("hinge_embedding_loss", "multilabel_margin_loss"),
 )
 
 KERAS = Library(
@@ -219,9 +222,25 @@ KERAS = Library(
         Name("dice", "dice", "of a region each; keras pools the batch unless `axis` is given"),
         Name("tversky", "tversky", "alpha weighs false positives; in keras 3.15 it weighs false negatives"),
     ),
-    (),
-    ("circle", "ctc"),
+    (("ctc", "`jaxloss.ctc`, with masks in place of lengths"),),
+    ("circle",),
     ("deserialize", "get", "serialize"),
 )
 
 INSTALLED = (OPTAX, TORCH, KERAS)
+SEQUENCES = Library(
+    "Sequences",
+    "Read in k2, pytorch-crf, TF Addons, OTT, tslearn and pytorch-softdtw-cuda, which are not called. Masks are True "
+    "for what counts, and may have holes: `jnp.arange(t) < lengths[:, None]`. One item is one sequence, whose cost is "
+    "not divided by its length.",
+    (
+        Name("k2 ctc_loss", "ctc", "logits, not log-probabilities"),
+        Name("pytorch-crf CRF", "crf", "minus it: a cost, not a log-likelihood; its mean, where theirs is a sum"),
+        Name("TF Addons crf_log_likelihood", "crf", "minus it"),
+        Name("OTT SoftDTW", "soft_dtw", "the same `gamma` and `debiased`; `distance=` is the ground cost"),
+        Name("tslearn SoftDTWLossPyTorch", "soft_dtw", "`normalize=True` is `debiased=True`"),
+        Name("pytorch-softdtw-cuda SoftDTW", "soft_dtw", "`bandwidth` is a share of the length, and series may differ"),
+    ),
+    (),
+    (),
+)

@@ -359,6 +359,17 @@ def logsumexp(logits: Array) -> Array:
     return log_partition + jax.lax.stop_gradient(jnp.where(infinite, largest - log_partition, 0))
 
 
+def partition(logits: Array) -> tuple[Array, Array]:
+    r"""The largest logit m, and log Z - m: the two terms >= 0 of a surprisal are m - x_j and log Z - m.
+
+    >>> largest, rest = partition(jnp.array([20.0, 0.0]))
+    >>> print(f"{largest:.0f} {rest:.3e}")
+    20 2.061e-09
+    """
+    parts = _of_targets(logits, jnp.zeros_like(logits), False, False)[1]
+    return parts.largest, parts.log_total
+
+
 def surprisal(logits: Array) -> Array:
     r"""The negative log-probability of each class of a softmax.
 
