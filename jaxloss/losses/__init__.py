@@ -6,12 +6,13 @@ from types import MappingProxyType
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
+from jaxloss.losses.detection import boxes, confidence
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
-from jaxloss.losses.segmentation import lovasz, overlap
+from jaxloss.losses.segmentation import lovasz, overlap, shape
 from jaxloss.losses.survival import failure_time, hazards
 
 _FAMILIES = (
@@ -46,6 +47,9 @@ _FAMILIES = (
     failure_time,
     overlap,
     lovasz,
+    shape,
+    boxes,
+    confidence,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

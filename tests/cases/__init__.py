@@ -6,6 +6,7 @@ A row says how to draw items of a loss, what its formula says of one, and where 
 from cases import (
     adversarial,
     binary,
+    detection,
     distillation,
     divergence,
     embedding,
@@ -49,6 +50,7 @@ _FAMILIES = (
     ranking,
     survival,
     segmentation,
+    detection,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
