@@ -14,7 +14,7 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072, "4": 4}
 _OF_PAIRS = (
     "list_mle",
     "unique_softmax",

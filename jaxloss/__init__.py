@@ -50,6 +50,15 @@ from jaxloss.losses.classification.softmax import sparse_categorical_cross_entro
 from jaxloss.losses.classification.sparsemax import entmax15 as entmax15
 from jaxloss.losses.classification.sparsemax import multiclass_sparsemax as multiclass_sparsemax
 from jaxloss.losses.classification.sparsemax import sparsemax as sparsemax
+from jaxloss.losses.detection.boxes import ciou as ciou
+from jaxloss.losses.detection.boxes import diou as diou
+from jaxloss.losses.detection.boxes import eiou as eiou
+from jaxloss.losses.detection.boxes import giou as giou
+from jaxloss.losses.detection.boxes import iou as iou
+from jaxloss.losses.detection.confidence import distribution_focal as distribution_focal
+from jaxloss.losses.detection.confidence import gaussian_focal as gaussian_focal
+from jaxloss.losses.detection.confidence import quality_focal as quality_focal
+from jaxloss.losses.detection.confidence import varifocal as varifocal
 from jaxloss.losses.distillation import distillation as distillation
 from jaxloss.losses.distillation import top_k_distillation as top_k_distillation
 from jaxloss.losses.divergence.discrete import generalized_kl_divergence as generalized_kl_divergence
@@ -156,6 +165,9 @@ from jaxloss.losses.segmentation.overlap import generalized_dice as generalized_
 from jaxloss.losses.segmentation.overlap import jaccard as jaccard
 from jaxloss.losses.segmentation.overlap import matthews as matthews
 from jaxloss.losses.segmentation.overlap import tversky as tversky
+from jaxloss.losses.segmentation.shape import boundary as boundary
+from jaxloss.losses.segmentation.shape import cl_dice as cl_dice
+from jaxloss.losses.segmentation.shape import hausdorff as hausdorff
 from jaxloss.losses.sequence.connectionist import ctc as ctc
 from jaxloss.losses.sequence.fields import crf as crf
 from jaxloss.losses.sequence.warping import soft_dtw as soft_dtw

@@ -80,6 +80,37 @@ MISTAKES = {
         call(jaxloss.lovasz_hinge, IMAGE, IMAGE),
         ("lovasz_hinge: labels", "integer", "labels.astype(int)"),
     ),
+    # Detection: boxes of other lengths, all pairs at once, words of others.
+    "iou-of-labels": (
+        ValueError,
+        call(jaxloss.iou, np.ones((2, 5), np.float32), np.ones((2, 5), np.float32)),
+        ("iou: prediction has 5", "must have 4"),
+    ),
+    "giou-all-pairs": (
+        ValueError,
+        call(jaxloss.giou, np.ones((3, 4), np.float32), np.ones((2, 4), np.float32)),
+        ("giou: ", "(3, 4)", "(2, 4)", "nothing is broadcast"),
+    ),
+    "giou-eps": (
+        TypeError,
+        call(jaxloss.giou, np.ones((3, 4), np.float32), np.ones((3, 4), np.float32), eps=1e-7),
+        ("giou has no argument 'eps'", "drop it"),
+    ),
+    "distribution-focal-of-one-hot": (
+        ValueError,
+        call(jaxloss.distribution_focal, IMAGE, IMAGE),
+        ("distribution_focal: ", "target", "(4, 5)"),
+    ),
+    "quality-focal-of-labels": (
+        ValueError,
+        call(jaxloss.quality_focal, IMAGE, LABELS[:, 0]),
+        ("quality_focal: ", "(4, 5)", "(4,)"),
+    ),
+    "quality-focal-range": (
+        ValueError,
+        call(jaxloss.quality_focal, IMAGE, IMAGE, beta=-1.0),
+        ("quality_focal: beta", ">= 0", "-1.0"),
+    ),
 }
 
 

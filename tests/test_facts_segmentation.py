@@ -1,16 +1,18 @@
 """What the segmentation losses are known to be."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.ndimage
 from jax.sharding import PartitionSpec as P
 from sklearn.metrics import f1_score, jaccard_score, matthews_corrcoef
 
 import jaxloss
-from jaxloss import Tally, reduce, value_and_grad
+from jaxloss import Tally, numerics, reduce, value_and_grad
 
 PIXELS = 40
 
@@ -179,3 +181,69 @@ def test_a_label_beside_0_and_1_is_no_label_of_a_region():
     assert np.isnan(jaxloss.lovasz_hinge(jnp.ones(3), labels))
     assert np.isnan(jaxloss.lovasz_softmax(jnp.full((3, 2), 0.5), labels))
     assert np.isfinite(jaxloss.lovasz_softmax(jnp.full((3, 2), 0.5), labels, labels < 2))
+
+
+# --------------------------------------------------------------------------------------------------------------- shape
+
+
+def test_the_maps_of_boundary_and_hausdorff_are_those_of_scipy():
+    truth = np.zeros((7, 7))
+    truth[2:5, 2:5] = 1
+    edt = scipy.ndimage.distance_transform_edt
+    signed = edt(1 - truth) * (1 - truth) - (edt(truth) - 1) * truth
+    assert (signed[3, 3], signed[2, 2], signed[2, 1]) == (-1, 0, 1)
+    everywhere, right = jaxloss.boundary(np.ones((7, 7)), signed), jaxloss.boundary(truth, signed)
+    assert right < 0 < everywhere
+    unsigned = edt(1 - truth) + edt(truth)
+    assert jaxloss.hausdorff(truth, truth, unsigned, unsigned) == 0
+
+
+def _eroded(image):
+    """By loops: the minimum over a pixel and its face neighbours."""
+    out = np.array(image)
+    for place in np.ndindex(image.shape):
+        for axis, step in itertools.product(range(image.ndim), (-1, 1)):
+            beside = list(place)
+            beside[axis] += step
+            if 0 <= beside[axis] < image.shape[axis]:
+                out[place] = min(out[place], image[tuple(beside)])
+    return out
+
+
+def _dilated(image):
+    out = np.array(image)
+    for place in np.ndindex(image.shape):
+        out[place] = image[tuple(slice(max(k - 1, 0), k + 2) for k in place)].max()
+    return out
+
+
+@pytest.mark.parametrize("shape", [(6, 7), (4, 5, 4)])
+def test_the_skeleton_is_that_of_the_paper(shape):
+    image = np.random.default_rng(4).random(shape)
+    eroded, expected = image, np.maximum(image - _dilated(_eroded(image)), 0)
+    for _ in range(2):
+        eroded = _eroded(eroded)
+        rest = np.maximum(eroded - _dilated(_eroded(eroded)), 0)
+        expected = expected + np.maximum(rest - expected * rest, 0)
+    skeleton = functools.partial(numerics.soft_skeleton, iterations=2, axes=len(shape))
+    np.testing.assert_allclose(skeleton(jnp.float32(image)), expected, atol=1e-6)
+    image = jnp.float32(image)
+    way = jnp.cos(jnp.arange(image.size, dtype=jnp.float32)).reshape(shape)
+    forward = jax.jvp(lambda x: jnp.sum(skeleton(x)), (image,), (way,))[1]
+    backward = jnp.sum(jax.grad(lambda x: jnp.sum(skeleton(x)))(image) * way)
+    np.testing.assert_allclose(forward, backward, rtol=1e-4)
+
+
+def test_a_broken_tube_costs_more_than_a_thin_one():
+    truth = np.zeros((9, 15), np.float32)
+    truth[3:6] = 1
+    thin, broken = truth.copy(), truth.copy()
+    thin[3], broken[:, 6:9] = 0, 0
+
+    def cost(image):
+        skeletons = (numerics.soft_skeleton(jnp.asarray(x), iterations=2).reshape(-1) for x in (image, truth))
+        return jaxloss.cl_dice(image.reshape(-1), truth.reshape(-1), *skeletons)
+
+    assert cost(truth) == 0
+    assert cost(thin) < 1e-6 < 0.05 < cost(broken)
+    assert jaxloss.dice(broken.reshape(-1), truth.reshape(-1)) < jaxloss.dice(thin.reshape(-1), truth.reshape(-1))

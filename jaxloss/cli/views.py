@@ -251,6 +251,7 @@ OF_A_LOSS: dict[str, tuple[View, ...]] = {
         view("logit of the real sample - logit of the fake sample", -6, 6, lambda x: (x, 0 * x)),
     ),
     **models.OF_A_LOSS,
+    **images.OF_A_LOSS,
 }
 
 OF_AN_OPTION: dict[str, tuple[Any, ...]] = {

@@ -1,11 +1,11 @@
-"""How the losses of images are drawn: regions of pixels; parts of `views`."""
+"""How the losses of images are drawn: regions of pixels, boxes, scores of a detector; parts of `views`."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 
-from jaxloss.cli.view import View, constant, row, view
+from jaxloss.cli.view import View, constant, each, row, view
 from jaxloss.types import Array
 
 _REGION = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
@@ -47,10 +47,51 @@ def _two_classes(p: Array) -> Array:
     return jnp.stack([p, 1 - p], -1)
 
 
+_BOX = (0.0, 0.0, 4.0, 3.0)
+
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
+    "prediction(4), target(4)": (
+        view(
+            "shift of a box 4 wide along x, the true one is 4 by 3 at 0",
+            -8,
+            8,
+            **{
+                "3 high": lambda x: (row(x, 0, x + 4, 3), constant(x, *_BOX)),
+                "1 high": lambda x: (row(x, 1, x + 4, 2), constant(x, *_BOX)),
+            },
+        ),
+        view(
+            "width of a box 3 high with the centre of the true one, which is 4 wide",
+            0,
+            12,
+            lambda x: (row(2 - x / 2, 0, 2 + x / 2, 3), constant(x, *_BOX)),
+        ),
+    ),
+    "logits(k), target": (
+        view(
+            "place of the edge, in bins; the logits of the five bins are -1, 0, 2, 0, -1",
+            0,
+            4,
+            lambda x: (constant(x, -1.0, 0.0, 2.0, 0.0, -1.0), x),
+        ),
+    ),
     "probabilities(n), targets(n)": _regions(lambda p, y: (p, y)),
     "probabilities(n,c), targets(n,c)": _regions(lambda p, y: (_two_classes(p), _two_classes(y))),
     "probabilities(n,c), labels(n)": _regions(lambda p, y: (_two_classes(p), 1 - y.astype(jnp.int32))),
+    "probabilities, signed_distances": (
+        View("probability of a pixel", 0, 1, each("signed distance", (2.0, 1.0, -1.0), lambda d, x: (x, 0 * x + d))),
+    ),
+    "probabilities, targets, prediction_distances, target_distances": (
+        View(
+            "probability of a pixel outside the true region, at the boundary of the predicted one",
+            0,
+            1,
+            each("distance", (1.0, 2.0), lambda d, x: (x, 0 * x, 0 * x, 0 * x + d)),
+        ),
+    ),
+    "probabilities(n), targets(n), prediction_skeleton(n), target_skeleton(n)": _regions(
+        lambda p, y: (p, y, p, y),
+    ),
     "logits(n), labels(n)": (
         view(
             "logit of one pixel of the true region, the other three have 1; -1 outside",
@@ -61,10 +102,22 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
     ),
 }
 
+_QUALITIES = (View("logit", -6, 6, each("quality", (1.0, 0.5, 0.0), lambda y, x: (x, 0 * x + y))),)
+
+OF_A_LOSS: dict[str, tuple[View, ...]] = {
+    "quality_focal": _QUALITIES,
+    "varifocal": _QUALITIES,
+    "gaussian_focal": (View("logit", -6, 6, each("target", (1.0, 0.9, 0.0), lambda y, x: (x, 0 * x + y))),),
+}
+
 OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "dice": ("smooth", (0.0, 1.0)),
     "jaccard": ("smooth", (0.0, 1.0)),
     "tversky": ("alpha", (0.3, 0.7)),
     "focal_tversky": ("gamma", (0.5, 0.75, 2.0)),
     "generalized_dice": ("weighting", ("square", "uniform")),
+    "hausdorff": ("alpha", (1.0, 2.0)),
+    "quality_focal": ("beta", (1.0, 2.0)),
+    "varifocal": ("gamma", (1.0, 2.0)),
+    "gaussian_focal": ("alpha", (1.0, 2.0)),
 }

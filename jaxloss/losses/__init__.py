@@ -7,13 +7,14 @@ from typing import NoReturn
 from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, distillation, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
+from jaxloss.losses.detection import boxes, confidence
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
 from jaxloss.losses.embedding import contrastive, heads, pairs
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
-from jaxloss.losses.segmentation import lovasz, overlap
+from jaxloss.losses.segmentation import lovasz, overlap, shape
 from jaxloss.losses.sequence import connectionist, fields, warping
 from jaxloss.losses.survival import failure_time, hazards
 from jaxloss.losses.transport import gaussians, lines, points
@@ -58,6 +59,9 @@ _FAMILIES = (
     lines,
     points,
     gaussians,
+    shape,
+    boxes,
+    confidence,
 )
 
 

@@ -228,19 +228,3 @@ KERAS = Library(
 )
 
 INSTALLED = (OPTAX, TORCH, KERAS)
-SEQUENCES = Library(
-    "Sequences",
-    "Read in k2, pytorch-crf, TF Addons, OTT, tslearn and pytorch-softdtw-cuda, which are not called. Masks are True "
-    "for what counts, and may have holes: `jnp.arange(t) < lengths[:, None]`. One item is one sequence, whose cost is "
-    "not divided by its length.",
-    (
-        Name("k2 ctc_loss", "ctc", "logits, not log-probabilities"),
-        Name("pytorch-crf CRF", "crf", "minus it: a cost, not a log-likelihood; its mean, where theirs is a sum"),
-        Name("TF Addons crf_log_likelihood", "crf", "minus it"),
-        Name("OTT SoftDTW", "soft_dtw", "the same `gamma` and `debiased`; `distance=` is the ground cost"),
-        Name("tslearn SoftDTWLossPyTorch", "soft_dtw", "`normalize=True` is `debiased=True`"),
-        Name("pytorch-softdtw-cuda SoftDTW", "soft_dtw", "`bandwidth` is a share of the length, and series may differ"),
-    ),
-    (),
-    (),
-)

@@ -131,6 +131,9 @@ SEGMENTERS = Library(
         Name("smp LovaszLoss(mode='binary'), kornia lovasz_hinge_loss", "lovasz_hinge", "a label beside 0 and 1: NaN"),
         Name("smp LovaszLoss(mode='multiclass')", "lovasz_softmax", "probabilities, classes last"),
         Name("kornia lovasz_softmax_loss", "lovasz_softmax", "`classes='all'`"),
+        Name("MONAI BoundaryLoss", "boundary", "elementwise; the BoundaryLoss of mmseg is another"),
+        Name("MONAI HausdorffDTLoss", "hausdorff", "elementwise; distance maps are arguments"),
+        Name("MONAI SoftclDiceLoss", "cl_dice", "skeletons by `jaxloss.numerics.soft_skeleton`; `smooth=1`"),
         Name("MONAI, smp MCCLoss", "matthews", "nothing is added to the cells, so a perfect prediction costs 0"),
     ),
     (),
@@ -212,4 +215,34 @@ SEQUENCES = Library(
     (),
 )
 
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT, EMBEDDINGS, SEQUENCES)
+DETECTORS = Library(
+    "Detection",
+    "Read in torchvision.ops, mmdetection, ultralytics, TensorFlow Addons and scenic, which are not called. Boxes are "
+    "(x1, y1, x2, y2) with no pixel added, compared one by one; `avg_factor` is `weights=` or a Tally.",
+    (
+        Name("mmdetection IoULoss", "iou", "`1 - IoU`; theirs is `-log IoU` by default"),
+        Name("torchvision generalized_box_iou_loss", "giou", "equal points cost 0, and an inverted box earns nothing"),
+        Name("torchvision distance_box_iou_loss", "diou", "no epsilon"),
+        Name("torchvision complete_box_iou_loss", "ciou", "`hold_trade_off=True` has their gradient"),
+        Name(
+            "mmdetection CIoULoss",
+            "ciou",
+            "`hold_trade_off=True`, but theirs drops the term where the IoU is below 0.5",
+        ),
+        Name(
+            "Focal-EIoU", "eiou", "`weights=` a power of the IoU, stopped; the EIoULoss of mmdetection is another loss"
+        ),
+        Name(
+            "mmdetection DistributionFocalLoss, ultralytics DFLoss",
+            "distribution_focal",
+            "the last bin is a target too",
+        ),
+        Name("mmdetection QualityFocalLoss", "quality_focal", "targets `[n, k]` with the IoU in the class's column"),
+        Name("mmdetection VarifocalLoss", "varifocal", "the same defaults"),
+        Name("mmdetection GaussianFocalLoss, CenterNet", "gaussian_focal", "of logits; over the peaks by a Tally"),
+    ),
+    (),
+    (),
+)
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT, EMBEDDINGS, SEQUENCES, DETECTORS)

@@ -31,6 +31,7 @@ from jaxloss.numerics.safe import xlog1py as xlog1py
 from jaxloss.numerics.safe import xlogy as xlogy
 from jaxloss.numerics.simplex import entmax15_probabilities as entmax15_probabilities
 from jaxloss.numerics.simplex import project_to_simplex as project_to_simplex
+from jaxloss.numerics.skeleton import soft_skeleton as soft_skeleton
 from jaxloss.numerics.softmax import logsumexp as logsumexp
 from jaxloss.numerics.softmax import surprisal as surprisal
 from jaxloss.numerics.softplus import log1mexp as log1mexp

@@ -7,6 +7,7 @@ from cases import (
     adversarial,
     binary,
     contrastive,
+    detection,
     distillation,
     divergence,
     embedding,
@@ -55,6 +56,7 @@ _FAMILIES = (
     survival,
     segmentation,
     transport,
+    detection,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)

@@ -112,6 +112,28 @@ def lovasz_softmax(probabilities, labels, mask=None, classes="present"):
     return sum(costs) / len(costs)
 
 
+def boundary(p, distance):
+    return mpf(p) * mpf(distance) if p else mpf(0)
+
+
+def hausdorff(p, y, d_p, d_y, alpha=2.0):
+    error = (mpf(p) - mpf(y)) ** 2
+    return error * (mpf(d_p) ** mpf(alpha) + mpf(d_y) ** mpf(alpha)) if error else mpf(0)
+
+
+def cl_dice(p, y, skeleton_p, skeleton_y, mask=None, smooth=0.0):
+    p, y, skeleton_p, skeleton_y = _counting(mask, p, y, skeleton_p, skeleton_y)
+    smooth = mpf(smooth)
+
+    def share(skeleton, region):
+        whole = sum(skeleton) + smooth
+        return (sum(s * r for s, r in zip(skeleton, region, strict=True)) + smooth) / whole if whole else mpf(1)
+
+    precision, sensitivity = share(skeleton_p, y), share(skeleton_y, p)
+    total = precision + sensitivity
+    return 1 - 2 * precision * sensitivity / total if total else mpf(1)
+
+
 def _regions(rng, n):
     return rng.uniform(0.05, 0.95, (n, N)), rng.uniform(0.05, 0.95, (n, N))
 
@@ -167,6 +189,44 @@ def _hard_regions(ulp):
     )
     true = (_SOME, _EMPTY, _FULL, [0.0] * 5 + [1.0], [0.5, 0.25, 0.0, 1.0, 0.1, 0.9])
     yield from itertools.product(predicted, true)
+
+
+def _pixels_and_distances(rng, n):
+    return rng.uniform(0.05, 0.95, n), rng.normal(size=n) * 5
+
+
+def _hard_distances(ulp):
+    yield from itertools.product((0.0, 1e-30, 1e-9, 0.3, 1 - ulp, 1.0), (0.0, -1.0, 5.0, 1e4, 1e-4))
+
+
+def _pixels_and_two_distances(rng, n):
+    return rng.uniform(0.05, 0.95, n), rng.uniform(0.05, 0.95, n), *rng.uniform(0.1, 9, (2, n))
+
+
+def _hard_two_distances(ulp):
+    pixels = ((0.0, 1.0), (0.3, 0.7), (1 - ulp, 1.0), (1e-9, 0.0), (0.7, 0.7 - ulp), (0.5, 0.5))
+    yield from (
+        (*pair, *distances) for pair in pixels for distances in ((1.0, 0.0), (30.0, 1.0), (0.0, 0.0), (1e4, 9.0))
+    )
+
+
+def _skeletons(rng, n):
+    return rng.uniform(0.05, 0.95, (4, n, N))
+
+
+def _skeletons_with_mask(rng, n):
+    return *_true_regions(rng, n), *rng.uniform(0.05, 0.95, (2, n, N)), _mask(rng, n)
+
+
+def _hard_skeletons(ulp):
+    lines = (_SOME, _EMPTY, [0.0, 0.0, 0.0, 1e-4, 0.5, 0.0])
+    predicted = (
+        [0.8, 0.6, 0.3, 0.1, 0.2, 0.4],
+        [1 - ulp, ulp, 1 - ulp, 1e-4, 0.0, 0.0],
+        [1e-25, 1e-20, 3e-25, 0, 0, 1.0],
+    )
+    true = (_SOME, [0.0, 1.0, 0.0, 1.0, 1.0, 1.0], [1e-20, 1.0, 1e-12, 0.0, 0.0, 0.5])
+    yield from itertools.product(predicted, true, lines, lines)
 
 
 def _hard_classes(_):
@@ -270,4 +330,39 @@ CASES = (
         sorts=True,
     ),
     Case("lovasz_softmax", _classes_and_labels_with_mask, lovasz_softmax, differentiable=(0,), domain=UNIT, sorts=True),
+    Case(
+        "boundary",
+        _pixels_and_distances,
+        boundary,
+        corners=((0.0, np.inf), (0.0, 0.0), (1.0, -3.0)),
+        domain={0: PROBABILITY},
+        hard=_hard_distances,
+    ),
+    Case(
+        "hausdorff",
+        _pixels_and_two_distances,
+        hausdorff,
+        options=({}, {"alpha": 1.0}),
+        corners=((0.5, 0.5, 3.0, 1.0), (1.0, 0.0, 0.0, 0.0)),
+        differentiable=(0, 1, 2, 3),
+        domain=UNIT | {2: (0.0, np.inf), 3: (0.0, np.inf)},
+        hard=_hard_two_distances,
+    ),
+    Case(
+        "cl_dice",
+        _skeletons,
+        cl_dice,
+        options=({}, {"smooth": 1.0}),
+        corners=((_SOME, _SOME, _SOME, _SOME), (_EMPTY, _SOME, _EMPTY, _SOME), (_SOME, _EMPTY, _SOME, _EMPTY)),
+        differentiable=(0, 1, 2, 3),
+        domain=dict.fromkeys(range(4), PROBABILITY),
+        hard=_hard_skeletons,
+    ),
+    Case(
+        "cl_dice",
+        _skeletons_with_mask,
+        cl_dice,
+        differentiable=(0, 1, 2, 3),
+        domain=dict.fromkeys(range(4), PROBABILITY),
+    ),
 )

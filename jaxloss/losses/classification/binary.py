@@ -1,18 +1,15 @@
 """Two classes: a probability or a logit of the class 1, and a target in [0, 1]."""
 
-from typing import Any
-
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.focal import focal, log_of, plain_sigmoid, share_of_sigmoid, slope_in_gamma
 from jaxloss.numerics.safe import (
     finite_slope,
     largest_like,
     multiply_no_nan,
     power,
     ratio,
-    safe_log,
-    safe_log1p,
     slope_in_weight,
     xlog1py,
     xlogy,
@@ -44,20 +41,7 @@ def binary_cross_entropy(probabilities: Input, targets: Input) -> Array:
     return -xlogy(targets, probabilities) - xlog1py(1 - targets, -probabilities)
 
 
-# Slopes are made of exp(-x), and values of exp(-|x|): an exponential of both would be written to memory on an H100.
-@with_slopes(
-    lambda _, x: _sigmoid(x),
-    lambda share, x: share * _sigmoid(x) * _sigmoid(-x),
-)  # a derivative that cancels: 1 - sigmoid
-def _share_of_sigmoid(share: Any, x: Array) -> Array:
-    return share / (1 + jnp.exp(-x))
-
-
-def _sigmoid(x: Array) -> Array:
-    return _share_of_sigmoid(1.0, x)
-
-
-@with_slopes(_sigmoid)  # a slope that JAX gets wrong: half a one at x = 0, NaN at inf
+@with_slopes(plain_sigmoid)  # a slope that JAX gets wrong: half a one at x = 0, NaN at inf
 def _softplus(x: Array) -> Array:
     return softplus(x)
 
@@ -95,16 +79,6 @@ def sigmoid_binary_cross_entropy(
     return multiply_no_nan(positive_weight * positive, of_positive) + multiply_no_nan(negative, of_negative)
 
 
-def _log(p: Array, complement: Array) -> Array:
-    """The logarithm of p, from whichever of p and 1 - p is small."""
-    return jnp.where(p < 0.5, safe_log(jnp.where(p < 0.5, p, 1)), safe_log1p(-jnp.where(p < 0.5, 0, complement)))
-
-
-def _slope_in_gamma(p: Array, complement: Array, gamma: Array) -> Array:
-    slope_of_power = power(complement, gamma) * finite_slope(_log(complement, p))
-    return multiply_no_nan(slope_of_power, -_log(p, complement))
-
-
 def _slope_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
     inside = jnp.where(p == 0, 1, p)
     slope = power(1 - p, gamma - 1) * gamma * jnp.log(inside) * weight - power(1 - p, gamma) * ratio(weight, inside)
@@ -130,7 +104,7 @@ def _slope_of_negative(weight: Array, p: Array, gamma: Array) -> Array:
 @with_slopes(
     lambda weight, p, gamma: slope_in_weight(weight, power(1 - p, gamma) * -jnp.log(p)),
     _slope_of_positive,
-    lambda weight, p, gamma: weight * _slope_in_gamma(p, 1 - p, gamma),
+    lambda weight, p, gamma: weight * slope_in_gamma(p, 1 - p, gamma),
 )  # an infinite slope at p = 0; the weight is inside since the second one, by 1 / p^2, overflows without it
 def _focal_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
     return multiply_no_nan(weight, power(1 - p, gamma) * -jnp.log(p))
@@ -139,7 +113,7 @@ def _focal_of_positive(weight: Array, p: Array, gamma: Array) -> Array:
 @with_slopes(
     lambda weight, p, gamma: slope_in_weight(weight, power(p, gamma) * -jnp.log1p(-p)),
     _slope_of_negative,
-    lambda weight, p, gamma: weight * _slope_in_gamma(1 - p, p, gamma),
+    lambda weight, p, gamma: weight * slope_in_gamma(1 - p, p, gamma),
 )  # an infinite slope at p = 1
 def _focal_of_negative(weight: Array, p: Array, gamma: Array) -> Array:
     return multiply_no_nan(weight, power(p, gamma) * -jnp.log1p(-p))
@@ -173,19 +147,6 @@ def binary_focal(
     """
     of_positive = _focal_of_positive(alpha * targets, probabilities, gamma)
     return of_positive + _focal_of_negative((1 - alpha) * (1 - targets), probabilities, gamma)
-
-
-def _slope_of_focal(x: Array, gamma: Array) -> Array:
-    p, complement = _sigmoid(x), _sigmoid(-x)
-    return power(complement, gamma) * (gamma * multiply_no_nan(p, _log(p, complement)) - complement)
-
-
-@with_slopes(
-    _slope_of_focal, lambda x, gamma: _slope_in_gamma(_sigmoid(x), _sigmoid(-x), gamma)
-)  # derivatives that overflow or cancel in the tails
-def _focal(x: Array, gamma: Array) -> Array:
-    """The cost of a positive at a logit: (1 - p)^gamma times -log p."""
-    return sigmoid(-x) ** gamma * softplus(-x)
 
 
 def _positive_less_negative(x: Array, gamma: Array) -> Array:
@@ -232,7 +193,7 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
     >>> print(f"{sigmoid_focal(jnp.array([2.0, -1.0]), jnp.array([1.0, 1.0])):.4f}")
     0.3518
     """
-    of_positive, of_negative = _focal(logits, gamma), _focal(-logits, gamma)
+    of_positive, of_negative = focal(logits, gamma), focal(-logits, gamma)
     if alpha is None:
         return _mixture(targets, of_positive, of_negative, logits, gamma)
     return multiply_no_nan(alpha * targets, of_positive) + multiply_no_nan((1 - alpha) * (1 - targets), of_negative)
@@ -240,28 +201,28 @@ def sigmoid_focal(logits: Input, targets: Input, *, alpha: UnitInterval = None, 
 
 def _shifted(x: Array, shift: Array) -> tuple[Array, Array, Array]:
     """Whether sigmoid(x) is above the shift m, p_m and 1 - p_m."""
-    active = ~(_sigmoid(x) <= shift)
-    return active, jnp.where(active, _sigmoid(x) - shift, 0.5), jnp.where(active, _sigmoid(-x) + shift, 0.5)
+    active = ~(plain_sigmoid(x) <= shift)
+    return active, jnp.where(active, plain_sigmoid(x) - shift, 0.5), jnp.where(active, plain_sigmoid(-x) + shift, 0.5)
 
 
 def _slope_in_logit(x: Array, gamma: Array, shift: Array) -> Array:
     active, p, complement = _shifted(x, shift)
-    steep = 1 - gamma * ratio(multiply_no_nan(complement, _log(complement, p)), p)
+    steep = 1 - gamma * ratio(multiply_no_nan(complement, log_of(complement, p)), p)
     # sigmoid(-x) / (1 - p_m), right also where both underflow.
     log_odds = jnp.where(shift == 0, jnp.inf, -x - jnp.log(shift / (1 + shift)))
-    slope = power(p, gamma) * _sigmoid(x) * _share_of_sigmoid(steep, log_odds) / (1 + shift)
+    slope = power(p, gamma) * plain_sigmoid(x) * share_of_sigmoid(steep, log_odds) / (1 + shift)
     return jnp.where(active, slope, 0)
 
 
 def _slope_in_shift(x: Array, gamma: Array, shift: Array) -> Array:
     active, p, complement = _shifted(x, shift)
-    steep = 1 / complement - multiply_no_nan(gamma / p, _log(complement, p))
+    steep = 1 / complement - multiply_no_nan(gamma / p, log_of(complement, p))
     return jnp.where(active, -finite_slope(power(p, gamma) * steep), 0)
 
 
 def _slope_in_exponent(x: Array, gamma: Array, shift: Array) -> Array:
     active, p, complement = _shifted(x, shift)
-    return jnp.where(active, _slope_in_gamma(complement, p, gamma), 0)
+    return jnp.where(active, slope_in_gamma(complement, p, gamma), 0)
 
 
 @with_slopes(_slope_in_logit, _slope_in_exponent, _slope_in_shift)  # derivatives that overflow or cancel in the tails
@@ -306,5 +267,5 @@ def asymmetric(
     >>> print(f"{asymmetric(jnp.array([2.0, 2.0, -3.0]), jnp.array([1.0, 0.0, 0.0])):.4f}")
     0.2872
     """
-    of_positive, of_negative = _focal(logits, gamma_positive), _shifted_focal(logits, gamma_negative, shift)
+    of_positive, of_negative = focal(logits, gamma_positive), _shifted_focal(logits, gamma_negative, shift)
     return multiply_no_nan(targets, of_positive) + multiply_no_nan(1 - targets, of_negative)
