@@ -73,7 +73,8 @@ def _nll(logits: Array, labels: Array, count: Array, frame_mask: Array | None, b
 
 @_nll.defjvp
 def _(blank: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    nll, slope = _sweeps(*primals, blank, sloped=True)
+    logits, labels, count, frame_mask = primals
+    nll, slope = _sweeps(logits, labels, count, frame_mask, blank, sloped=True)
     return nll, jnp.sum(slope * tangents[0])
 
 
@@ -128,7 +129,7 @@ def _sweeps(
         return (onwards, jax.lax.dynamic_update_index_in_dim(slope, row, t, 0)), None
 
     # What the forward sweep has taken away the backward sweep takes away too: the sum of both states is a probability.
-    ends = tuple(jnp.where(possible, x - end, -jnp.inf) for x in ends)
-    (_, slope), _ = jax.lax.scan(backward, (ends, p), (frames, states), reverse=True)
+    until_end = tuple(jnp.where(possible, x - end, -jnp.inf) for x in ends)
+    (_, slope), _ = jax.lax.scan(backward, (until_end, p), (frames, states), reverse=True)
     others = jnp.sum(jnp.where(p > 0.5, 0, slope), axis=-1, keepdims=True)
     return nll, jnp.where(p > 0.5, -others, slope)  # in a frame, the slopes add up to 0

@@ -88,7 +88,8 @@ def _cost(x: Array, y: Array, gamma: Array, n: Array, m: Array, bandwidth: Any, 
 
 @_cost.defjvp
 def _(apart: Any, primals: Any, tangents: Any) -> tuple[Array, Array]:
-    cost, slopes = _sweeps(*primals, apart, sloped=True)
+    x, y, gamma, n, m, bandwidth = primals
+    cost, slopes = _sweeps(x, y, gamma, n, m, bandwidth, apart, sloped=True)
     changes = [jnp.sum(slope * change) for slope, change in zip(slopes, tangents, strict=False)]
     return cost, sum(changes[1:], start=changes[0])
 
