@@ -85,7 +85,7 @@ def value_and_grad(
         ValueError: An option is out of range, the leaves of `batch` differ in their first axis, or `axis_name` is not
             that of the `shard_map` around the call.
     """
-    for name, value in unknown.items():
+    for name, value in dict[str, Any](unknown).items():
         raise TypeError(
             f"{_NAME} has no argument {name}={value!r}: it takes how, microbatch_size, axis_name and has_aux. "
             f"microbatch_size counts items: for k micro-batches of n items pass n // k."

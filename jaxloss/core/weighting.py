@@ -76,9 +76,9 @@ def weigh(call: Call, steps: Sequence[Step]) -> Weighting:
     """
     values, dtype = call.values, call.dtype
     counted = both(_aligned(call, "where", call.where), slots.of_outputs(call))
-    weights, axes_of_weights = _aligned(call, "weights", call.weights), 0
-    if call.weights is not None and weights is not None:
-        axes_of_weights = call.weights.ndim
+    axes_of_weights = 0 if call.weights is None else call.weights.ndim
+    weights = _aligned(call, "weights", call.weights)
+    if weights is not None:
         weights, counted = _usable(weights, counted, axes_of_weights, dtype)
     # A group of no values has nothing that counts.
     groups = jnp.zeros((1,) * len(values), bool) if counted is None and 0 in values else counted

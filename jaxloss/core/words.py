@@ -31,79 +31,52 @@ _SAME = (
 )
 """Names for one thing, of which a loss has at most one as an option."""
 
-_REDUCE = "reduce says how values become a cost: jaxloss.reduce({loss}, {how!r})({arrays})"
-_OF_REDUCE = "it is an argument of reduce: jaxloss.reduce({loss}, {name}={value})({arrays})"
-_ARRAYS = "pass the arrays {arrays} in this order, or by these names"
-_CONSTANTS = "drop it: the constants of the formula are part of the cost"
-_EXACT = "drop it: nothing is clipped, and the corners are exact without it"
-_SPACE = "this loss takes {first}{other}"
-_CLASS_WEIGHTS = "write weights={second} @ class_weights, which weighs an item by its classes"
-_LAST = (
-    "classes and features are on the last axis, where jnp.moveaxis({first}, axis, -1) brings another one; "
-    "to reduce an axis of the values, write jaxloss.reduce({loss}, axis={value})"
-)
-_WEIGHTS = (
-    "write weights={name}, which divides the mean by the sum of the weights; "
-    "to divide by the count, write jnp.mean({name} * jaxloss.reduce({loss}, 'none')({arrays}))"
-)
-
 _ELSEWHERE = {
     "apply_class_balancing": "the option alpha balances the classes, in the losses that have one",
-    "axis": _LAST,
-    "axis_name": _OF_REDUCE,
-    "chunk_size": _OF_REDUCE,
-    "class_weight": _CLASS_WEIGHTS,
-    "class_weights": _CLASS_WEIGHTS,
-    "dim": _LAST,
+    "axis dim": (
+        "classes and features are on the last axis, where jnp.moveaxis({first}, axis, -1) brings another one; "
+        "to reduce an axis of the values, write jaxloss.reduce({loss}, axis={value})"
+    ),
+    "axis_name chunk_size": "it is an argument of reduce: jaxloss.reduce({loss}, {name}={value})({arrays})",
+    "class_weight class_weights": "write weights={second} @ class_weights, which weighs an item by its classes",
     "dtype": "drop it: the cost is computed in float32 at least; cast the arrays for another dtype",
-    "eps": _EXACT,
-    "epsilon": _EXACT,
-    "from_logits": _SPACE,
-    "full": _CONSTANTS,
+    "eps epsilon": "drop it: nothing is clipped, and the corners are exact without it",
+    "from_logits log_input log_target": "this loss takes {first}{other}",
+    "full": "drop it: the constants of the formula are part of the cost",
     "how": "it is an argument of reduce: jaxloss.reduce({loss}, {how!r})({arrays})",
-    "ignore_class": "write {mask}={second} != {value}",
-    "ignore_index": "write {mask}={second} != {value}",
-    "input": _ARRAYS,
-    "inputs": _ARRAYS,
+    "ignore_class ignore_index": "write {mask}={second} != {value}",
+    "input inputs logits predictions preds target targets y_pred y_true": (
+        "pass the arrays {arrays} in this order, or by these names"
+    ),
     "keepdims": "jaxloss.reduce({loss}, 'none')({arrays}) has one value for each item",
-    "label_smoothing": "this loss has none; smooth the targets before the call: (1 - s) * targets + s / k",
-    "log_input": _SPACE,
-    "log_target": _SPACE,
-    "logits": _ARRAYS,
+    "label_smoothing smoothing": ("this loss has none; smooth the targets before the call: (1 - s) * targets + s / k"),
     "logit_scale": "write temperature=1 / logit_scale",
     "mask": "write where=mask, booleans which say what counts{inner}",
     "microbatch_size": "it is an argument of value_and_grad: jaxloss.value_and_grad(cost, microbatch_size={value})",
-    "n_proj": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
-    "n_projections": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
-    "n_classes": "drop it: the last axis of {first} says how many classes there are",
+    "n_proj n_projections": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
+    "n_classes num_classes": "drop it: the last axis of {first} says how many classes there are",
     "name": "drop it: a loss is a function and keeps its name",
-    "num_classes": "drop it: the last axis of {first} says how many classes there are",
     "padding_mask": "write where=padding_mask, booleans which are True at what counts{inner}",
     "pos_weight": "write weights=jnp.where({second} > 0, {name}, 1.0), by whose sum the mean is divided",
-    "predictions": _ARRAYS,
-    "preds": _ARRAYS,
-    "reduce": _REDUCE,
-    "reduce_fn": _REDUCE,
-    "reduction": _REDUCE,
-    "sample_weight": _WEIGHTS,
+    "reduce reduce_fn reduction size_average sum": (
+        "reduce says how values become a cost: jaxloss.reduce({loss}, {how!r})({arrays})"
+    ),
+    "sample_weight weight": (
+        "write weights={name}, which divides the mean by the sum of the weights; "
+        "to divide by the count, write jnp.mean({name} * jaxloss.reduce({loss}, 'none')({arrays}))"
+    ),
     "segments": "give each list a padded row, and where= for what is there: jaxloss.reduce({loss}, axis=-1)({arrays})",
-    "size_average": _REDUCE,
-    "smoothing": "this loss has none; smooth the targets before the call: (1 - s) * targets + s / k",
-    "sum": _REDUCE,
-    "target": _ARRAYS,
-    "targets": _ARRAYS,
     "temperature": "divide before the call: {first} / temperature",
     "u_weights": "write p_mass={name}",
     "v_weights": "write q_mass={name}",
     "valid": "write where={name}, booleans which say what counts",
-    "weight": _WEIGHTS,
-    "y_pred": _ARRAYS,
-    "y_true": _ARRAYS,
 }
-_OF_LABELS = dict.fromkeys(
-    ("class_weight", "class_weights", "weight"),
-    "write weights=class_weights[jnp.maximum({second}, 0)]; where={second} >= 0 leaves out what has no class",
-)
+"""What does here what arguments of other libraries do there."""
+_OF_LABELS = {
+    "class_weight class_weights weight": (
+        "write weights=class_weights[jnp.maximum({second}, 0)]; where={second} >= 0 leaves out what has no class"
+    ),
+}
 """What reads otherwise where a loss takes labels."""
 
 
@@ -114,7 +87,8 @@ def unknown(term: Term, name: str, value: Any) -> str:
     if same:
         return f"{term.name} has no argument {name!r}; it is called {same[0]!r} here."
     labels = next(filter(is_label, term.arrays), None)
-    advice = (_ELSEWHERE | _OF_LABELS if labels else _ELSEWHERE).get(name)
+    tables = [_OF_LABELS, _ELSEWHERE] if labels else [_ELSEWHERE]
+    advice = next((text for table in tables for names, text in table.items() if name in names.split()), None)
     if advice is None:
         guess = difflib.get_close_matches(name, known, n=1)
         suggestion = f"; did you mean {guess[0]!r}?" if guess else "."
