@@ -101,8 +101,8 @@ def value(task: Task, platform: str) -> Walk:
 
 def gradient(task: Task, platform: str) -> Walk:
     """The walk of value and gradient."""
-    on_cpu = platform == "cpu"
-    if export.is_symbolic_dim(task.rows):  # not known until the exported program is called
+    unknown, on_cpu = export.is_symbolic_dim(task.rows), platform == "cpu"
+    if unknown:  # until the exported program is called
         return Walk(task.rows, _even(task.classes, 512), keep=False, on_cpu=on_cpu)
     affordable = _affordable(task, platform)
     if task.shards is not None:

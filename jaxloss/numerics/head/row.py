@@ -206,7 +206,7 @@ def softmax_of(reads: frozenset[str], rows: Rows, classes: Array) -> Softmax:
         mean = jnp.where(classes > 1, gaps / jnp.maximum(classes, 1) + _log_total(gap, rows.others), 0)
     return Softmax(
         surprisal=_surprisal(gap, rows.others) if "surprisal" in reads else None,
-        complement=complement(_surprisal(gap, rows.others)) if "complement" in reads else None,
+        complement=_complement(gap, rows.others) if "complement" in reads else None,
         mean_surprisal=mean,
         entropy=None if rows.rest is None else _entropy(rows.rest, rows.moment),
         log_partition=rows.largest + _log_total(gap, rows.others) if "log_partition" in reads else None,
@@ -222,8 +222,11 @@ def _total(gap: Array, others: Array) -> Array:
     return jnp.where(total == 0, 1, total)
 
 
-# A derivative that cancels: 1 - p.
-@with_slopes(lambda *row: complement(_surprisal(*row)), lambda *row: 1 / _total(*row))
+def _complement(gap: Array, others: Array) -> Array:
+    return complement(_surprisal(gap, others))
+
+
+@with_slopes(_complement, lambda *row: 1 / _total(*row))  # a derivative that cancels: 1 - p
 def _surprisal(gap: Array, others: Array) -> Array:
     """log(1 + s exp(gap)): by a small s if the label is among the largest, else by an s of at least 1."""
     near, own = gap < 1, jnp.exp(-gap)

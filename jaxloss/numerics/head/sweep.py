@@ -111,7 +111,8 @@ def _statistics(task: Task, reads: frozenset[str], hidden: Array, labels: Array,
 
     def sweep(walk: Walk, hidden: Array, labels: Array, head: Head) -> Rows:
         def look(_: None, part: Any, _new: Any) -> tuple[None, Rows]:
-            return None, _look(walk, task, reads, head, *part, _kept(walk, task, head, part[0]))
+            hidden, labels = part
+            return None, _look(walk, task, reads, head, hidden, labels, _kept(walk, task, head, hidden))
 
         return _by_parts(walk, task, look, None, (hidden, labels))[1]
 
