@@ -41,8 +41,8 @@ def test_splitting(tmp_path):
 
 def test_choosing(tmp_path):
     _, printed = run("choosing", tmp_path)
-    assert len(list(tmp_path.glob("*.png"))) == 7
-    is_stored("choosing", pictures=7)
+    assert len(list(tmp_path.glob("*.png"))) == 9
+    is_stored("choosing", pictures=9)
     # The first number of each row; a name of several sections keeps its last.
     found = {name.strip(): float(mean) for name, mean in re.findall(r"^(\S.*?)  +(\d\S+) ±", printed, re.MULTILINE)}
     assert max(found["huber"], found["cauchy"]) < 0.7
@@ -53,6 +53,9 @@ def test_choosing(tmp_path):
     assert found["generalized_cross_entropy"] > found["symmetric_cross_entropy"] > found["cross entropy"] + 0.1
     orders = ("ordinal_cross_entropy", "squared_error of the grade", "cross entropy of 5 logits")
     assert max(found[name] for name in orders[:2]) < found[orders[2]] < 1.0
+    assert found["the teacher"] > found["distillation, temperature=4"] > found["cross entropy of the labels"] + 0.05
+    assert found["distillation, temperature=1"] > found["cross entropy of its choice"]
+    assert found["flow_matching"] < found["a normal distribution"] < found["diffusion of the noise"]
 
 
 def test_the_gallery_has_every_loss_with_its_formula_and_is_small():
