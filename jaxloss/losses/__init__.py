@@ -11,7 +11,7 @@ from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
-from jaxloss.losses.sequence import connectionist, fields, warping
+from jaxloss.losses.sequence import connectionist, fields, transduction, warping
 from jaxloss.losses.survival import failure_time, hazards
 
 _FAMILIES = (
@@ -43,6 +43,7 @@ _FAMILIES = (
     pairwise,
     metrics,
     connectionist,
+    transduction,
     fields,
     warping,
     hazards,
