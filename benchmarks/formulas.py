@@ -283,6 +283,27 @@ def _ctc(logits: Array, labels: Array) -> Array:
     return optax.ctc_loss(logits, jnp.zeros(logits.shape[:-1]), labels, jnp.zeros(labels.shape))
 
 
+def _transducer(logits: Array, labels: Array) -> Array:
+    log_p = log_softmax(logits)
+    places = jnp.broadcast_to(labels[..., None, :, None], (*logits.shape[:-2], labels.shape[-1], 1))
+    steps = log_p[..., 0], jnp.take_along_axis(log_p[..., :-1, :], places, -1)[..., 0]
+
+    def frame(above: Array, steps: tuple[Array, Array]) -> tuple[Array, None]:
+        def cell(left: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+            up, emitted = inputs
+            reached = jnp.logaddexp(up, left + emitted)
+            return reached, reached
+
+        to_frame, to_label = steps
+        inputs = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), (above[..., 1:], to_label))
+        _, reached = jax.lax.scan(cell, above[..., 0], inputs)
+        return jnp.concatenate([above[..., :1], jnp.moveaxis(reached, 0, -1)], -1) + to_frame, None
+
+    start = jnp.where(jnp.arange(logits.shape[-2]) == 0, 0.0, -jnp.inf)
+    first = jnp.broadcast_to(start, (*logits.shape[:-3], start.shape[0]))
+    return -jax.lax.scan(frame, first, jax.tree.map(lambda x: jnp.moveaxis(x, -2, 0), steps))[0][..., -1]
+
+
 def _crf(
     logits: Array, labels: Array, transitions: Array, start: Array | float = 0.0, end: Array | float = 0.0
 ) -> Array:
@@ -315,7 +336,7 @@ def _soft_dtw(prediction: Array, target: Array, *, gamma: float = 1.0) -> Array:
     return jax.lax.scan(row, first, jnp.moveaxis(distances, -2, 0))[0][..., -1]
 
 
-SEQUENCE = {"ctc": _ctc, "crf": _crf, "soft_dtw": _soft_dtw}
+SEQUENCE = {"ctc": _ctc, "transducer": _transducer, "crf": _crf, "soft_dtw": _soft_dtw}
 
 # --------------------------------------------------------------------------------------------------- classification
 

@@ -795,6 +795,7 @@ def test_preferences_and_generative_models(function, arrays, expected, rtol):
 
 FRAMES = [[1.0, 2.0, 0.0], [0.0, 1.0, 2.0], [2.0, 0.0, 1.0]]
 STAY = [[0.5, -0.5], [0.0, 1.0]]
+CELLS = np.float32([[0, 1, 2], [1, 0, 1]])[:, None] + np.float32([[0, 1, 0], [2, 0, 0], [0, 0, 1]])
 narrow = functools.partial(jaxloss.soft_dtw, distance="euclidean", gamma=0.01)
 HOLES = [False, True, False, True, True]
 
@@ -821,6 +822,16 @@ HOLES = [False, True, False, True, True]
         1.385406,
     ),
     row("pytorch-crf#81", jaxloss.crf, ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [0, 1, 1], STAY), 1.385406),
+    # espnet #4005, #4542, speechbrain #1368: logits on one device, log-probabilities on another; both are right here
+    row("espnet#4005", jaxloss.transducer, (CELLS, [1, 2]), 4.809617),
+    row("speechbrain#1368", lambda x, y: jaxloss.transducer(jax.nn.log_softmax(x), y), (CELLS, [1, 2]), 4.809617),
+    # apex #1683: NaN for a cotangent below 0
+    row(
+        "apex#1683",
+        grad(lambda x, y: -jaxloss.transducer(x, y)),
+        (np.zeros((2, 2, 2)), [1]),
+        [[[0.0, 0.0], [0.25, -0.25]], [[-0.25, 0.25], [0.5, -0.5]]],
+    ),
     # soft-dtw #5, tslearn and five more: negative is right
     row("soft-dtw#5", jaxloss.soft_dtw, (np.zeros((3, 1)), np.zeros((3, 1))), -np.log(13)),
     # pytorch-softdtw-cuda #8, #18: a bandwidth and lengths that differ; the last cell is always in

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -103,6 +104,46 @@ def test_memory_of_ctc_is_that_of_its_states_beside_one_array_of_the_logits():
     assert memory(jax.value_and_grad(jaxloss.ctc), *arrays) < states + 2 * rows + 6 * t + 50 * n
 
 
+# ---------------------------------------------------------------------------------------------------------- transducer
+
+
+@pytest.mark.parametrize(("frames", "labels"), [(5, 3), (2, 6)])
+def test_a_uniform_transducer_counts_its_paths(frames, labels):
+    cost = jaxloss.transducer(np.zeros((frames, labels + 1, 4), np.float32), np.ones(labels, int))
+    expected = (frames + labels) * np.log(4) - np.log(math.comb(frames - 1 + labels, labels))
+    np.testing.assert_allclose(cost, expected, rtol=1e-6)
+
+
+def test_deleted_frames_and_labels_of_a_transducer():
+    logits, frames, labels = RNG.normal(size=(5, 4, 3)).astype(np.float32), RNG.random(5) < 0.7, np.array([1, 0, 1]) > 0
+    got = jaxloss.transducer(logits, np.array([1, 9, 2]), frames, labels)
+    expected = jaxloss.transducer(logits[frames][:, :3], np.array([1, 2]))
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_a_transducer_without_labels_is_the_cost_of_blanks():
+    blanks = -jax.nn.log_softmax(LOGITS[0])[:, 0].sum()
+    np.testing.assert_allclose(jaxloss.transducer(LOGITS[0][:, None], np.zeros(0, int)), blanks, rtol=1e-6)
+
+
+@pytest.mark.sweep
+def test_a_long_transducer_keeps_its_digits():
+    logits, labels = 3 * RNG.normal(size=(400, 101, 16)).astype(np.float32), RNG.integers(1, 16, 100)
+    value, slope = value_and_slope(jaxloss.transducer, logits, labels)
+    with jax.enable_x64(True):
+        true, its_slope = value_and_slope(jaxloss.transducer, logits.astype(np.float64), labels)
+    np.testing.assert_allclose(value, true, rtol=1e-6)
+    np.testing.assert_allclose(slope, its_slope, atol=1e-4)
+
+
+def test_memory_of_a_transducer_is_that_of_its_cells_beside_the_gradient():
+    t, n, k = 64, 31, 64
+    arrays = ((t, n + 1, k), jnp.float32), ((n,), jnp.int32)
+    cells, logits = t * (n + 1), t * (n + 1) * k
+    assert memory(jaxloss.transducer, *arrays) < logits + 20 * cells
+    assert memory(jax.value_and_grad(jaxloss.transducer), *arrays) < logits + 20 * cells
+
+
 # ----------------------------------------------------------------------------------------------------------------- crf
 
 
@@ -201,6 +242,16 @@ MISTAKES = {
         TypeError,
         lambda: jaxloss.ctc(LOGITS, LABELS, blank_id=0),
         "ctc has no argument 'blank_id'.* mean 'blank'",
+    ),
+    "a place for each label": (
+        ValueError,
+        lambda: jaxloss.transducer(ROWS[None], np.ones(4, int)),
+        r"transducer: the axis s must have n \+ 1 = 5 places.* got 4",
+    ),
+    "blank of torchaudio": (
+        ValueError,
+        lambda: jaxloss.transducer(ROWS[None], np.ones(3, int), blank=-1),
+        r"transducer: blank must be .* 0 to 2.* blank=2",
     ),
     "transitions": (ValueError, lambda: jaxloss.crf(ROWS, np.ones(4, int), ONES), r"crf: .*transitions"),
     "distance": (

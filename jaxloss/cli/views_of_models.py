@@ -55,6 +55,18 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             each("how many times the label is due", (1, 2), lambda n, x: (row(0 * x, x)[None].repeat(4, 0), _ones(n))),
         ),
     ),
+    "logits(t,s,k), labels(n)": (
+        View(
+            "logit of the label in each of two frames; the blank has 0",
+            -6,
+            6,
+            each(
+                "how many times the label is due",
+                (1, 2),
+                lambda n, x: (row(0 * x, x)[None, None].repeat(2, 0).repeat(n + 1, 1), _ones(n)),
+            ),
+        ),
+    ),
     "logits(t,k), labels(t), transitions(k,k)": (
         View(
             "logit of the label of the second of three tokens, the others 0",

@@ -15,7 +15,7 @@ from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.segmentation import lovasz, overlap, shape
-from jaxloss.losses.sequence import connectionist, fields, warping
+from jaxloss.losses.sequence import connectionist, fields, transduction, warping
 from jaxloss.losses.survival import failure_time, hazards
 from jaxloss.losses.transport import gaussians, lines, points
 
@@ -50,6 +50,7 @@ _FAMILIES = (
     pairwise,
     metrics,
     connectionist,
+    transduction,
     fields,
     warping,
     hazards,

@@ -200,11 +200,14 @@ EMBEDDINGS = Library(
 
 SEQUENCES = Library(
     "Sequences",
-    "Read in k2, pytorch-crf, TF Addons, OTT, tslearn and pytorch-softdtw-cuda, which are not called. Masks are True "
-    "for what counts, and may have holes: `jnp.arange(t) < lengths[:, None]`. One item is one sequence, whose cost is "
-    "not divided by its length.",
+    "Read in torchaudio, k2, warp-transducer, Paddle, pytorch-crf, TF Addons, OTT, tslearn and pytorch-softdtw-cuda, "
+    "which are not called. Masks are True for what counts, and may have holes: `jnp.arange(t) < lengths[:, None]`. One "
+    "item is one sequence, whose cost is not divided by its length.",
     (
         Name("k2 ctc_loss", "ctc", "logits, not log-probabilities"),
+        Name("torchaudio rnnt_loss", "transducer", "logits, `blank=k - 1` for its -1; no `clamp` of the gradient"),
+        Name("k2 rnnt_loss", "transducer", "`termination_symbol` is `blank`"),
+        Name("warp-transducer, Paddle RNNTLoss", "transducer", "always logits; Paddle's `fastemit_lambda=0`"),
         Name("pytorch-crf CRF", "crf", "minus it: a cost, not a log-likelihood; its mean, where theirs is a sum"),
         Name("TF Addons crf_log_likelihood", "crf", "minus it"),
         Name("OTT SoftDTW", "soft_dtw", "the same `gamma` and `debiased`; `distance=` is the ground cost"),

@@ -39,6 +39,26 @@ def ctc(logits, labels, frame_mask=None, label_mask=None, blank=0):
     return -_log_sum(costs)
 
 
+def transducer(logits, labels, frame_mask=None, label_mask=None, blank=0):
+    frames, labels = _exact(_kept(logits, frame_mask)), _kept(labels, label_mask)
+    if not frames:
+        return mpf(0)
+
+    def log_p(row, c):
+        return row[c] - _log_sum(row)
+
+    def costs(t, u):
+        """Those of all paths from a cell on."""
+        if t == len(frames):
+            return [mpf(0)] if u == len(labels) else []
+        found = [log_p(frames[t][u], blank) + rest for rest in costs(t + 1, u)]
+        if u < len(labels):
+            found += [log_p(frames[t][u], labels[u]) + rest for rest in costs(t, u + 1)]
+        return found
+
+    return -_log_sum(costs(0, 0))
+
+
 def crf(logits, labels, transitions, start=None, end=None, token_mask=None):
     tokens, labels = _exact(_kept(logits, token_mask)), _kept(labels, token_mask)
     transitions, start, end = (_exact(scores or []) for scores in (transitions, start, end))
@@ -116,6 +136,22 @@ def _hard_frames(_):
         yield [a, b, b, a], [2, 2]
 
 
+def _cells(rng, n):
+    return rng.normal(size=(n, 3, N + 1, C)) * 2, rng.integers(1, C, (n, N))
+
+
+def _cells_with_holes(rng, n):
+    frames = rng.random((n, 3)) < 0.6
+    frames[:, 1] = True
+    return *_cells(rng, n), frames
+
+
+def _hard_cells(_):
+    rows = ([0.0, 0.0, 0.0], [5.0, -3.0, 1.0], [-20.0, 30.0, 3.0], [1e4, 0.0, -1e4], [-inf, 0.0, 1.0])
+    for a, b, c in itertools.product(rows, repeat=3):
+        yield [[a, b, c], [b, c, a], [c, [0.5, -0.5, 1.0], b]], [1, 2]
+
+
 def _tokens(rng, n):
     return (
         rng.normal(size=(n, T, C)),
@@ -190,6 +226,17 @@ CASES = (
         relative_to_item=(0,),
     ),
     Case("ctc", _frames_with_holes, ctc, ({},), ((_LOGITS, [1, 2], [False] * T, [True, False]),), (0,)),
+    Case(
+        "transducer",
+        _cells,
+        transducer,
+        ({},),
+        (([_LOGITS[:3]] * 3, [1, 2]), ([[[0.0, -inf, 0.0]] * 3] * 3, [1, 2])),
+        (0,),
+        hard=_hard_cells,
+        relative_to_item=(0,),
+    ),
+    Case("transducer", _cells_with_holes, transducer, ({},), (([_LOGITS[:3]] * 3, [1, 2], [False] * 3),), (0,)),
     Case(
         "crf",
         _tokens,
