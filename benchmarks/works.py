@@ -14,7 +14,7 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072, "4": 4}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072, "4": 4, "h": 256, "w": 256}
 _OF_PAIRS = (
     "list_mle",
     "unique_softmax",
@@ -33,6 +33,11 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in _OF_PAIRS},
     "linear_softmax_cross_entropy": {"items": 8192},
+    "ssim": {"c": 3},
+    "ms_ssim": {"c": 3},
+    "total_variation": {"c": 3},
+    "style": {"m": 4096, "d": 64},
+    "multi_resolution_stft": {"t": 16384, "items": 256},
     "top_k_distillation": {"v": 32768, "k": 64},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask"}  # by all items

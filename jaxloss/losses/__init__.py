@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, distillation, embedding, generative, language, robust
+from jaxloss.losses import adversarial, audio, distillation, embedding, generative, image, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.detection import boxes, confidence
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
@@ -50,6 +50,8 @@ _FAMILIES = (
     shape,
     boxes,
     confidence,
+    image,
+    audio,
 )
 
 catalogue: Mapping[str, Loss[...]] = MappingProxyType(

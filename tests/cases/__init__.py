@@ -11,6 +11,7 @@ from cases import (
     divergence,
     embedding,
     generative,
+    image,
     imbalanced,
     language,
     likelihood,
@@ -51,6 +52,7 @@ _FAMILIES = (
     survival,
     segmentation,
     detection,
+    image,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
