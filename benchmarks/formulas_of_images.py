@@ -1,6 +1,6 @@
 """The plainest formulas of the losses of images and sounds; a part of `formulas`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax.numpy as jnp
 from jax import Array
@@ -145,4 +145,94 @@ DETECTION = {
     ),
 }
 
-OF_IMAGES: Mapping[str, Callable[..., Array]] = {**SEGMENTATION, **DETECTION}
+# --------------------------------------------------------------------------------------------------- images, sounds
+
+
+def _blur(image: Array, window_size: int, sigma: float) -> Array:
+    window = jnp.exp(-0.5 * ((jnp.arange(window_size) - (window_size - 1) / 2) / sigma) ** 2)
+    for axis in (-3, -2):
+        image = jnp.apply_along_axis(lambda x: jnp.convolve(x, window / jnp.sum(window), "valid"), axis, image)
+    return image
+
+
+def _factors(x: Array, y: Array, window_size: int = 11, sigma: float = 1.5) -> tuple[Array, Array]:
+    blur = lambda image: _blur(image, window_size, sigma)  # noqa: E731
+    mx, my = blur(x), blur(y)
+    vx, vy, both = blur(x**2) - mx**2, blur(y**2) - my**2, blur(x * y) - mx * my
+    return (2 * mx * my + 1e-4) / (mx**2 + my**2 + 1e-4), (2 * both + 9e-4) / (vx + vy + 9e-4)
+
+
+def _ssim(prediction: Array, target: Array, **options: float) -> Array:
+    means, structure = _factors(prediction, target, **options)
+    return 1 - jnp.mean(means * structure, (-3, -2, -1))
+
+
+def _halved(image: Array) -> Array:
+    *leading, h, w, c = image.shape
+    return jnp.mean(image.reshape(*leading, h // 2, 2, w // 2, 2, c), (-4, -2))
+
+
+def _ms_ssim(
+    x: Array,
+    y: Array,
+    *,
+    window_size: int = 11,
+    scale_weights: Sequence[float] = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333),
+) -> Array:
+    product = 1.0
+    for weight in scale_weights[:-1]:
+        product *= relu(jnp.mean(_factors(x, y, window_size)[1], (-3, -2))) ** weight
+        x, y = _halved(x), _halved(y)
+    means, structure = _factors(x, y, window_size)
+    return 1 - jnp.mean(product * jnp.mean(means * structure, (-3, -2)) ** scale_weights[-1], -1)
+
+
+def _total_variation(x: Array) -> Array:
+    return jnp.sum(abs(jnp.diff(x, axis=-2)), (-3, -2, -1)) + jnp.sum(abs(jnp.diff(x, axis=-3)), (-3, -2, -1))
+
+
+def _gram(features: Array) -> Array:
+    return jnp.swapaxes(features, -1, -2) @ features / features.shape[-2]
+
+
+def _magnitude(x: Array, fft: int, hop: int, window: int) -> Array:
+    x = jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(fft // 2, fft // 2)], mode="reflect")
+    start = (fft - window) // 2
+    weights = (
+        jnp.zeros(fft).at[start : start + window].set(0.5 - 0.5 * jnp.cos(2 * jnp.pi * jnp.arange(window) / window))
+    )
+    places = hop * jnp.arange(1 + (x.shape[-1] - fft) // hop)[:, None] + jnp.arange(fft)
+    return jnp.sqrt(jnp.maximum(abs(jnp.fft.rfft(x[..., places] * weights)) ** 2, 1e-7))
+
+
+def _multi_resolution_stft(
+    prediction: Array,
+    target: Array,
+    *,
+    fft_sizes: Sequence[int] = (1024, 2048, 512),
+    hop_sizes: Sequence[int] = (120, 240, 50),
+    window_sizes: Sequence[int] = (600, 1200, 240),
+) -> Array:
+    total = 0.0
+    for sizes in zip(fft_sizes, hop_sizes, window_sizes, strict=True):
+        x, y = _magnitude(prediction, *sizes), _magnitude(target, *sizes)
+        off = jnp.sqrt(jnp.sum((y - x) ** 2, (-2, -1)) / jnp.sum(y**2, (-2, -1)))
+        total += off + jnp.mean(abs(jnp.log(y) - jnp.log(x)), (-2, -1))
+    return total / len(fft_sizes)
+
+
+def _scale_invariant_sdr(x: Array, y: Array) -> Array:
+    along = jnp.sum(x * y, -1, keepdims=True) / jnp.sum(y * y, -1, keepdims=True) * y
+    return -10 * jnp.log10(jnp.sum(along**2, -1) / jnp.sum((x - along) ** 2, -1))
+
+
+IMAGES_AND_SOUNDS = {
+    "ssim": _ssim,
+    "ms_ssim": _ms_ssim,
+    "total_variation": _total_variation,
+    "style": lambda features, target: jnp.mean((_gram(features) - _gram(target)) ** 2, (-2, -1)),
+    "multi_resolution_stft": _multi_resolution_stft,
+    "scale_invariant_sdr": _scale_invariant_sdr,
+}
+
+OF_IMAGES: Mapping[str, Callable[..., Array]] = {**SEGMENTATION, **DETECTION, **IMAGES_AND_SOUNDS}

@@ -14,7 +14,7 @@ from jax import Array
 import jaxloss
 
 ENTRIES = 2**25  # of an ordinary array: 128 MiB in float32
-AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072, "4": 4}
+AXES = {"k": 4096, "d": 4096, "n": 4096, "t": 4096, "m": 128, "c": 9, "q": 9, "v": 131072, "4": 4, "h": 256, "w": 256}
 _OF_PAIRS = (
     "list_mle",
     "unique_softmax",
@@ -38,6 +38,11 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "crf": {"t": 256, "k": 64},
     "soft_dtw": {"n": 64, "m": 64, "d": 16},
     "linear_softmax_cross_entropy": {"items": 8192},
+    "ssim": {"c": 3},
+    "ms_ssim": {"c": 3},
+    "total_variation": {"c": 3},
+    "style": {"m": 4096, "d": 64},
+    "multi_resolution_stft": {"t": 16384, "items": 256},
     "top_k_distillation": {"v": 32768, "k": 64},
     "wasserstein_1d": {"n": 1024, "m": 1024},
     "sliced_wasserstein": {"n": 256, "m": 256, "d": 16, "r": 8},

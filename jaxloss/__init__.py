@@ -22,6 +22,8 @@ from jaxloss.losses.adversarial import relativistic_gan_discriminator as relativ
 from jaxloss.losses.adversarial import relativistic_gan_generator as relativistic_gan_generator
 from jaxloss.losses.adversarial import wgan_critic as wgan_critic
 from jaxloss.losses.adversarial import wgan_generator as wgan_generator
+from jaxloss.losses.audio import multi_resolution_stft as multi_resolution_stft
+from jaxloss.losses.audio import scale_invariant_sdr as scale_invariant_sdr
 from jaxloss.losses.classification.binary import asymmetric as asymmetric
 from jaxloss.losses.classification.binary import binary_cross_entropy as binary_cross_entropy
 from jaxloss.losses.classification.binary import binary_focal as binary_focal
@@ -90,6 +92,10 @@ from jaxloss.losses.embedding.pairs import triplet_from_distances as triplet_fro
 from jaxloss.losses.generative import denoising_score_matching as denoising_score_matching
 from jaxloss.losses.generative import diffusion as diffusion
 from jaxloss.losses.generative import flow_matching as flow_matching
+from jaxloss.losses.image import ms_ssim as ms_ssim
+from jaxloss.losses.image import ssim as ssim
+from jaxloss.losses.image import style as style
+from jaxloss.losses.image import total_variation as total_variation
 from jaxloss.losses.language import linear_softmax_cross_entropy as linear_softmax_cross_entropy
 from jaxloss.losses.language import linear_softmax_loss as linear_softmax_loss
 from jaxloss.losses.language import unlikelihood as unlikelihood

@@ -23,7 +23,7 @@ ELEMENTWISE = [
 SIGNED = [
     name
     for name, loss in catalogue.items()
-    if loss.signature is not None and len(set(re.findall(r"\w", loss.signature))) == 1
+    if loss.signature is not None and len(set(re.findall(r"[a-z]", loss.signature))) == 1
 ]
 
 LEADING, CLASSES = 4, 3

@@ -111,6 +111,33 @@ MISTAKES = {
         call(jaxloss.quality_focal, IMAGE, IMAGE, beta=-1.0),
         ("quality_focal: beta", ">= 0", "-1.0"),
     ),
+    # Images and sounds: images without channels or too small, sizes that do not go together.
+    "ssim-too-small": (
+        ValueError,
+        call(jaxloss.ssim, CLASSES, CLASSES),
+        ("ssim: ", "at least 11 pixels", "window_size=11", "(4, 5, 3)"),
+    ),
+    "ssim-grey": (ValueError, call(jaxloss.ssim, IMAGE, IMAGE), ("ssim: prediction", "(h, w, c)", "(4, 5)")),
+    "ssim-data-range": (
+        TypeError,
+        call(jaxloss.ssim, CLASSES, CLASSES, data_range=255),
+        ("ssim has no argument 'data_range'", "'max_value'"),
+    ),
+    "ms-ssim-too-small": (
+        ValueError,
+        call(jaxloss.ms_ssim, np.ones((64, 64, 1), np.float32), np.ones((64, 64, 1), np.float32)),
+        ("ms_ssim: ", "at least 176 pixels", "5 scales", "(64, 64, 1)"),
+    ),
+    "stft-too-short": (
+        ValueError,
+        call(jaxloss.multi_resolution_stft, ONES, ONES),
+        ("multi_resolution_stft: ", "half a transform of 2048", "4 samples"),
+    ),
+    "stft-sizes": (
+        ValueError,
+        call(jaxloss.multi_resolution_stft, ONES, ONES, fft_sizes=(4,)),
+        ("multi_resolution_stft: ", "one for each resolution", "1, 3 and 3"),
+    ),
 }
 
 

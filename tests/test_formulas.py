@@ -33,7 +33,10 @@ def test_formula_has_the_values_of_the_loss(name):
         arrays = arrays[:3]
     if name == "ordinal_cross_entropy":  # all items share the thresholds
         arrays[2] = arrays[2][0]
-    options = {k: jnp.asarray(v, jnp.float32) if np.ndim(v) else v for k, v in case.options[0].items()}
+    options = {
+        k: jnp.asarray(v, jnp.float32) if np.asarray(v).dtype == float and np.ndim(v) else v
+        for k, v in case.options[0].items()
+    }
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         found = FORMULAS[name](*arrays, **options)
         wanted = jaxloss.reduce(jaxloss.catalogue[name], "none")(*arrays, **options)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.cli.view import View, constant, each, row, view
 from jaxloss.types import Array
@@ -49,7 +50,53 @@ def _two_classes(p: Array) -> Array:
 
 _BOX = (0.0, 0.0, 4.0, 3.0)
 
+_PLACE = np.add.outer(np.arange(24.0), 2 * np.arange(24.0))[..., None] / 72
+"""An image that grows brighter from one corner to the other."""
+_NOISE = np.sin(37 * _PLACE**2 + 5)
+
+
+def _with(x: Array, change: np.ndarray) -> tuple[Array, Array]:
+    image = jnp.asarray(_PLACE, x.dtype)
+    return image + x * jnp.asarray(change, x.dtype), image
+
+
+_WAVE = np.sin(0.7 * np.arange(64))
+_OTHER = np.cos(1.9 * np.arange(64) + 0.2)
+
+
+def _with_noise(x: Array) -> tuple[Array, Array]:
+    wave = jnp.asarray(_WAVE, x.dtype)
+    return wave + x * jnp.asarray(_OTHER, x.dtype), wave
+
+
 OF_ARRAYS: dict[str, tuple[View, ...]] = {
+    "prediction(h,w,c), target(h,w,c)": (
+        view(
+            "size of a change of an image of 24 by 24 pixels, from 0 to 1",
+            -0.5,
+            0.5,
+            noise=lambda x: _with(x, _NOISE),
+            brightness=lambda x: _with(x, np.ones_like(_PLACE)),
+            contrast=lambda x: _with(x, _PLACE - 0.5),
+        ),
+    ),
+    "prediction(h,w,c)": (
+        view(
+            "one of nine pixels, the others 0, 1, 2 in each row",
+            -1,
+            4,
+            lambda x: (jnp.stack([row(0, 1, 2 + 0 * x), row(0, x, 2), row(0, 1, 2 + 0 * x)])[..., None],),
+        ),
+    ),
+    "features(n,d), target(m,d)": (
+        view(
+            "a common factor of the features",
+            -2,
+            2,
+            lambda x: (x * jnp.eye(2, dtype=x.dtype), jnp.eye(2, dtype=x.dtype)),
+        ),
+    ),
+    "prediction(t), target(t)": (view("size of a noise beside a tone of size 1", -2, 2, _with_noise),),
     "prediction(4), target(4)": (
         view(
             "shift of a box 4 wide along x, the true one is 4 by 3 at 0",
@@ -117,6 +164,9 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "focal_tversky": ("gamma", (0.5, 0.75, 2.0)),
     "generalized_dice": ("weighting", ("square", "uniform")),
     "hausdorff": ("alpha", (1.0, 2.0)),
+    "ssim": ("window_size", (7, 11)),
+    "ms_ssim": ("scale_weights", ((0.5, 0.5),)),
+    "total_variation": ("isotropic", (False, True)),
     "quality_focal": ("beta", (1.0, 2.0)),
     "varifocal": ("gamma", (1.0, 2.0)),
     "gaussian_focal": ("alpha", (1.0, 2.0)),

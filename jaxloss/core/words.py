@@ -22,6 +22,7 @@ _SAME = (
     ("label_smoothing", "smoothing"),
     ("margin", "max_margin", "max_m"),
     ("pos_weight", "positive_weight"),
+    ("max_value", "data_range", "max_val"),
     ("power", "p", "variance_power"),
     ("smooth", "smooth_dr", "smooth_nr"),
     ("temperature", "tau"),

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import NoReturn
 
 from jaxloss.core.loss import Loss
-from jaxloss.losses import adversarial, distillation, generative, language, robust
+from jaxloss.losses import adversarial, audio, distillation, generative, image, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.detection import boxes, confidence
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
@@ -63,6 +63,8 @@ _FAMILIES = (
     shape,
     boxes,
     confidence,
+    image,
+    audio,
 )
 
 

@@ -248,4 +248,22 @@ DETECTORS = Library(
     (),
 )
 
-READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT, EMBEDDINGS, SEQUENCES, DETECTORS)
+PICTURES = Library(
+    "Images and sounds",
+    "Read in kornia, MONAI, piq, torchmetrics, TensorFlow and auraloss, which are not called. "
+    "Images are channels last.",
+    (
+        Name("kornia ssim_loss", "ssim", "twice it; windows inside the image only, where theirs are padded"),
+        Name("MONAI SSIMLoss, piq SSIMLoss", "ssim", "no negative variance; `max_value=255` for bytes"),
+        Name("piq MultiScaleSSIMLoss", "ms_ssim", "1 minus the similarity; a negative factor counts as 0"),
+        Name("torchmetrics total_variation, kornia total_variation", "total_variation", "the sum over an image"),
+        Name("auraloss MultiResolutionSTFTLoss", "multi_resolution_stft", "the floor of silence is `power_floor`"),
+        Name("auraloss SISDRLoss", "scale_invariant_sdr", "`zero_mean=False`, and nothing is added"),
+        Name("torchmetrics scale_invariant_signal_distortion_ratio", "scale_invariant_sdr", "its negative"),
+    ),
+    (),
+    (),
+)
+
+
+READ = (TRAINERS, GENERATIVE, RANKERS, SURVIVAL, SEGMENTERS, TRANSPORT, EMBEDDINGS, SEQUENCES, DETECTORS, PICTURES)

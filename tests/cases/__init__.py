@@ -12,6 +12,7 @@ from cases import (
     divergence,
     embedding,
     generative,
+    image,
     imbalanced,
     language,
     likelihood,
@@ -57,6 +58,7 @@ _FAMILIES = (
     segmentation,
     transport,
     detection,
+    image,
 )
 
 CASES: tuple[Case, ...] = tuple(case for family in _FAMILIES for case in family.CASES)
