@@ -26,17 +26,28 @@ _OF_PAIRS = (
     "lambda_rank",
     "cox",
 )
-_OF_BATCHES = ("clip", "siglip", "nt_xent", "supervised_contrastive")
+_OF_BATCHES = (
+    "clip",
+    "siglip",
+    "nt_xent",
+    "supervised_contrastive",
+    "batch_hard_triplet",
+    "batch_semi_hard_triplet",
+    "batch_all_triplet",
+    "multi_similarity",
+    "circle",
+)
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
     "energy_score": {"m": 16, "d": 256},
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in (*_OF_PAIRS, *_OF_BATCHES)},
+    "proxy_anchor": {"n": 64, "v": 64},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
 }
-SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "negatives"}  # by all items
+SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "negatives", "proxies"}  # by all items
 LEFT_OUT = {"class_mask", "item_mask", "token_mask", "negative_mask", "bias", "embedding"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},

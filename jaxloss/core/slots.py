@@ -16,6 +16,9 @@ from jaxloss.core.term import Core, Term
 from jaxloss.core.weighting import both, expand, items_of
 from jaxloss.types import Array, is_label, is_mask
 
+_SPLIT_BY = {"class_mask": "class_axis_name", "item_mask": "batch_axis_name"}
+"""The options that name the mesh axes over which the slots of a mask are split."""
+
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]
 """A mask in the rank of an array, and the axes of the array that are those of the mask."""
 
@@ -36,8 +39,7 @@ def left(term: Term, arrays: Mapping[str, Array], layout: Layout, options: Mappi
     for name, core in _masks(term, arrays).items():
         if core and core != term.core.output:
             some = jnp.any(arrays[name], axis=tuple(range(-len(core), 0)))
-            # The slots of a class_mask are split over the mesh axes that an option class_axis_name names.
-            split = options.get(name.removesuffix("mask") + "axis_name")
+            split = options.get(_SPLIT_BY.get(name, ""))
             if split is not None:
                 some = jax.lax.psum(some.astype(jnp.int32), split) > 0
             leading = some.shape or (1,) * len(layout.leading)
