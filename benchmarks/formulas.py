@@ -709,7 +709,77 @@ def _with_angle(cosine: Array, margin: float = 0.5) -> Array:
     return jnp.where(angle > math.pi - margin, cosine - margin * math.sin(margin), jnp.cos(angle + margin))
 
 
+def _triplets(embeddings: Array, labels: Array, margin: float = 0.2) -> tuple[Array, Array, Array, Array, Array]:
+    """Of each anchor with two others `[..., n, n, n]`: the hinge; who are positives and who negatives; distances."""
+    d = jnp.sqrt(jnp.sum(jnp.square(embeddings[..., :, None, :] - embeddings[..., None, :, :]), -1))
+    alike = labels[..., :, None] == labels[..., None, :]
+    positives = alike & ~jnp.eye(labels.shape[-1], dtype=bool)
+    return relu(d[..., :, None] - d[..., None, :] + margin), positives, ~alike, d, jnp.any(~alike, -1)
+
+
+def _batch_hard(embeddings: Array, labels: Array) -> Array:
+    _, positives, negatives, d, some = _triplets(embeddings, labels)
+    farthest = jnp.max(jnp.where(positives, d, -jnp.inf), -1)
+    nearest = jnp.min(jnp.where(negatives, d, jnp.inf), -1)
+    return jnp.where(jnp.any(positives, -1) & some, relu(farthest - nearest + 0.2), 0)
+
+
+def _batch_semi_hard(embeddings: Array, labels: Array) -> Array:
+    _, positives, negatives, d, some = _triplets(embeddings, labels)
+    beyond = negatives[..., None, :] & (d[..., None, :] > d[..., :, None])
+    nearest = jnp.min(jnp.where(beyond, d[..., None, :], jnp.inf), -1)
+    farthest = jnp.max(jnp.where(negatives, d, -jnp.inf), -1, keepdims=True)
+    cost = relu(d - jnp.where(jnp.isinf(nearest), farthest, nearest) + 0.2)
+    of_anchor = jnp.sum(jnp.where(positives, cost, 0), -1) / jnp.maximum(jnp.sum(positives, -1), 1)
+    return jnp.where(some, of_anchor, 0)
+
+
+def _batch_all(embeddings: Array, labels: Array) -> Array:
+    cost, positives, negatives, *_ = _triplets(embeddings, labels)
+    counted = positives[..., :, None] & negatives[..., None, :]
+    return jnp.sum(jnp.where(counted, cost, 0), (-1, -2)) / jnp.maximum(jnp.sum(counted, (-1, -2)), 1)
+
+
+def _of_classes(embeddings: Array, labels: Array) -> tuple[Array, Array, Array]:
+    alike = labels[..., :, None] == labels[..., None, :]
+    return _cosines(embeddings, embeddings), alike & ~jnp.eye(labels.shape[-1], dtype=bool), ~alike
+
+
+def _log_of_one_and(logits: Array, counted: Array, axis: int = -1) -> Array:
+    return softplus(logsumexp(jnp.where(counted, logits, -1e30), axis))
+
+
+def _multi_similarity(embeddings: Array, labels: Array) -> Array:
+    s, positives, negatives = _of_classes(embeddings, labels)
+    nearest = jnp.max(jnp.where(negatives, s, -jnp.inf), -1, keepdims=True)
+    farthest = jnp.min(jnp.where(positives, s, jnp.inf), -1, keepdims=True)
+    pull = _log_of_one_and(-2 * (s - 0.5), positives & (s < nearest + 0.1)) / 2
+    return pull + _log_of_one_and(50 * (s - 0.5), negatives & (s > farthest - 0.1)) / 50
+
+
+def _circle(embeddings: Array, labels: Array, margin: float = 0.4, gamma: float = 80.0) -> Array:
+    s, positives, negatives = _of_classes(embeddings, labels)
+    push = gamma * relu(s + margin) * (s - margin)
+    pull = -gamma * relu(1 + margin - s) * (s - 1 + margin)
+    sums = logsumexp(jnp.where(negatives, push, -1e30), -1) + logsumexp(jnp.where(positives, pull, -1e30), -1)
+    return softplus(sums)
+
+
+def _proxy_anchor(embeddings: Array, labels: Array, proxies: Array, alpha: float = 32.0) -> Array:
+    s = _cosines(embeddings, proxies)
+    own = one_hot(labels, proxies.shape[-2], dtype=bool)
+    present = jnp.any(own, -2)
+    pull = jnp.sum(jnp.where(present, _log_of_one_and(-alpha * (s - 0.1), own, -2), 0), -1) / jnp.sum(present, -1)
+    return pull + jnp.mean(_log_of_one_and(alpha * (s + 0.1), ~own, -2), -1)
+
+
 EMBEDDING = {
+    "multi_similarity": _multi_similarity,
+    "circle": _circle,
+    "proxy_anchor": _proxy_anchor,
+    "batch_hard_triplet": _batch_hard,
+    "batch_semi_hard_triplet": _batch_semi_hard,
+    "batch_all_triplet": _batch_all,
     "contrastive": _contrastive,
     "cosine_embedding": _cosine_embedding,
     "arcface": _margin_softmax(_with_angle),

@@ -26,7 +26,17 @@ _OF_PAIRS = (
     "lambda_rank",
     "cox",
 )
-_OF_BATCHES = ("clip", "siglip", "nt_xent", "supervised_contrastive")
+_OF_BATCHES = (
+    "clip",
+    "siglip",
+    "nt_xent",
+    "supervised_contrastive",
+    "batch_hard_triplet",
+    "batch_semi_hard_triplet",
+    "batch_all_triplet",
+    "multi_similarity",
+    "circle",
+)
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
     "scale_invariant_log_error": {"n": 65536},
@@ -37,6 +47,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "transducer": {"t": 128, "s": 33, "n": 32, "k": 64},
     "crf": {"t": 256, "k": 64},
     "soft_dtw": {"n": 64, "m": 64, "d": 16},
+    "proxy_anchor": {"n": 64, "v": 64},
     "linear_softmax_cross_entropy": {"items": 8192},
     "ssim": {"c": 3},
     "ms_ssim": {"c": 3},
@@ -49,16 +60,9 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "energy_distance": {"n": 64, "m": 64, "d": 64},
     "mmd": {"n": 64, "m": 64, "d": 64},
 }
-SHARED = {
-    "thresholds",
-    "kernel",
-    "bias",
-    "embedding",
-    "class_mask",
-    "directions",
-    "negatives",
-    "transitions",
-}  # by all items
+SHARED = {  # by all items
+    *("thresholds", "kernel", "bias", "embedding", "class_mask", "directions", "negatives", "transitions", "proxies"),
+}
 LEFT_OUT = {  # where None is the default
     *("class_mask", "item_mask", "token_mask", "pixel_mask", "frame_mask", "label_mask", "negative_mask"),
     *("prediction_mask", "target_mask", "bias", "embedding", "p_mass", "q_mass", "start", "end", "labels"),

@@ -85,6 +85,12 @@ from jaxloss.losses.embedding.contrastive import siglip as siglip
 from jaxloss.losses.embedding.contrastive import supervised_contrastive as supervised_contrastive
 from jaxloss.losses.embedding.heads import arcface as arcface
 from jaxloss.losses.embedding.heads import cosface as cosface
+from jaxloss.losses.embedding.metric import circle as circle
+from jaxloss.losses.embedding.metric import multi_similarity as multi_similarity
+from jaxloss.losses.embedding.metric import proxy_anchor as proxy_anchor
+from jaxloss.losses.embedding.mining import batch_all_triplet as batch_all_triplet
+from jaxloss.losses.embedding.mining import batch_hard_triplet as batch_hard_triplet
+from jaxloss.losses.embedding.mining import batch_semi_hard_triplet as batch_semi_hard_triplet
 from jaxloss.losses.embedding.pairs import contrastive as contrastive
 from jaxloss.losses.embedding.pairs import cosine_embedding as cosine_embedding
 from jaxloss.losses.embedding.pairs import triplet as triplet

@@ -30,7 +30,7 @@ def example(name, n=N, d=D):
     found = {}
     for array in jaxloss.catalogue[name]._term.arrays:
         if array == "labels":
-            found[array] = rng.integers(0, n // 3, n)
+            found[array] = rng.integers(0, 3, n)
         elif array != "item_mask":
             found[array] = rng.normal(size=(3 if array == "proxies" else n, d)).astype(np.float32)
     return found
@@ -76,8 +76,6 @@ def test_over_devices(name, kind, devices):
     loss = jaxloss.catalogue[name]
     expected = jax.jit(lambda: gradient_of(name, loss, arrays | {"item_mask": mask}))()
     cost = reduce(loss, axis_name="data")
-    if not loss.signature.endswith("->(n)"):  # one value of all devices
-        cost = loss
 
     def inside(arrays):
         return gradient_of(name, cost, arrays, batch_axis_name="data")

@@ -120,3 +120,26 @@ def test_the_slope_of_a_learned_scale():
     step = 1e-2
     costs = [jaxloss.siglip(X, Y, temperature=float(np.exp(-np.log(10.0) + s))) for s in (-step, step)]
     np.testing.assert_allclose(by_scale, (costs[0] - costs[1]) / (2 * step), rtol=1e-3)
+
+
+def test_mined_examples():
+    found = values(jaxloss.batch_hard_triplet, E, LABELS)
+    np.testing.assert_allclose(found, [0.461972, 0.811584, 0.811584, 0.461972], atol=1e-6)
+    np.testing.assert_allclose(
+        values(jaxloss.batch_semi_hard_triplet, E, LABELS), [0, 0.461972, 0.461972, 0], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "loss", [jaxloss.batch_hard_triplet, jaxloss.batch_semi_hard_triplet, jaxloss.batch_all_triplet]
+)
+def test_triplets_without_the_cube(loss):
+    embeddings, labels = jax.ShapeDtypeStruct((2048, 64), jnp.float32), jax.ShapeDtypeStruct((2048,), jnp.int32)
+    compiled = jax.jit(jax.value_and_grad(loss)).lower(embeddings, labels).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 64 * 2**20
+
+
+def test_the_nearest_are_told_apart_far_from_the_origin():
+    x, labels = RNG.normal(size=(32, 8)).astype(np.float32), np.arange(32) % 4
+    there = values(jaxloss.batch_hard_triplet, x + np.float32(1024), labels)
+    np.testing.assert_allclose(there, values(jaxloss.batch_hard_triplet, x, labels), atol=2e-3)

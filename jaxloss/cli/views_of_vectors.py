@@ -91,6 +91,14 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             lambda x: (_beside(x, 0.0, 150.0, 180.0), jnp.asarray([0, 0, 1, 1])),
         ),
     ),
+    "embeddings(n,d), labels(n), proxies(v,d)": (
+        view(
+            "angle of one of two members of a class with its proxy (degrees); that of another class is at 150",
+            -180,
+            180,
+            lambda x: (_beside(x, 0.0), jnp.asarray([0, 0]), _fixed(x, 0.0, 150.0)),
+        ),
+    ),
 }
 
 OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -102,5 +110,11 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "clip": ("temperature", (0.07, 0.2, 0.5)),
     "siglip": ("temperature", (0.1, 0.2, 0.5)),
     "nt_xent": ("temperature", (0.1, 0.2, 0.5)),
+    "multi_similarity": ("mining_margin", (0.1, float("inf"))),
+    "circle": ("margin", (0.25, 0.4)),
+    "proxy_anchor": ("alpha", (8.0, 32.0)),
+    "batch_hard_triplet": ("margin", (0.2, 1.0)),
+    "batch_semi_hard_triplet": ("margin", (0.2, 1.0)),
+    "batch_all_triplet": ("margin", (0.2, 1.0)),
     "supervised_contrastive": ("temperature", (0.1, 0.2, 0.5)),
 }

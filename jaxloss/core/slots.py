@@ -15,6 +15,9 @@ from jaxloss.core.call import Call
 from jaxloss.core.term import Core
 from jaxloss.types import Array, is_label, is_mask
 
+_SPLIT_BY = {"class_mask": "class_axis_name", "item_mask": "batch_axis_name"}
+"""The options that name the mesh axes over which the slots of a mask are split."""
+
 Kept: TypeAlias = tuple[Array, tuple[int, ...]]
 """A mask in the rank of an array, and the axes of the array that are those of the mask."""
 
@@ -37,8 +40,7 @@ def left(call: Call) -> Array | None:
     for name, core in _masks(call).items():
         if core and core != call.term.output and not _of_labels_alone(call, core):
             some = jnp.any(call.arrays[name], axis=tuple(range(-len(core), 0)))
-            # The slots of a class_mask are split over the mesh axes that an option class_axis_name names.
-            split = call.options.get(name.removesuffix("mask") + "axis_name")
+            split = call.options.get(_SPLIT_BY.get(name, ""))
             if split is not None:
                 some = jax.lax.psum(some.astype(jnp.int32), split) > 0
             counted = both(counted, expand(lead(some, len(call.leading)), len(call.output)))

@@ -220,10 +220,11 @@ KERAS = Library(
         ),
         Name("kl_divergence", "kl_divergence", "(p, q) with p the target, as in keras; exact with zeros in both"),
         Name("dice", "dice", "of a region each; keras pools the batch unless `axis` is given"),
+        Name("circle", "circle", "(embeddings, labels), normalised inside; references are members of the batch"),
         Name("tversky", "tversky", "alpha weighs false positives; in keras 3.15 it weighs false negatives"),
     ),
     (("ctc", "`jaxloss.ctc`, with masks in place of lengths"),),
-    ("circle",),
+    (),
     ("deserialize", "get", "serialize"),
 )
 

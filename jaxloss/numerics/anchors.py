@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from jaxloss.numerics.classes import nan_unless
+from jaxloss.numerics.classes import nan_unless, place_of_largest
 from jaxloss.numerics.devices import check_axis_names, explicit, mesh_size
 from jaxloss.numerics.norms import unit_vector
 from jaxloss.numerics.safe import largest_like
@@ -103,6 +103,27 @@ def directions(loss: str, similarity: str, *vectors: Array) -> tuple[Array, ...]
 def products(anchors: Array, others: Array) -> Array:
     """`[c, n]`, of each anchor with each other; a temperature of 0.01 makes an error of 0.1 of one of 1e-3."""
     return jnp.matmul(anchors, others.T, precision=jax.lax.Precision.HIGHEST)
+
+
+def nearness(anchors: Array, others: Array) -> Array:
+    """`[c, n]`, numbers that fall as the Euclidean distance grows, to choose by: without a gradient, and rounded.
+
+    They are products, of vectors about their mean, so that what all have in common is not in the way.
+    """
+    anchors, others = jax.lax.stop_gradient((anchors, others))
+    largest = jnp.max(jnp.abs(others))
+    scale = 1 / jnp.where(largest == 0, 1, largest)
+    centre = jnp.mean(others * scale, axis=0, keepdims=True)
+    anchors, others = anchors * scale - centre, others * scale - centre
+    return 2 * products(anchors, others) - jnp.sum(jnp.square(others), axis=-1)[None]
+
+
+def chosen(vectors: Array, scores: Array, counted: Array) -> Array:
+    """`[c, d]`, for each anchor the vector of the largest score that counts; any one where none does."""
+    place = place_of_largest(jnp.where(counted, scores, -0.5 * largest_like(scores)))
+    if any(explicit(place)):
+        return vectors.at[place].get(out_sharding=jax.P(*explicit(place), None))
+    return jnp.take(vectors, place, axis=0, mode="clip")
 
 
 def log_sum(logits: Array, counted: Array | None = None, axis: int = -1) -> Array:

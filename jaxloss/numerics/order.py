@@ -51,12 +51,28 @@ def ties(keys: Array) -> tuple[Array, Array]:
     return first, last
 
 
-def places_by(*keys: Array) -> Array:
-    """The place of each member, from 0, when sorted by the keys, the smallest first; equal ones as they stand."""
+def order_by(*keys: Array) -> Array:
+    """The numbers of the members, from 0, sorted by their keys, the smallest first; equal ones as they stand."""
     keys = tuple(map(jax.lax.stop_gradient, keys))
-    place = split_as(keys[0], jax.lax.iota(jnp.int32, keys[0].shape[0]))
-    order = jax.lax.sort((*keys, place), num_keys=len(keys))[-1]
-    return jax.lax.sort((order, place), num_keys=1)[1]
+    return jax.lax.sort((*keys, _places(keys[0])), num_keys=len(keys))[-1]
+
+
+def places_by(*keys: Array) -> Array:
+    """The place of each member, from 0, when sorted by the keys."""
+    return jax.lax.sort((order_by(*keys), _places(keys[0])), num_keys=1)[1]
+
+
+def count_below(members: Array, limits: Array, *, or_at: bool) -> Array:
+    """How many members are below each limit, or at it too: by sorts, which work where a mesh splits leading axes."""
+    joint = jnp.concatenate([members, limits])
+    of_limits = split_as(joint, jnp.arange(joint.shape[0]) >= members.shape[0])
+    first_at_ties = of_limits != or_at
+    places = places_by(joint, (~first_at_ties).astype(jnp.int32))
+    return places[members.shape[0] :] - places_by(limits)
+
+
+def _places(keys: Array) -> Array:
+    return split_as(keys, jax.lax.iota(jnp.int32, keys.shape[0]))
 
 
 def split_as(keys: Array, members: Array) -> Array:

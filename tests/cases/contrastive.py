@@ -8,20 +8,20 @@ from mpmath import exp, mp, mpf, sqrt
 from cases.table import Case, softplus
 
 
-def _dot(u, v):
+def dot(u, v):
     return sum(mpf(a) * mpf(b) for a, b in zip(u, v, strict=True))
 
 
 def _unit(u):
-    length = sqrt(_dot(u, u))
+    length = sqrt(dot(u, u))
     return [mpf(a) / length for a in u] if length else u
 
 
-def _vectors(similarity, *sides):
+def vectors(similarity, *sides):
     return [[_unit(u) for u in side] if similarity == "cosine" else side for side in sides]
 
 
-def _there(mask, vectors):
+def there(mask, vectors):
     return [i for i, here in enumerate(mask or [True] * len(vectors)) if here]
 
 
@@ -30,47 +30,47 @@ def _surprisal(positive, negatives):
 
 
 def info_nce(query, positive, negatives, mask=None, temperature=0.07, similarity="cosine"):
-    (q, p), tau = _vectors(similarity, [query, positive])[0], mpf(temperature)
-    (others,) = _vectors(similarity, negatives)
-    return _surprisal(_dot(q, p) / tau, [_dot(q, others[k]) / tau for k in _there(mask, others)])
+    (q, p), tau = vectors(similarity, [query, positive])[0], mpf(temperature)
+    (others,) = vectors(similarity, negatives)
+    return _surprisal(dot(q, p) / tau, [dot(q, others[k]) / tau for k in there(mask, others)])
 
 
 def clip(first, second, labels=None, mask=None, temperature=0.07, symmetric=True, similarity="cosine"):
-    (x, y), here = _vectors(similarity, first, second), _there(mask, first)
+    (x, y), here = vectors(similarity, first, second), there(mask, first)
     total = mpf(0)
     for a, b in ((x, y), (y, x))[: 1 + symmetric]:
         for i in here:
             others = [j for j in here if j != i and not (labels and labels[i] == labels[j])]
-            s = {j: _dot(a[i], b[j]) / mpf(temperature) for j in [i, *others]}
+            s = {j: dot(a[i], b[j]) / mpf(temperature) for j in [i, *others]}
             total += _surprisal(s[i], [s[j] for j in others])
     return total / (1 + symmetric)
 
 
 def siglip(first, second, labels=None, mask=None, temperature=0.1, bias=-10.0, similarity="cosine"):
-    (x, y), here = _vectors(similarity, first, second), _there(mask, first)
+    (x, y), here = vectors(similarity, first, second), there(mask, first)
     total = mpf(0)
     for i, j in itertools.product(here, here):
         if i == j or not (labels and labels[i] == labels[j]):
-            logit = _dot(x[i], y[j]) / mpf(temperature) + mpf(bias)
+            logit = dot(x[i], y[j]) / mpf(temperature) + mpf(bias)
             total += softplus(-logit if i == j else logit)
     return total
 
 
 def nt_xent(first, second, mask=None, temperature=0.1, similarity="cosine"):
-    (x, y), here = _vectors(similarity, first, second), _there(mask, first)
+    (x, y), here = vectors(similarity, first, second), there(mask, first)
     total = mpf(0)
     for a, b in ((x, y), (y, x)):
         for i in here:
-            s = {(v, j): _dot(a[i], z[j]) / mpf(temperature) for v, z in enumerate((a, b)) for j in here}
+            s = {(v, j): dot(a[i], z[j]) / mpf(temperature) for v, z in enumerate((a, b)) for j in here}
             total += _surprisal(s[1, i], [t for (_, j), t in s.items() if j != i])
     return total / 2
 
 
 def supervised_contrastive(embeddings, labels, mask=None, temperature=0.1, similarity="cosine"):
-    (x,), here = _vectors(similarity, embeddings), _there(mask, embeddings)
+    (x,), here = vectors(similarity, embeddings), there(mask, embeddings)
     total = mpf(0)
     for i in here:
-        s = {a: _dot(x[i], x[a]) / mpf(temperature) for a in here if a != i}
+        s = {a: dot(x[i], x[a]) / mpf(temperature) for a in here if a != i}
         positives = [a for a in s if labels[a] == labels[i]]
         if positives:
             total += sum(_surprisal(s[p], [t for a, t in s.items() if a != p]) for p in positives) / len(positives)
