@@ -138,6 +138,7 @@ from jaxloss.losses.robust import welsch as welsch
 from jaxloss.losses.robust import wing as wing
 from jaxloss.losses.sequence.connectionist import ctc as ctc
 from jaxloss.losses.sequence.fields import crf as crf
+from jaxloss.losses.sequence.transduction import additive_transducer as additive_transducer
 from jaxloss.losses.sequence.transduction import transducer as transducer
 from jaxloss.losses.sequence.warping import soft_dtw as soft_dtw
 from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
