@@ -336,7 +336,17 @@ def _soft_dtw(prediction: Array, target: Array, *, gamma: float = 1.0) -> Array:
     return jax.lax.scan(row, first, jnp.moveaxis(distances, -2, 0))[0][..., -1]
 
 
-SEQUENCE = {"ctc": _ctc, "transducer": _transducer, "crf": _crf, "soft_dtw": _soft_dtw}
+def _additive_transducer(acoustic_logits: Array, text_logits: Array, labels: Array) -> Array:
+    return _transducer(acoustic_logits[..., :, None, :] + text_logits[..., None, :, :], labels)
+
+
+SEQUENCE = {
+    "additive_transducer": _additive_transducer,
+    "ctc": _ctc,
+    "transducer": _transducer,
+    "crf": _crf,
+    "soft_dtw": _soft_dtw,
+}
 
 # --------------------------------------------------------------------------------------------------- classification
 

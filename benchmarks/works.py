@@ -44,6 +44,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in (*_OF_PAIRS, *_OF_BATCHES)},
     "ctc": {"t": 256, "k": 64, "n": 32},
+    "additive_transducer": {"t": 128, "s": 33, "n": 32, "k": 64},
     "transducer": {"t": 128, "s": 33, "n": 32, "k": 64},
     "crf": {"t": 256, "k": 64},
     "soft_dtw": {"n": 64, "m": 64, "d": 16},

@@ -182,6 +182,7 @@ from jaxloss.losses.segmentation.shape import cl_dice as cl_dice
 from jaxloss.losses.segmentation.shape import hausdorff as hausdorff
 from jaxloss.losses.sequence.connectionist import ctc as ctc
 from jaxloss.losses.sequence.fields import crf as crf
+from jaxloss.losses.sequence.transduction import additive_transducer as additive_transducer
 from jaxloss.losses.sequence.transduction import transducer as transducer
 from jaxloss.losses.sequence.warping import soft_dtw as soft_dtw
 from jaxloss.losses.survival.failure_time import aft_nll as aft_nll

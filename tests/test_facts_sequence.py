@@ -144,6 +144,24 @@ def test_memory_of_a_transducer_is_that_of_its_cells_beside_the_gradient():
     assert memory(jax.value_and_grad(jaxloss.transducer), *arrays) < logits + 20 * cells
 
 
+def test_networks_far_apart_have_the_cost_of_their_sum():
+    acoustic, text = (300 * RNG.normal(size=(n, 5)).astype(np.float32) for n in (4, 3))
+    both = (acoustic, text, np.array([1, 4]))
+    value, slopes = value_and_slope(jaxloss.additive_transducer, *both, argnums=(0, 1))
+    expected, its_slopes = value_and_slope(
+        lambda a, b, y: jaxloss.transducer(a[:, None] + b[None], y), *both, argnums=(0, 1)
+    )
+    np.testing.assert_allclose(value, expected, rtol=1e-5)
+    for slope, its_slope in zip(slopes, its_slopes, strict=True):
+        np.testing.assert_allclose(slope, its_slope, atol=1e-4)
+
+
+def test_an_additive_transducer_never_has_the_sums():
+    t, n, k = 64, 31, 256
+    arrays = ((t, k), jnp.float32), ((n + 1, k), jnp.float32), ((n,), jnp.int32)
+    assert memory(jax.value_and_grad(jaxloss.additive_transducer, (0, 1)), *arrays) < 20 * (t * n + (t + n) * k)
+
+
 # ----------------------------------------------------------------------------------------------------------------- crf
 
 

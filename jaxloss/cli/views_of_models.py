@@ -67,6 +67,18 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             ),
         ),
     ),
+    "acoustic_logits(t,k), text_logits(s,k), labels(n)": (
+        View(
+            "logit of the label in each of two frames; all else is 0",
+            -6,
+            6,
+            each(
+                "how many times the label is due",
+                (1, 2),
+                lambda n, x: (row(0 * x, x)[None].repeat(2, 0), row(0 * x, 0)[None].repeat(n + 1, 0), _ones(n)),
+            ),
+        ),
+    ),
     "logits(t,k), labels(t), transitions(k,k)": (
         View(
             "logit of the label of the second of three tokens, the others 0",

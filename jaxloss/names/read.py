@@ -218,6 +218,11 @@ SEQUENCES = Library(
         Name("k2 ctc_loss", "ctc", "logits, not log-probabilities"),
         Name("torchaudio rnnt_loss", "transducer", "logits, `blank=k - 1` for its -1; no `clamp` of the gradient"),
         Name("k2 rnnt_loss", "transducer", "`termination_symbol` is `blank`"),
+        Name(
+            "k2, fast_rnnt rnnt_loss_simple",
+            "additive_transducer",
+            "`am`, `lm`: acoustic and text; any gap between them",
+        ),
         Name("warp-transducer, Paddle RNNTLoss", "transducer", "always logits; Paddle's `fastemit_lambda=0`"),
         Name("pytorch-crf CRF", "crf", "minus it: a cost, not a log-likelihood; its mean, where theirs is a sum"),
         Name("TF Addons crf_log_likelihood", "crf", "minus it"),

@@ -59,6 +59,11 @@ def transducer(logits, labels, frame_mask=None, label_mask=None, blank=0):
     return -_log_sum(costs(0, 0))
 
 
+def additive_transducer(acoustic_logits, text_logits, labels, frame_mask=None, label_mask=None, blank=0):
+    sums = [[[x + y for x, y in zip(a, b, strict=True)] for b in _exact(text_logits)] for a in _exact(acoustic_logits)]
+    return transducer(sums, labels, frame_mask, label_mask, blank)
+
+
 def crf(logits, labels, transitions, start=None, end=None, token_mask=None):
     tokens, labels = _exact(_kept(logits, token_mask)), _kept(labels, token_mask)
     transitions, start, end = (_exact(scores or []) for scores in (transitions, start, end))
@@ -144,6 +149,22 @@ def _cells_with_holes(rng, n):
     frames = rng.random((n, 3)) < 0.6
     frames[:, 1] = True
     return *_cells(rng, n), frames
+
+
+def _two_networks(rng, n):
+    return rng.normal(size=(n, 3, C)), rng.normal(size=(n, N + 1, C)), rng.integers(1, C, (n, N))
+
+
+def _two_networks_with_holes(rng, n):
+    frames = rng.random((n, 3)) < 0.6
+    frames[:, 1] = True
+    return *_two_networks(rng, n), frames
+
+
+def _far_apart(_):
+    rows = ([0.0, 0.0, 0.0], [5.0, -3.0, 1.0], [-20.0, 3.0, 30.0], [300.0, 0.0, -300.0], [-200.0, 0.0, 200.0])
+    for a, b in itertools.product(rows, repeat=2):
+        yield [a, [0.5, -0.5, 1.0], b], [b, rows[0], a], [1, 2]
 
 
 def _hard_cells(_):
@@ -237,6 +258,22 @@ CASES = (
         relative_to_item=(0,),
     ),
     Case("transducer", _cells_with_holes, transducer, ({},), (([_LOGITS[:3]] * 3, [1, 2], [False] * 3),), (0,)),
+    Case(
+        "additive_transducer",
+        _two_networks,
+        additive_transducer,
+        ({},),
+        ((_LOGITS[:3], _LOGITS[1:], [1, 2]), ([[300.0, 0.0, 0.0]] * 3, [[0.0, 0.0, 300.0]] * 3, [1, 2])),
+        hard=_far_apart,
+        relative_to_item=(0, 1),
+    ),
+    Case(
+        "additive_transducer",
+        _two_networks_with_holes,
+        additive_transducer,
+        ({},),
+        ((_LOGITS[:3], _LOGITS[1:], [1, 2], [False] * 3),),
+    ),
     Case(
         "crf",
         _tokens,
