@@ -228,18 +228,13 @@ def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool, shared: bo
     others = _sum(weights) - 1
     certain = others < 0.38  # a little less than the top has; then all but the largest are away
     others = jax.lax.select(certain, _sum(_where(away, weights)), others)
-    reached = _where(away | ~certain[..., None], reached)
-    cost = row_sum(_cost_of_gaps, reached, x, largest[..., None], _bound(x))
+    cost = _sum(_where(away | ~certain[..., None], reached * (largest[..., None] - _bounded(x))))
     total, elsewhere = _sum(t), _sum(_where(away, t))
-    row = [largest, others, total, elsewhere, cost[..., 0], *(_spread_sums(x, largest) if spread else [])]
+    row = [largest, others, total, elsewhere, cost, *(_spread_sums(x, largest) if spread else [])]
     if shared:
         row[3] = jax.lax.select(certain, elsewhere, total)
         row += [jax.lax.select(certain, _sum(_where(away, t * weights)), _sum(t * weights))]
     return row
-
-
-def _cost_of_gaps(t: Array, x: Array, m: Array, bound: Array) -> Array:
-    return t * (m - jnp.minimum(jnp.maximum(x, -bound), bound))
 
 
 # -------------------------------------------------------------------------------------------------------- parts of both
@@ -325,16 +320,9 @@ def _largest(x: Array) -> Array:
 
 
 def _spread_sums(x: Array, largest: Array) -> list[Array]:
-    """Classes and gaps on a CPU, where a class of logit -inf is possible 0 times."""
-
-    def possible(x: Array, big: Array) -> Array:
-        return jnp.minimum(jnp.maximum(x + big, 0), 1)
-
-    def gap(x: Array, m: Array, big: Array, bound: Array) -> Array:
-        return _cost_of_gaps(possible(x, big), x, m, bound)
-
-    big, bound = float(jnp.finfo(x.dtype).max), _bound(x)
-    return [row_sum(possible, x, big)[..., 0], row_sum(gap, x, largest[..., None], big, bound)[..., 0]]
+    """How many classes are possible, and the sum of their gaps."""
+    possible = _possible(x)
+    return [_sum(possible), _sum(possible * (largest[..., None] - _bounded(x)))]
 
 
 @with_slopes(lambda surprisal: jnp.exp(-surprisal))  # a derivative that cancels: expm1 + 1
