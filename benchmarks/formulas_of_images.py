@@ -184,7 +184,7 @@ def _ms_ssim(
         product *= relu(jnp.mean(_factors(x, y, window_size)[1], (-3, -2))) ** weight
         x, y = _halved(x), _halved(y)
     means, structure = _factors(x, y, window_size)
-    return 1 - jnp.mean(product * jnp.mean(means * structure, (-3, -2)) ** scale_weights[-1], -1)
+    return 1 - jnp.mean(product * relu(jnp.mean(means * structure, (-3, -2))) ** scale_weights[-1], -1)
 
 
 def _total_variation(x: Array) -> Array:

@@ -301,6 +301,10 @@ FIXED: dict[str, Any] = {
     "log_prior": [-2.3026, -1.204, -0.5108],
     "quantiles": [0.1, 0.5, 0.9],
     "t2": 1.2,
+    "scale_weights": [0.5, 0.5],
+    "fft_sizes": (16,),
+    "hop_sizes": (4,),
+    "window_sizes": (16,),
 }
 """Options that a picture needs and that have no default, or none that shows anything."""
 

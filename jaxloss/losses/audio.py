@@ -117,4 +117,4 @@ def scale_invariant_sdr(prediction: Input, target: Input, *, zero_mean: bool = F
     if zero_mean:
         prediction, target = prediction - jnp.mean(prediction), target - jnp.mean(target)
     less, more = cosine_distance(prediction, target), cosine_distance(-prediction, target)  # 1 -+ cos
-    return _decibels(less) + _decibels(more) - 2 * _decibels(absolute(1 - less))
+    return _decibels(less) + _decibels(more) - _decibels(jnp.square(1 - less))
