@@ -36,6 +36,8 @@ _OF_BATCHES = (
     "batch_all_triplet",
     "multi_similarity",
     "circle",
+    "koleo",
+    "uniformity",
 )
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
@@ -44,11 +46,12 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "triplet": {"d": 256},
     **{loss: {"n": 64} for loss in (*_OF_PAIRS, *_OF_BATCHES)},
     "proxy_anchor": {"n": 64, "v": 64},
+    **{loss: {"n": 4096, "d": 64} for loss in ("barlow_twins", "vicreg")},
     "linear_softmax_cross_entropy": {"items": 8192},
     "top_k_distillation": {"v": 32768, "k": 64},
 }
 SHARED = {"thresholds", "kernel", "bias", "embedding", "class_mask", "negatives", "proxies"}  # by all items
-LEFT_OUT = {"class_mask", "item_mask", "token_mask", "negative_mask", "bias", "embedding"}  # None by default
+LEFT_OUT = {"class_mask", "item_mask", "token_mask", "negative_mask", "bias", "embedding", "center"}  # None by default
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},
     "renyi_divergence": {"alpha": 0.5},

@@ -7,7 +7,7 @@ from jaxloss.core.loss import Loss
 from jaxloss.losses import adversarial, distillation, generative, language, robust
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
-from jaxloss.losses.embedding import contrastive, heads, metric, mining, pairs
+from jaxloss.losses.embedding import contrastive, heads, metric, mining, pairs, self_supervised
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
@@ -38,6 +38,7 @@ _FAMILIES = (
     contrastive,
     mining,
     metric,
+    self_supervised,
     language,
     distillation,
     answers,
