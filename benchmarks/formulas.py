@@ -783,7 +783,43 @@ def _proxy_anchor(embeddings: Array, labels: Array, proxies: Array, alpha: float
     return pull + jnp.mean(_log_of_one_and(alpha * (s + 0.1), ~own, -2), -1)
 
 
+def _dino(student: Array, teacher: Array, center: Array | float = 0.0) -> Array:
+    return optax.softmax_cross_entropy(student / 0.1, softmax((teacher - center) / 0.04))
+
+
+def _squares(embeddings: Array) -> Array:
+    """Squared distances of unit vectors, infinite from each to itself."""
+    return jnp.where(jnp.eye(embeddings.shape[-2], dtype=bool), jnp.inf, 2 - 2 * _cosines(embeddings, embeddings))
+
+
+def _uniformity(embeddings: Array, t: float = 2.0) -> Array:
+    pairs = embeddings.shape[-2] * (embeddings.shape[-2] - 1)
+    return jnp.log(jnp.sum(jnp.exp(-t * _squares(embeddings)), (-1, -2)) / pairs)
+
+
+def _barlow_twins(first: Array, second: Array) -> Array:
+    x, y = ((z - jnp.mean(z, -2, keepdims=True)) / jnp.std(z, -2, keepdims=True) for z in (first, second))
+    c = jnp.swapaxes(x, -1, -2) @ y / x.shape[-2]
+    return jnp.sum(jnp.where(jnp.eye(c.shape[-1], dtype=bool), (1 - c) ** 2, 0.005 * c**2), (-1, -2))
+
+
+def _vicreg(first: Array, second: Array) -> Array:
+    n, d = first.shape[-2:]
+    total = 25 * jnp.mean((first - second) ** 2, (-1, -2))
+    for z in (first, second):
+        x = z - jnp.mean(z, -2, keepdims=True)
+        v = jnp.swapaxes(x, -1, -2) @ x / (n - 1)
+        total += 12.5 * jnp.mean(relu(1 - jnp.sqrt(_own(v) + 1e-4)), -1)
+        total += jnp.sum(jnp.where(jnp.eye(d, dtype=bool), 0, v**2), (-1, -2)) / d
+    return total
+
+
 EMBEDDING = {
+    "dino": _dino,
+    "koleo": lambda embeddings: -0.5 * jnp.log(jnp.min(_squares(embeddings), -1)),
+    "uniformity": _uniformity,
+    "barlow_twins": _barlow_twins,
+    "vicreg": _vicreg,
     "multi_similarity": _multi_similarity,
     "circle": _circle,
     "proxy_anchor": _proxy_anchor,

@@ -36,6 +36,8 @@ _OF_BATCHES = (
     "batch_all_triplet",
     "multi_similarity",
     "circle",
+    "koleo",
+    "uniformity",
 )
 OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "softmax_cross_entropy_with_integer_labels": {"k": 32768, "items": 8192},
@@ -49,6 +51,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "crf": {"t": 256, "k": 64},
     "soft_dtw": {"n": 64, "m": 64, "d": 16},
     "proxy_anchor": {"n": 64, "v": 64},
+    **{loss: {"n": 4096, "d": 64} for loss in ("barlow_twins", "vicreg")},
     "linear_softmax_cross_entropy": {"items": 8192},
     "ssim": {"c": 3},
     "ms_ssim": {"c": 3},
@@ -66,7 +69,7 @@ SHARED = {  # by all items
 }
 LEFT_OUT = {  # where None is the default
     *("class_mask", "item_mask", "token_mask", "pixel_mask", "frame_mask", "label_mask", "negative_mask"),
-    *("prediction_mask", "target_mask", "bias", "embedding", "p_mass", "q_mass", "start", "end", "labels"),
+    *("prediction_mask", "target_mask", "bias", "embedding", "p_mass", "q_mass", "start", "end", "labels", "center"),
 }
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "student_t_nll": {"degrees_of_freedom": 5.0},

@@ -95,6 +95,11 @@ from jaxloss.losses.embedding.pairs import contrastive as contrastive
 from jaxloss.losses.embedding.pairs import cosine_embedding as cosine_embedding
 from jaxloss.losses.embedding.pairs import triplet as triplet
 from jaxloss.losses.embedding.pairs import triplet_from_distances as triplet_from_distances
+from jaxloss.losses.embedding.self_supervised import barlow_twins as barlow_twins
+from jaxloss.losses.embedding.self_supervised import dino as dino
+from jaxloss.losses.embedding.self_supervised import koleo as koleo
+from jaxloss.losses.embedding.self_supervised import uniformity as uniformity
+from jaxloss.losses.embedding.self_supervised import vicreg as vicreg
 from jaxloss.losses.generative import denoising_score_matching as denoising_score_matching
 from jaxloss.losses.generative import diffusion as diffusion
 from jaxloss.losses.generative import flow_matching as flow_matching

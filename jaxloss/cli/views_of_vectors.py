@@ -99,6 +99,14 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             lambda x: (_beside(x, 0.0), jnp.asarray([0, 0]), _fixed(x, 0.0, 150.0)),
         ),
     ),
+    "embeddings(n,d)": (
+        view(
+            "angle of one of three vectors (degrees), the others are at 120 and 240",
+            -180,
+            180,
+            lambda x: (_beside(x, 120.0, 240.0),),
+        ),
+    ),
 }
 
 OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
@@ -113,6 +121,10 @@ OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
     "multi_similarity": ("mining_margin", (0.1, float("inf"))),
     "circle": ("margin", (0.25, 0.4)),
     "proxy_anchor": ("alpha", (8.0, 32.0)),
+    "dino": ("teacher_temperature", (0.04, 0.1, 0.5)),
+    "uniformity": ("t", (1.0, 2.0, 4.0)),
+    "barlow_twins": ("redundancy_weight", (0.005, 0.5)),
+    "vicreg": ("covariance_weight", (1.0, 10.0)),
     "batch_hard_triplet": ("margin", (0.2, 1.0)),
     "batch_semi_hard_triplet": ("margin", (0.2, 1.0)),
     "batch_all_triplet": ("margin", (0.2, 1.0)),

@@ -9,7 +9,7 @@ from jaxloss.losses import adversarial, audio, distillation, generative, image, 
 from jaxloss.losses.classification import binary, imbalanced, margin, noisy, ordinal, softmax, sparsemax
 from jaxloss.losses.detection import boxes, confidence
 from jaxloss.losses.divergence import discrete, gaussian, logits, mixture
-from jaxloss.losses.embedding import contrastive, heads, metric, mining, pairs
+from jaxloss.losses.embedding import contrastive, heads, metric, mining, pairs, self_supervised
 from jaxloss.losses.likelihood import continuous, counts, scores
 from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
@@ -43,6 +43,7 @@ _FAMILIES = (
     contrastive,
     mining,
     metric,
+    self_supervised,
     language,
     distillation,
     answers,

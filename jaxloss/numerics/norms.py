@@ -5,6 +5,7 @@ vector times a number, which is the same for a whole vector and has no slope.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -91,6 +92,18 @@ def _(primals: Any, tangents: Any) -> Any:
     db = dv * jnp.where(angle.none, 0, angle.scale_v) / length_v
     change = (a - b - angle.distance * a) * da + (b - a - angle.distance * b) * db
     return jnp.squeeze(angle.distance, -1), jnp.sum(change, axis=-1)
+
+
+def named_distance(loss: str, distance: str, otherwise: str = "") -> Callable[[Array, Array], Array]:
+    """The distance of this name; `loss` is who asks, for an error, and `otherwise` what else it takes."""
+    known = {
+        "euclidean": euclidean_distance,
+        "squared_euclidean": squared_euclidean_distance,
+        "cosine": cosine_distance,
+    }
+    if not isinstance(distance, str) or distance not in known:
+        raise ValueError(f"{loss}: distance must be one of {', '.join(known)}{otherwise}, got {distance!r}.")
+    return known[distance]
 
 
 class _Angle(NamedTuple):

@@ -8,25 +8,13 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.anchors import Members, by_anchors, chosen, members, nearness, whole
-from jaxloss.numerics.norms import cosine_distance, euclidean_distance, squared_euclidean_distance, unit_vector
+from jaxloss.numerics.norms import named_distance, unit_vector
 from jaxloss.numerics.order import count_below, order_by
 from jaxloss.numerics.safe import positive_part, ratio
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Interval, NonNegative
 
 Memory = Annotated[Any, Interval(gt=0)]
-
-_DISTANCES = {
-    "euclidean": euclidean_distance,
-    "squared_euclidean": squared_euclidean_distance,
-    "cosine": cosine_distance,
-}
-
-
-def _measure(loss: str, distance: str) -> Callable[[Array, Array], Array]:
-    if distance not in _DISTANCES:
-        raise ValueError(f"{loss}: distance must be one of {', '.join(_DISTANCES)}, got {distance!r}.")
-    return _DISTANCES[distance]
 
 
 @custom_loss(signature="(n,d),(n),(n)->(n)", stand_in=0.5)
@@ -75,7 +63,7 @@ def batch_hard_triplet(
     >>> print(f"{hard:.6f} {soft:.6f}")
     0.636778 0.938835
     """
-    measure = _measure("batch_hard_triplet", distance)
+    measure = named_distance("batch_hard_triplet", distance)
     these = members("batch_hard_triplet", embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
@@ -105,7 +93,7 @@ def _of_sorted(
     memory: Any,
 ) -> Array:
     """What an anchor says of its distances to all, `[n]`, of which some are to positives and some to negatives."""
-    measure = _measure(loss, distance)
+    measure = named_distance(loss, distance)
     these = members(loss, embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 

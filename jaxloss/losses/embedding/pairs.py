@@ -8,26 +8,16 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.norms import cosine_distance, euclidean_distance, squared_euclidean_distance
+from jaxloss.numerics.norms import cosine_distance, euclidean_distance, named_distance
 from jaxloss.numerics.safe import positive_part
 from jaxloss.types import Array, Input, NonNegative, Number
 
 Distance: TypeAlias = str | Callable[[Array, Array], Array]
-_DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
-    "euclidean": euclidean_distance,
-    "squared_euclidean": squared_euclidean_distance,
-    "cosine": cosine_distance,
-}
 
 
 def _measure(loss: str, distance: Distance) -> Callable[[Array, Array], Array]:
     """The function of two vectors that a distance is, or is the name of."""
-    if callable(distance):
-        return distance
-    if distance not in _DISTANCES:
-        known = ", ".join(_DISTANCES)
-        raise ValueError(f"{loss}: distance must be one of {known}, or a function, got {distance!r}.")
-    return _DISTANCES[distance]
+    return distance if callable(distance) else named_distance(loss, distance, ", or a function")
 
 
 @custom_loss(signature="(d),(d),()->()", stand_in={"first": 0.5, "second": 1.0})
