@@ -115,7 +115,13 @@ def preference(printed):
     assert min(right for name, right in found.items() if name.startswith("grpo")) > before + 0.05
 
 
-STORIES = {story.__name__: story for story in (survival, ranking, preference)}
+def sequence(printed):
+    wrong = {name: first for name, (first, *_) in numbers(printed).items()}
+    assert wrong["ctc"] < 0.5 * wrong["cross entropy, equal parts"]
+    assert wrong["cross entropy, true places"] < 0.1
+
+
+STORIES = {story.__name__: story for story in (survival, ranking, preference, sequence)}
 
 
 @pytest.mark.parametrize("name", STORIES)
