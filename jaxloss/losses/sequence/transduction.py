@@ -298,7 +298,7 @@ def _over_slow_frames(slow: Array, step: Any, start: Any) -> Any:
     slow = jnp.any(slow, axis=1)
     frames = jax.lax.iota(jnp.int32, slow.shape[0])
 
-    def following(t: Array) -> Array:
+    def following(t: Array | int) -> Array:
         return jnp.min(jnp.where(slow & (frames >= t), frames, slow.shape[0]))
 
     def take(carry: Any) -> Any:
