@@ -96,7 +96,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 def named_distance(loss: str, distance: str, otherwise: str = "") -> Callable[[Array, Array], Array]:
     """The distance of this name; `loss` is who asks, for an error, and `otherwise` what else it takes."""
-    known = {
+    known: dict[str, Callable[[Array, Array], Array]] = {
         "euclidean": euclidean_distance,
         "squared_euclidean": squared_euclidean_distance,
         "cosine": cosine_distance,
