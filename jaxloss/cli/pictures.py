@@ -90,7 +90,7 @@ def _curves(
         def value(x: jax.Array) -> jax.Array:
             return loss(*item(x), **options)
 
-        return value(x), jax.grad(value)(x), jax.grad(jax.grad(value))(x)
+        return value(x), jax.grad(value)(x), jax.jacfwd(jax.grad(value))(x)
 
     fixed = views.fixed_of(loss)
     along_x = jax.vmap(all_of, (0, None))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_class, nan_unless
 from jaxloss.numerics.lattice import add_offset, alike, compacted, log_add, log_sum, relative, shares, shifted
+from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.softmax import partition
 from jaxloss.types import Array, Input
 
@@ -91,13 +92,13 @@ def _(blank: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
     # The softmax of a cell as often as a path is there, less the steps that it takes. Of a probable class that is the
     # steps to all others, less what these have of the softmax, which does not cancel.
     largest, log_total = partition(logits)
-    p = jnp.exp((logits - largest[..., None]) - log_total[..., None])
-    there, beside = by_blank + by_label, (by_blank + by_label) * -jnp.expm1(-log_total)
+    log_p, there = (logits - largest[..., None]) - log_total[..., None], (by_blank + by_label)[..., None]
+    p = jnp.exp(log_p)
     place = jax.lax.broadcasted_iota(labels.dtype, logits.shape, 2)
     is_blank, is_label = place == blank, place == labels[None, :, None]
     here = jnp.where(is_blank, by_blank[..., None], jnp.where(is_label, by_label[..., None], 0))
-    elsewhere = jnp.where(is_blank, by_label[..., None], jnp.where(is_label, by_blank[..., None], there[..., None]))
-    slope = jnp.where(p > 0.5, elsewhere - beside[..., None], there[..., None] * p - here)
+    elsewhere = jnp.where(is_blank, by_label[..., None], jnp.where(is_label, by_blank[..., None], there))
+    slope = jnp.where(p > 0.5, elsewhere + there * expm1(log_p), there * p - here)
     return nll, jnp.sum(slope * tangents[0])
 
 
