@@ -105,7 +105,8 @@ def arrays_of(loss, leading=(LEADING,), size=CLASSES):
     ]
 
 
-# The class axis is the one that all logits have.
-WITH_LABELS = [name for name in SIGNED if array_names(catalogue[name])[1:2] == ["labels"] and cores(catalogue[name])[0]]
+# The class axis is the one that all logits have; labels that have it too are those of pixels.
+WITH_LABELS = [name for name in SIGNED if array_names(catalogue[name])[1:2] == ["labels"]]
+WITH_LABELS = [name for name in WITH_LABELS if len(cores(catalogue[name])[0]) > len(cores(catalogue[name])[1])]
 WITH_LABELS = [name for name in WITH_LABELS if "events" not in array_names(catalogue[name])]
-WITH_TARGETS = [name for name in SIGNED if "targets" in array_names(catalogue[name])]
+WITH_TARGETS = [name for name in SIGNED if array_names(catalogue[name])[1:] == ["targets"]]

@@ -88,15 +88,12 @@ def ppo_clip(
 
     >>> print(f"{ppo_clip(-1.0, -1.3, 1.0):.6f} {ppo_clip(-1.0, -1.3, -1.0):.6f}")
     -1.200000 1.349859
-
-    The normalisations, of two sequences of which one has a single token, with a constant length of 4:
-
     >>> import jax.numpy as jnp
     >>> from jaxloss import reduce
     >>> policy, old = jnp.array([[-1.0, -2.0], [-0.5, 0.0]]), jnp.array([[-1.1, -1.8], [-0.6, 0.0]])
     >>> advantages, mask = jnp.array([[1.0, 1.0], [-1.0, -1.0]]), jnp.array([[True, True], [True, False]])
     >>> sums = reduce(ppo_clip, "sum", axis=-1)
-    >>> over_a_length = reduce(sums, lambda tally: tally.numerator / (2 * 4))
+    >>> over_a_length = reduce(sums, lambda tally: tally.numerator / (2 * 4))  # two sequences, a constant length of 4
     >>> losses = ppo_clip, reduce(ppo_clip, axis=-1), sums, over_a_length
     >>> print(*(f"{loss(policy, old, advantages, where=mask):.6f}" for loss in losses))
     -0.272910 0.071610 -0.409365 -0.102341
