@@ -59,11 +59,13 @@ def debug_nans_without_jit(case, arrays):
         return _gradient(case)(*arrays)
 
 
-_HAS_A_BATCHED_SCATTER = ("crps_ensemble", "ctc", "sparse_categorical_cross_entropy")
+_HAS_A_BATCHED_SCATTER = ("crps_ensemble", "ctc", "soft_dtw", "sparse_categorical_cross_entropy")
 """JAX has no `index_checks` of it: of `jax.vmap(lambda x, i: x.at[i].set(0))` they raise IndexError as well."""
 
 
 def all_checks(case, arrays):
+    if case.name == "additive_transducer":
+        pytest.skip("JAX has no checks of a batched while-loop, which goes over the frames that underflow")
     errors = checkify.all_checks
     if case.name in _HAS_A_BATCHED_SCATTER:
         error, _ = checkify.checkify(_cost(case), errors)(*arrays)
