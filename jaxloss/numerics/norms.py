@@ -30,6 +30,7 @@ def safe_norm(x: Array) -> Array:
     return _length(x)
 
 
+@jax.custom_jvp
 def unit_vector(x: Array) -> Array:
     r"""The vector over the last axis divided by its norm; 0, with gradient 0, for the zero vector.
 
@@ -41,6 +42,18 @@ def unit_vector(x: Array) -> Array:
     [0.6 0.8] [0. 0.]
     """
     return _length_and_direction(x)[1]
+
+
+@unit_vector.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    # A derivative that cancels: what is left along a vector that turns little is as large as the turn, the first time.
+    (x,), (dx,) = primals, tangents
+    scale, per_length = _scale_to_unit(x)
+    unit = unit_vector(x)
+    turn = _scaled(scale, dx) * per_length
+    for _ in range(2):
+        turn = turn - unit * jnp.sum(unit * turn, axis=-1, keepdims=True)
+    return unit, turn
 
 
 def euclidean_distance(u: Array, v: Array) -> Array:
@@ -146,18 +159,24 @@ def _(primals: Any, tangents: Any) -> Any:
 
 
 def _length_and_direction(*vectors: Array) -> tuple[Array, Array]:
-    scale, square = _scaled_square(*vectors)
-    zero = square == 0
-    root = jnp.sqrt(jnp.where(zero, 1, square))
-    longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite: so infinity is 1 long
-    to_unit = jnp.where(zero, 0, 1 / jnp.minimum(root, longest))
-    direction = _at_most_one(_scaled(scale, *vectors) * to_unit)
-    return jnp.squeeze(jnp.where(zero, 0, root) * (1 / scale), -1), direction
+    scale, per_length = _scale_to_unit(*vectors)
+    square = _scaled_square(*vectors)[1]
+    length = jnp.sqrt(jnp.where(square == 0, 1, square))
+    direction = _at_most_one(_scaled(scale, *vectors) * per_length)
+    return jnp.squeeze(jnp.where(square == 0, 0, length) * (1 / scale), -1), direction
 
 
 @with_slopes(jnp.ones_like)  # a slope that JAX gets wrong: a component that is rounded to 1 still turns
 def _at_most_one(component: Array) -> Array:
     return jnp.clip(component, -1, 1)
+
+
+def _scale_to_unit(*vectors: Array) -> tuple[Array, Array]:
+    """A power of two that scales u, or u - v, and what makes the scaled vector 1 long; 0 for the zero vector."""
+    scale, square = _scaled_square(*vectors)
+    zero = square == 0
+    longest = 2.0 ** (3 * jnp.finfo(square.dtype).maxexp // 4)  # longer than what is finite: so infinity is 1 long
+    return scale, jnp.where(zero, 0, 1 / jnp.minimum(jnp.sqrt(jnp.where(zero, 1, square)), longest))
 
 
 def _difference(u: Array, *v: Array) -> Array:
