@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.anchors import Members, by_anchors, chosen, directions, log_sum, members, products, whole
+from jaxloss.numerics.devices import explicit
 from jaxloss.numerics.norms import euclidean_distance, squared_euclidean_distance
 from jaxloss.numerics.safe import positive_part, ratio, safe_log, safe_sqrt
 from jaxloss.numerics.softmax import target_row
@@ -171,7 +172,8 @@ class _Moments:
 
     def product(self, x: Array, y: Array) -> Array:
         """`[d, d]`, the sum over members of the products of all features."""
-        return self.over_devices(jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST))
+        everywhere = jax.P(None, None) if any(explicit(x)) else None  # of members that an explicit mesh splits
+        return self.over_devices(jnp.matmul(x.T, y, precision=jax.lax.Precision.HIGHEST, out_sharding=everywhere))
 
 
 @custom_loss(signature="(n,d),(n,d),(n)->()", stand_in=0.5)
