@@ -13,6 +13,7 @@ from jaxloss.types import Array, Shape, is_label, is_mask
 _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
     ("epsilon", "clip"),
+    ("epsilon", "reg", "regularization"),
     ("beta", "bandwidth", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),
@@ -47,6 +48,7 @@ _WEIGHTS = (
 _ELSEWHERE = {
     "apply_class_balancing": "the option alpha balances the classes, in the losses that have one",
     "axis": _LAST,
+    "blur": "write epsilon=2 * blur**2 or scale=blur, whichever this loss has",
     "axis_name": _OF_REDUCE,
     "chunk_size": _OF_REDUCE,
     "class_weight": _CLASS_WEIGHTS,

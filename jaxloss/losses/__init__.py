@@ -12,7 +12,7 @@ from jaxloss.losses.preference import answers, policies
 from jaxloss.losses.ranking import lists, metrics, pairwise
 from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.survival import failure_time, hazards
-from jaxloss.losses.transport import gaussians, lines, points
+from jaxloss.losses.transport import entropic, gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -46,6 +46,7 @@ _FAMILIES = (
     failure_time,
     lines,
     points,
+    entropic,
     gaussians,
 )
 
