@@ -635,7 +635,25 @@ def _mmd(p: Array, q: Array, p_mass: Array | None = None, q_mass: Array | None =
     return _mean_over_pairs(lambda x, y: -jnp.exp(-0.5 * jnp.sum((x - y) ** 2, -1)), p, q, a, b)
 
 
+def _sinkhorn_divergence(p: Array, q: Array, p_mass: Array | None = None, q_mass: Array | None = None) -> Array:
+    def transport(x: Array, y: Array, a: Array, b: Array) -> Array:
+        cost = jnp.sum((x[..., :, None, :] - y[..., None, :, :]) ** 2, -1)
+
+        def from_q(g: Array) -> Array:
+            return -logsumexp(jnp.log(b[..., None, :]) + g[..., None, :] - cost, -1)
+
+        def step(_: int, g: Array) -> Array:
+            return -logsumexp(jnp.log(a[..., :, None]) + from_q(g)[..., :, None] - cost, -2)
+
+        g = jax.lax.fori_loop(0, 100, step, 0 * b)
+        return jnp.sum(a * from_q(g), -1) + jnp.sum(b * g, -1)
+
+    a, b = _shares(p, p_mass, -2), _shares(q, q_mass, -2)
+    return transport(p, q, a, b) - (transport(p, p, a, a) + transport(q, q, b, b)) / 2
+
+
 TRANSPORT = {
+    "sinkhorn_divergence": _sinkhorn_divergence,
     "wasserstein_1d": _wasserstein_1d,
     "sliced_wasserstein": _sliced_wasserstein,
     "energy_distance": _energy_distance,

@@ -63,6 +63,7 @@ OWN_AXES: Mapping[str, Mapping[str, int]] = {
     "sliced_wasserstein": {"n": 256, "m": 256, "d": 16, "r": 8},
     "energy_distance": {"n": 64, "m": 64, "d": 64},
     "mmd": {"n": 64, "m": 64, "d": 64},
+    "sinkhorn_divergence": {"n": 64, "m": 64, "d": 64},
 }
 SHARED = {  # by all items
     *("thresholds", "kernel", "bias", "embedding", "class_mask", "directions", "negatives", "transitions", "proxies"),

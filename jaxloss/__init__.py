@@ -194,6 +194,7 @@ from jaxloss.losses.survival.failure_time import aft_nll as aft_nll
 from jaxloss.losses.survival.hazards import cox as cox
 from jaxloss.losses.survival.hazards import discrete_hazard_nll as discrete_hazard_nll
 from jaxloss.losses.survival.hazards import discrete_survival_nll as discrete_survival_nll
+from jaxloss.losses.transport.entropic import sinkhorn_divergence as sinkhorn_divergence
 from jaxloss.losses.transport.gaussians import gaussian_wasserstein as gaussian_wasserstein
 from jaxloss.losses.transport.lines import sliced_wasserstein as sliced_wasserstein
 from jaxloss.losses.transport.lines import wasserstein_1d as wasserstein_1d

@@ -104,6 +104,31 @@ MISTAKES = {
         call(jaxloss.mmd, PLANE, FEW, scale=()),
         ("mmd: scale must be a number > 0, or a tuple of such numbers, got ()",),
     ),
+    "sinkhorn_divergence-reg": (
+        TypeError,
+        call(jaxloss.sinkhorn_divergence, PLANE, FEW, reg=0.1),
+        ("sinkhorn_divergence has no argument 'reg'", "called 'epsilon'"),
+    ),
+    "sinkhorn_divergence-blur": (
+        TypeError,
+        call(jaxloss.sinkhorn_divergence, PLANE, FEW, blur=0.05),
+        ("sinkhorn_divergence has no argument 'blur'", "epsilon=2 * blur**2"),
+    ),
+    "sinkhorn_divergence-epsilon": (
+        ValueError,
+        call(jaxloss.sinkhorn_divergence, PLANE, FEW, epsilon=0.0),
+        ("sinkhorn_divergence: epsilon must be > 0, got 0.0",),
+    ),
+    "sinkhorn_divergence-cost": (
+        ValueError,
+        call(jaxloss.sinkhorn_divergence, PLANE, FEW, cost="sqeuclidean"),
+        ("sinkhorn_divergence: cost must be 'squared_euclidean' or a function of two points, got 'sqeuclidean'",),
+    ),
+    "sinkhorn_divergence-iterations": (
+        ValueError,
+        call(jaxloss.sinkhorn_divergence, PLANE, FEW, iterations=0),
+        ("sinkhorn_divergence: iterations must be a whole number >= 1, got 0",),
+    ),
 }
 
 

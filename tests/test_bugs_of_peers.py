@@ -890,6 +890,13 @@ def root_of_mmd(p, q):
     # coreax #862: NaN under a root where the sets are the same
     row("coreax#862", root_of_mmd, (TWO, TWO), 0.0),
     row("coreax#862-gradient", grad(root_of_mmd), (TWO, TWO), np.zeros((2, 2))),
+    # geomloss #51, #74: a crash, and a value that is not 0, where the sets are the same
+    row("geomloss#51", jaxloss.sinkhorn_divergence, (TWO, TWO), 0.0),
+    row("geomloss#74", grad(jaxloss.sinkhorn_divergence), (TWO, TWO), np.zeros((2, 2))),
+    # geomloss #24, #25: negative before it has converged, here with epsilon at 1% of the largest cost
+    row(
+        "geomloss#24", functools.partial(jaxloss.sinkhorn_divergence, epsilon=0.05), (TWO, [[0, 1], [2, 1]]), 1.5, 1e-5
+    ),
     # thuml/DAN #3, #6: reported as a fault, but the unbiased estimate may be negative; here k(x, x') - 1
     row("DAN#3", functools.partial(jaxloss.mmd, unbiased=True), (TWO, TWO), np.expm1(-0.5)),
     # SciPy's cumulative levels: 0.1 ten times is not 1, and the last point must still be met

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.optimize
 import scipy.stats
 
 import jaxloss
@@ -19,6 +20,7 @@ OF_POINTS = {
     "sliced_wasserstein": lambda p, q, a, b: jaxloss.sliced_wasserstein(p, q, DIRECTIONS, a, b),
     "energy_distance": jaxloss.energy_distance,
     "energy_distance of one dimension": lambda p, q, a, b: jaxloss.energy_distance(p[:, :1], q[:, :1], a, b),
+    "sinkhorn_divergence": jaxloss.sinkhorn_divergence,
     "mmd": jaxloss.mmd,
     "mmd, unbiased": lambda p, q, a, b: jaxloss.mmd(p, q, a, b, unbiased=True),
 }
@@ -91,8 +93,9 @@ def test_the_same_set_is_at_distance_0(loss):
     if loss is OF_POINTS["mmd, unbiased"]:
         return
     value, gradients = jax.value_and_grad(loss, (0, 1))(P, P, None, None)
-    assert value == 0
-    np.testing.assert_allclose(gradients, 0, atol=1e-7)
+    # Sinkhorn's three transports cancel to a few last digits of the largest cost, about 10.
+    np.testing.assert_allclose(value, 0, atol=3e-6 if loss is jaxloss.sinkhorn_divergence else 0)
+    np.testing.assert_allclose(gradients, 0, atol=1e-6 if loss is jaxloss.sinkhorn_divergence else 1e-7)
 
 
 def test_points_that_are_equal_have_the_same_gradient():
@@ -165,7 +168,30 @@ def test_the_ranked_probability_score_is_the_crps_of_a_histogram():
         )
 
 
-@pytest.mark.parametrize("loss", [jaxloss.energy_distance, jaxloss.mmd])
+def test_of_little_entropy_the_sinkhorn_divergence_is_the_cost_of_transport():
+    """By SciPy's linear programme."""
+    cost = np.square(P[:, None].astype(float) - Q[None]).sum(-1)
+    rows, columns = np.kron(np.eye(6), np.ones(8)), np.kron(np.ones(6), np.eye(8))
+    masses = np.concatenate([A / A.sum(), B / B.sum()])
+    exact = scipy.optimize.linprog(cost.ravel(), A_eq=np.vstack([rows, columns])[:-1], b_eq=masses[:-1]).fun
+    found = jaxloss.sinkhorn_divergence(P, Q, A, B, epsilon=0.01, iterations=2000)
+    np.testing.assert_allclose(found, exact, rtol=5e-3)
+
+
+def test_far_more_entropy_makes_it_the_squared_distance_of_means():
+    means = P.mean(0) - Q.mean(0)
+    np.testing.assert_allclose(jaxloss.sinkhorn_divergence(P, Q, epsilon=1e4), means @ means, rtol=5e-3)
+
+
+def test_a_cost_of_ones_own():
+    def doubled(u, v):
+        return 2 * jnp.sum(jnp.square(u - v), -1)
+
+    found = jaxloss.sinkhorn_divergence(P, Q, cost=doubled, epsilon=2.0)
+    np.testing.assert_allclose(found, 2 * jaxloss.sinkhorn_divergence(P, Q), rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", [jaxloss.energy_distance, jaxloss.mmd, jaxloss.sinkhorn_divergence])
 def test_memory_follows_the_points_and_not_the_pairs(loss):
     points = 2048
     array = jax.ShapeDtypeStruct((points, 3), jnp.float32)

@@ -13,6 +13,7 @@ from jaxloss.types import Array, Shape, is_label, is_mask
 _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
     ("epsilon", "clip"),
+    ("epsilon", "reg", "regularization"),
     ("beta", "bandwidth", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),
@@ -39,6 +40,7 @@ _ELSEWHERE = {
         "to reduce an axis of the values, write jaxloss.reduce({loss}, axis={value})"
     ),
     "axis_name chunk_size": "it is an argument of reduce: jaxloss.reduce({loss}, {name}={value})({arrays})",
+    "blur": "write epsilon=2 * blur**2 or scale=blur, whichever this loss has",
     "class_weight class_weights": "write weights={second} @ class_weights, which weighs an item by its classes",
     "dtype": "drop it: the cost is computed in float32 at least; cast the arrays for another dtype",
     "eps epsilon": "drop it: nothing is clipped, and the corners are exact without it",

@@ -17,7 +17,7 @@ from jaxloss.losses.regression import errors, relative
 from jaxloss.losses.segmentation import lovasz, overlap, shape
 from jaxloss.losses.sequence import connectionist, fields, transduction, warping
 from jaxloss.losses.survival import failure_time, hazards
-from jaxloss.losses.transport import gaussians, lines, points
+from jaxloss.losses.transport import entropic, gaussians, lines, points
 
 _FAMILIES = (
     errors,
@@ -60,6 +60,7 @@ _FAMILIES = (
     failure_time,
     lines,
     points,
+    entropic,
     gaussians,
     overlap,
     lovasz,

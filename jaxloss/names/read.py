@@ -153,6 +153,15 @@ TRANSPORT = Library(
         Name("scipy energy_distance", "energy_distance", "its square, in any dimension"),
         Name("geomloss SamplesLoss(energy)", "energy_distance", "twice; equal points have a gradient, which is 0"),
         Name("geomloss SamplesLoss(gaussian, laplacian)", "mmd", "twice; `scale` is `blur`, of .05 there"),
+        Name(
+            "OTT sinkdiv", "sinkhorn_divergence", "`epsilon` in units of the cost, not of its deviation; 100 iterations"
+        ),
+        Name(
+            "geomloss SamplesLoss(sinkhorn)",
+            "sinkhorn_divergence",
+            "half of it, at `epsilon=2 * blur**2` for its p = 2",
+        ),
+        Name("POT empirical_sinkhorn_divergence", "sinkhorn_divergence", "`reg` is `epsilon`, the penalty D(P || a b)"),
         Name("OTT Bures", "gaussian_wasserstein", "of diagonal covariances, by their log variances"),
         Name("POT bures_wasserstein_distance", "gaussian_wasserstein", "its square, of diagonal covariances"),
         Name("properscoring rps, NIMA EMD", "ranked_probability_score", "the sum of squares, no root and no mean"),

@@ -25,16 +25,25 @@ def sums_over_pairs(term: Callable[..., Any], *arrays: Array) -> Any:
         term: Takes the numbers of one member, `[]` each, and then the arrays of all, `[n]` each; returns arrays `[n]`.
         arrays: `[n]` each.
 
-    Some members at a time are formed, and again for the gradient, so that memory follows n.
+    Memory follows n, as of `some_at_a_time`.
 
     >>> print(sums_over_pairs(lambda x, xs: jnp.abs(x - xs), jnp.array([0.0, 1.0, 3.0])))
     [4. 3. 5.]
     """
+    return some_at_a_time(lambda *one: jax.tree.map(jnp.sum, term(*one, *arrays)), *arrays)
+
+
+def some_at_a_time(function: Callable[..., Any], *arrays: Array) -> Any:
+    """A function of each member, which may look at all: formed for some at a time, and again for the gradient.
+
+    >>> print(some_at_a_time(lambda x: x + 1, jnp.array([0.0, 1.0, 3.0])))
+    [1. 2. 4.]
+    """
 
     @jax.checkpoint
-    def to_all(one: tuple[Array, ...]) -> Any:
-        return jax.tree.map(jnp.sum, term(*one, *arrays))
+    def of_one(one: tuple[Array, ...]) -> Any:
+        return function(*one)
 
     if arrays[0].shape[0] <= _BLOCK:
-        return jax.vmap(to_all)(arrays)
-    return jax.lax.map(to_all, arrays, batch_size=_BLOCK)
+        return jax.vmap(of_one)(arrays)
+    return jax.lax.map(of_one, arrays, batch_size=_BLOCK)

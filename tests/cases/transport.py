@@ -1,9 +1,10 @@
 """Transport and distances of distributions: sets of points with and without masses, and Gaussians."""
 
+import functools
 import itertools
 
 import numpy as np
-from mpmath import exp, inf, mpf
+from mpmath import exp, inf, mp, mpf
 
 from cases.table import Case, euclidean
 
@@ -84,6 +85,57 @@ def mmd(p, q, p_mass=None, q_mass=None, kernel="gaussian", scale=1.0, unbiased=F
     return within(p, a) + within(q, b) - 2 * _mean(k, p, q, a, b)
 
 
+@functools.cache
+def _roughly(cost, a, b, epsilon):
+    """The potentials of a transport in float64, by Sinkhorn's iterations."""
+    cost, a, b = map(np.array, (cost, a, b))
+    g = np.zeros(len(b))
+    for k in range(400):
+        soft = epsilon * max(1, cost.max() / epsilon) ** max(0, 1 - k / 100)
+        of_p = (g - cost) / soft
+        f = -soft * (np.log(np.exp(of_p - of_p.max(1, keepdims=True)) @ b) + of_p.max(1))
+        of_q = (f[:, None] - cost) / soft
+        g = -soft * (np.log(a @ np.exp(of_q - of_q.max(0))) + of_q.max(0))
+    return f.tolist(), g.tolist()
+
+
+def _entropic(cost, a, b, epsilon):
+    """The largest value of the dual of a transport, to which Newton's steps lead in all digits."""
+    n, m = len(a), len(b)
+    f, g = ([mpf(x) for x in potentials] for potentials in _roughly(*map(_floats, (cost, a, b, epsilon))))
+
+    def plan():
+        return [[a[i] * b[j] * exp((f[i] + g[j] - cost[i][j]) / epsilon) for j in range(m)] for i in range(n)]
+
+    for _ in range(8):
+        found = plan()
+        rows, columns = [sum(row) for row in found], [sum(column) for column in zip(*found, strict=True)]
+        missing = mp.matrix([x - y for x, y in zip([*a, *b], rows + columns, strict=True)][:-1])
+        # The last potential of q stays: a constant may pass from one side to the other.
+        bend = mp.diag(rows + columns[:-1])
+        for i, j in itertools.product(range(n), range(m - 1)):
+            bend[i, n + j] = bend[n + j, i] = found[i][j]
+        move = [*(epsilon * x for x in mp.lu_solve(bend, missing)), 0]
+        f, g = ([x + dx for x, dx in zip(xs, dxs, strict=True)] for xs, dxs in ((f, move[:n]), (g, move[n:])))
+    of_sides = sum(x * y for x, y in zip([*a, *b], f + g, strict=True))
+    return of_sides + epsilon * (1 - sum(map(sum, plan())))
+
+
+def _floats(x):
+    return tuple(map(_floats, x)) if isinstance(x, list) else float(x)
+
+
+def sinkhorn_divergence(p, q, p_mass=None, q_mass=None, epsilon=1.0, **_):
+    a, b = _shares(p_mass, len(p)), _shares(q_mass, len(q))
+    if not any(a) or not any(b):
+        return mpf(0)
+
+    def between(x, y, a, b):
+        return _entropic([[euclidean(u, v) ** 2 for v in y] for u in x], a, b, mpf(epsilon))
+
+    return between(p, q, a, b) - (between(p, p, a, a) + between(q, q, b, b)) / 2
+
+
 def gaussian_wasserstein(p_mean, p_log_variance, q_mean, q_log_variance):
     p, q = (mpf(0) if s == -inf else exp(mpf(s) / 2) for s in (p_log_variance, q_log_variance))
     return (mpf(p_mean) - mpf(q_mean)) ** 2 + (p - q) ** 2
@@ -149,6 +201,12 @@ def _hard_unbiased(_):
         *_hard_for_kernels(_),
         ([[9.0, 0.0], [3.0, 4.0], [0.0, 8.0]], [[1.0, 7.0], [5.0, 5.0], [4.0, 1.0], [2.5, 0.0]]),
     )
+
+
+def _hard_entropic(_):
+    yield from list(_hard_points(_))[:2]
+    yield _PLANE
+    yield [[9.0, 0.0], [3.0, 4.0], [0.0, 8.0]], [[1.0, 7.0], [5.0, 5.0], [4.0, 1.0], [2.5, 0.0]]
 
 
 def _hard_with_masses(hard):
@@ -253,6 +311,16 @@ CASES = (
         mmd,
         corners=((*_PLANE, *_MASSES), (*_PLANE, *_NOTHING)),
         hard=_hard_with_masses(_hard_for_kernels),
+        **_WEIGHED,
+    ),
+    Case("sinkhorn_divergence", _points, sinkhorn_divergence, hard=_hard_entropic, **_POINTS),
+    Case(
+        "sinkhorn_divergence",
+        _with_masses(_points),
+        sinkhorn_divergence,
+        options=({}, {"epsilon": 2.5}),
+        corners=((*_PLANE, *_NOTHING),),
+        hard=_hard_with_masses(_hard_entropic),
         **_WEIGHED,
     ),
     Case(
