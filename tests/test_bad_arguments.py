@@ -184,7 +184,7 @@ OF_SMALL_ITEMS = {
 
 
 @pytest.mark.parametrize(("name", "option"), [(name, option) for name, option in RANGED if option != "memory"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_an_array_out_of_range_is_nan(name, option):
     loss = jaxloss.catalogue[name]
     others = required(loss) | OF_SMALL_ITEMS.get(name, {})

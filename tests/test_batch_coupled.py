@@ -68,7 +68,7 @@ def ragged(devices):
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize("kind", ["auto", "explicit"])
 @every
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(10)
 def test_over_devices(name, kind, devices):
     """What the mask deletes is poison; the gradient of the layer is taken inside the map."""
     arrays, mask = example(name), ragged(devices)
@@ -99,7 +99,7 @@ def test_over_devices(name, kind, devices):
 @pytest.mark.parametrize("kind", ["auto", "explicit"])
 @pytest.mark.parametrize("memory", [None, 1024])
 @every
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(8)
 def test_a_batch_that_jit_sees_whole(name, memory, kind):
     """A mesh splits the members, with and without blocks; nothing of their pairs is gathered."""
     options = {"memory": memory} if "memory" in jaxloss.catalogue[name]._term.options else {}

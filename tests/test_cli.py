@@ -62,7 +62,7 @@ def test_show_draws_as_well(tmp_path):
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_show_has_every_part_of_every_loss(name, capsys):
     assert main(["show", name]) == 0
     text = capsys.readouterr().out
@@ -203,7 +203,7 @@ def test_without_matplotlib_all_but_the_picture(tmp_path):
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 def test_every_loss_has_a_picture(name):
     # The curves of it; a loss that cannot be drawn says in which file to say how.
     from jaxloss.cli import pictures, views

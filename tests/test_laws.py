@@ -42,13 +42,13 @@ sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=13)))
 
 
 @swept
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(18)
 def test_call(subject):
     LAWS["call"](subject)
 
 
 @swept
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(18)
 def test_scalar(subject):
     LAWS["scalar"](subject)
 
@@ -59,7 +59,7 @@ def test_vmap(subject):
 
 
 @swept
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(18)
 def test_jit(subject):
     LAWS["jit"](subject)
 
@@ -71,7 +71,7 @@ def test_differentiation(subject):
 
 
 @swept
-@pytest.mark.sampled(12)
+@pytest.mark.sampled(18)
 def test_corners(subject):
     LAWS["corners"](subject)
 
