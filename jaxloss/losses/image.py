@@ -165,7 +165,8 @@ def ms_ssim(
 
 def _halved(images: Array) -> Array:
     h, w = images.shape[1] // 2 * 2, images.shape[2] // 2 * 2
-    return sum(images[:, row:h:2, column:w:2] for row in (0, 1) for column in (0, 1)) / 4
+    corners = [images[:, row:h:2, column:w:2] for row in (0, 1) for column in (0, 1)]
+    return jnp.mean(jnp.stack(corners), axis=0)
 
 
 @custom_loss(signature="(h,w,c)->()", stand_in=0.5)
