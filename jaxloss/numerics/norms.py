@@ -50,10 +50,9 @@ def _(primals: Any, tangents: Any) -> Any:
     (x,), (dx,) = primals, tangents
     scale, per_length = _scale_to_unit(x)
     unit = unit_vector(x)
-    turn = _scaled(scale, dx) * per_length
     for _ in range(2):
-        turn = turn - unit * jnp.sum(unit * turn, axis=-1, keepdims=True)
-    return unit, turn
+        dx = dx - unit * jnp.sum(unit * dx, axis=-1, keepdims=True)
+    return unit, _scaled(scale, dx) * per_length
 
 
 def euclidean_distance(u: Array, v: Array) -> Array:
