@@ -129,8 +129,8 @@ def sinkhorn_divergence(
         q_mass: `[..., m]`, b, those of q.
         epsilon: > 0, in units of the cost. Towards 0 it is the cost of transport itself.
         cost: "squared_euclidean", C = |x - y|^2, or a function C(u, v) of points along the last axis.
-        iterations: Of Sinkhorn's, a whole number >= 1. 100 leave an error of about 1e-5 of the value where epsilon is
-            1% of the largest cost, and of a last digit where it is 3%.
+        iterations: Of Sinkhorn's, a whole number >= 1. Where epsilon is 3% of the largest cost, 100 leave an error of a
+            last digit; where it is 1%, of about 1e-5 in the value and 1e-4 in the gradient.
 
     Time grows as (n + m)^2 d for each iteration, memory as (n + m) d, with the gradient too, which by the envelope
     theorem needs no iteration again; a second derivative keeps them all. The axes of the points must not be sharded.
