@@ -77,7 +77,8 @@ def _error(logits: Array, targets: Array) -> Array:
 
 
 @with_slopes(
-    lambda x, k: k * power(absolute(x), k - 1), lambda x, k: _signed_power(x, k) * jnp.log(jnp.where(x == 0, 1, abs(x)))
+    lambda x, k: k * power(absolute(x), k - 1),
+    lambda x, k: jnp.sign(x) * power(absolute(x), k) * jnp.log(jnp.where(x == 0, 1, absolute(x))),
 )  # a slope that JAX gets wrong: that of the sign, at 0
 def _signed_power(x: Array, k: Array) -> Array:
     return jnp.sign(x) * power(absolute(x), k)
