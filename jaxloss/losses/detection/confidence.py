@@ -22,7 +22,7 @@ def _outside(targets: Array) -> Array:
 
 def _bins_beside(logits: Array, target: Array) -> Array:
     """A target as the shares of the two bins beside it."""
-    bins = jax.lax.iota(logits.dtype, logits.shape[0])
+    bins = jnp.zeros_like(logits) + jax.lax.iota(logits.dtype, logits.shape[0])  # split over devices as the logits are
     return positive_part(1 - absolute(bins - target))
 
 
