@@ -65,6 +65,12 @@ def test_soft_targets_that_are_met_cost_nothing(options):
     assert jaxloss.dice(soft, soft) > 0.2
 
 
+def test_squares_of_small_probabilities_do_not_vanish():
+    small, none = jnp.array([1e-30, 3e-30]), jnp.zeros(2)
+    assert jaxloss.dice(small, none, squared=True) == 1
+    assert jaxloss.dice(small, small, squared=True) == 0
+
+
 def test_the_ends_of_tversky_are_dice_and_jaccard(masks):
     p, y = jax.nn.sigmoid(masks[0]), masks[1]
     same = functools.partial(np.testing.assert_allclose, rtol=1e-6)

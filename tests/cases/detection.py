@@ -78,7 +78,7 @@ def _hard_boxes(ulp):
     near = [x * (1 + 8 * ulp * sign) for x, sign in zip(_TRUE, (1, -1, -1, 1), strict=True)]
     close = [1.001, 0.999, 3.0001, 4.001]
     shapes = (*(p for p, _ in _BOX_CORNERS[1:]), near, close, [1.0, 1.0, 3.0, 4.001], [1.5, 1.0, 1.5 + 1e-4, 4.0])
-    for unit in (1.0, 1e20, 1e-20):
+    for unit in (1.0, 1e20, 1e-17):  # at 1e-20 second derivatives leave the format
         yield from (([x * unit for x in p], [x * unit for x in _TRUE]) for p in shapes)
     yield [0.0, 0.0, 1e-6, 1e-6], [1e6, 1e6, 1e6 + 64, 1e6 + 64]
     yield [0.0, 0.0, 1e3, 1e-3], [0.0, 0.0, 1e-3, 1e3]
@@ -176,7 +176,7 @@ CASES = (
         "quality_focal",
         _qualities,
         quality_focal,
-        options=({}, {"beta": 0.5}, {"beta": 1.0}),
+        options=({}, {"beta": 1.5}, {"beta": 1.0}),
         corners=_QUALITY_CORNERS,
         domain=QUALITY,
         hard=_hard_qualities,

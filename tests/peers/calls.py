@@ -291,6 +291,16 @@ OPTAX = (
         lambda a, p, n, *, margin: optax.losses.triplet_margin_loss(a, p, n, margin=margin),
     ),
     Call(
+        "optax.losses.dice_loss",
+        "dice",
+        lambda p, y, *, smooth: optax.losses.dice_loss(
+            jax.scipy.special.logit(p)[..., None], y[..., None], smooth=smooth / 2
+        ),
+        "the logits of p, as one class; half the smooth",
+        slopes=(0,),
+        singular=True,
+    ),
+    Call(
         "optax.losses.binary_dice_loss",
         "dice",
         lambda p, y, *, smooth: optax.losses.binary_dice_loss(jax.scipy.special.logit(p), y, smooth=smooth / 2),
