@@ -47,14 +47,14 @@ def test_the_energy_distance_to_a_point_is_twice_the_energy_score():
     np.testing.assert_allclose(jaxloss.energy_distance(P, Q[:1]), 2 * jaxloss.energy_score(P, Q[0]), rtol=1e-6)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @of_points
 def test_equal_masses_are_no_masses(loss):
     ones = np.full(6, 2.5, np.float32), np.full(8, 0.1, np.float32)
     np.testing.assert_allclose(loss(P, Q, *ones), loss(P, Q, None, None), rtol=2e-5)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @of_points
 def test_a_point_without_mass_is_not_there(loss):
     def deleted(a):
@@ -73,7 +73,7 @@ def test_a_point_without_mass_is_not_there(loss):
         assert np.all(np.isfinite(in_p))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @of_points
 def test_where_a_set_has_no_mass_it_is_0(loss):
     value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1, 2, 3)))(P, Q, 0 * A, B)
@@ -81,13 +81,13 @@ def test_where_a_set_has_no_mass_it_is_0(loss):
     assert not any(map(np.any, gradients))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @of_points
 def test_a_negative_mass_is_not_a_number(loss):
     assert np.isnan(loss(P, Q, -A, B))
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 @of_points
 def test_the_same_set_is_at_distance_0(loss):
     if loss is OF_POINTS["mmd, unbiased"]:
