@@ -172,7 +172,7 @@ def findings(loss, arrays, laws):
 
 
 @pytest.mark.parametrize("law", PLANTED)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(6)
 def test_a_planted_bug_is_found(law):
     loss, arrays, message = PLANTED[law]
     head, broken = findings(loss, arrays, law)

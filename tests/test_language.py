@@ -63,7 +63,7 @@ def slopes(loss, example, layout="dv", how="mean", **keywords):
 @pytest.mark.parametrize(
     ("walk", "options"), [*((walk, options) for walk in WALKS for options in ("none", "all")), *BETWEEN]
 )
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_value_and_every_gradient_are_those_of_the_logits(walk, options, rng):
     arrays, where = example(rng), rng.random(37) < 0.7
     for layout, given in {"dv": arrays, "vd": (*arrays[:4], None)}.items():
@@ -74,7 +74,7 @@ def test_value_and_every_gradient_are_those_of_the_logits(walk, options, rng):
 
 @pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64], ids=lambda dtype: dtype.__name__)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_other_dtypes(walk, dtype, rng):
     with jax.enable_x64(dtype == jnp.float64):
         arrays = example(rng, dtype=dtype)
@@ -99,7 +99,7 @@ def test_float16_slopes_are_not_lost_before_a_loss_is_scaled(rng):
 
 
 @pytest.mark.parametrize(("n", "v"), [(1000, 1009), (13, 50257), (3, 128256), (1, 7), (257, 2049)])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_ragged_sizes(n, v, rng):
     arrays = example(rng, n, 4, v)
     expected = slopes(dense, arrays)
@@ -124,7 +124,7 @@ REDUCTIONS = {
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_every_reduction(name, rng):
     hidden, kernel, bias, labels, mask = example(rng, 21)
     hidden, labels = hidden.reshape(3, 7, -1), labels.reshape(3, 7)
@@ -211,7 +211,7 @@ def test_labels_of_every_width(kind, rng):
 
 @pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize("options", [{}, ALL], ids=["none", "all"])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_forward_mode_and_second_order(walk, options, rng):
     with jax.enable_x64(True):
         hidden, kernel, bias, labels, mask = example(rng, 11, 3, 40, np.float64)
@@ -393,7 +393,7 @@ def no_large_gather(program, least):
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("axis_type", AXIS_TYPES)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_classes_over_devices_by_hand(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(AXIS_TYPES[axis_type],) * 2)
     named, arrays = over(mesh, rng)
@@ -464,7 +464,7 @@ def test_classes_over_devices_in_other_modes(rng):
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)
 @pytest.mark.parametrize("axis_type", AXIS_TYPES)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_one_view_of_arrays_over_devices(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(AXIS_TYPES[axis_type],) * 2)
     named, arrays = over(mesh, rng)
@@ -502,7 +502,7 @@ def test_what_is_refused(rng):
 
 @pytest.mark.parametrize("shards", [1, 2, 4, 8])
 @pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1, "z_loss": 0.01}], ids=["none", "smoothing-z"])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_logits_split_by_classes(shards, options, rng):
     mesh = jax.make_mesh((8 // shards, shards), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
     logits = jnp.asarray(3 * rng.normal(size=(16, 24)), jnp.float32).at[:, 5].set(-jnp.inf).at[0, 3].set(60.0)

@@ -128,7 +128,7 @@ def slopes(loss, arrays, extra, *, how="mean", layout="dv", options=(), **keywor
 
 
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_value_and_every_gradient_are_those_of_the_logits(name, rng):
     loss, option, _ = LOSSES[name]
     arrays, where = example(rng), rng.random(37) < 0.7
@@ -145,7 +145,7 @@ def test_value_and_every_gradient_are_those_of_the_logits(name, rng):
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float64], ids=lambda dtype: dtype.__name__)
 @pytest.mark.parametrize("name", ["ppo", "entropy"])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_other_dtypes(name, dtype, rng):
     with jax.enable_x64(dtype == jnp.float64):
         arrays, extra = example(rng, dtype=dtype), given_to(name, rng, 37, dtype)
@@ -159,7 +159,7 @@ def test_other_dtypes(name, dtype, rng):
 
 
 @pytest.mark.parametrize(("n", "v"), [(1, 1), (1, 7), (3, 1), (13, 5001), (257, 2049)])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_ragged_sizes(n, v, rng):
     for name in ("ppo", "everything"):
         arrays, extra = (*example(rng, n, 4, v)[:4], None), given_to(name, rng, n)
@@ -183,7 +183,7 @@ REDUCTIONS = {
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_every_reduction_and_poison_behind_a_mask(name, rng):
     hidden, kernel, bias, labels, mask = example(rng, 21)
     old, advantage = given_to("ppo", rng, 21).values()
@@ -319,7 +319,7 @@ def test_tiles_that_rise_and_fall_keep_a_small_entropy():
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("walk", ["fast", "small"])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(8)
 def test_forward_mode_and_second_order(walk, name, rng):
     with jax.enable_x64(True):
         hidden, kernel, bias, labels, mask = example(rng, 11, 3, 40, np.float64)

@@ -232,7 +232,7 @@ formulas = pytest.mark.parametrize("name", list(FORMULAS))
 
 @formulas
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["float32", "float64"])
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(10)
 def test_value_and_gradient(name, dtype):
     columns, exact = rounded(FORMULAS[name].points, dtype)
     with jax.enable_x64(dtype == np.float64):
@@ -254,7 +254,7 @@ def test_value_and_gradient(name, dtype):
 
 
 @formulas
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 def test_second_order(name):
     columns, exact = rounded(FORMULAS[name].points[:2], np.float64)
     every = tuple(range(len(columns)))
@@ -403,7 +403,7 @@ CORNERS = {
 
 
 @pytest.mark.parametrize("name", list(CORNERS))
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(9)
 def test_corners(name):
     # The same number of rows for all functions, which then share their compiled operations.
     rows = itertools.islice(itertools.cycle(CORNERS[name]), 10)

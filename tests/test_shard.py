@@ -88,7 +88,7 @@ def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
 @pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("axis_type", ["auto", pytest.param("explicit", marks=pytest.mark.sweep)])
 @swept
-@pytest.mark.sampled(11)
+@pytest.mark.sampled(15)
 def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, rng):
     arrays = example(case, rng)
     with jax.set_mesh(mesh_of(axis_type, DEVICES)):
@@ -118,7 +118,7 @@ CLASS_LOSSES = [
 @pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("case", CLASS_LOSSES, ids=lambda case: f"{case.name}-{case.draw.__name__}")
 @meshes
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(11)
 def test_jit_over_sharded_classes_gathers_no_logits(case, axis_type, chunk_size, rng):
     loss = reduce(jaxloss.catalogue[case.name], chunk_size=chunk_size)
     options = {

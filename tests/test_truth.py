@@ -69,7 +69,7 @@ OPTIONS = [
 
 
 @every_row
-@pytest.mark.sampled(13)
+@pytest.mark.sampled(19)
 def test_value_and_gradient_are_true(name):
     check(judged(name, np.float32))
 
@@ -91,7 +91,7 @@ def test_float64_is_true(name):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @every_row
-@pytest.mark.sampled(28)
+@pytest.mark.sampled(40)
 def test_second_derivatives_are_true(name, dtype):
     row = ROW[name]
     items = zip(truths(name, dtype), *computed_curvatures(name, dtype), strict=False)
@@ -102,7 +102,7 @@ def test_second_derivatives_are_true(name, dtype):
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(29)
 def test_slope_in_an_option_is_true(name, option):
     check(judged_slopes(name, option))
 

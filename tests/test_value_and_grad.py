@@ -108,7 +108,7 @@ def assert_same(got, expected, rtol=1e-5):
 
 @costs
 @pytest.mark.parametrize("size", [None, 1, 4, *(pytest.param(n, marks=pytest.mark.sweep) for n in (2, 5, 12, 13, 50))])
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_any_micro_batch_gives_the_whole(name, size, rng):
     params, batch = example(rng)
     step = jax.jit(value_and_grad(*COSTS[name], microbatch_size=size))
@@ -255,7 +255,7 @@ def sampled(*rest):
 @pytest.mark.parametrize(
     ("name", "axis_type", "devices", "check_vma"), sampled((1, True), (2, True), (3, True), (8, True), (8, False))
 )
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_shard_map_gives_the_whole(name, axis_type, devices, check_vma, rng):
     params, batch = example(rng, items=24)
     batch["counts"] = batch["counts"].at[:3].set(False)  # a device with nothing that counts
@@ -279,7 +279,7 @@ def assert_no_collective_in_a_loop(hlo):
 
 
 @pytest.mark.parametrize(("name", "axis_type", "devices"), sampled((1,), (3,), (8,)))
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_jit_over_a_sharded_batch_gathers_nothing(name, axis_type, devices, rng):
     params, batch = example(rng, items=48)
     mesh = mesh_of(axis_type, devices)
