@@ -60,6 +60,9 @@ def debug_nans_without_jit(case, arrays):
 
 
 _HAS_A_BATCHED_SCATTER = (
+    "batch_all_triplet",
+    "batch_hard_triplet",
+    "batch_semi_hard_triplet",
     "cox",
     "crps_ensemble",
     "ctc",
