@@ -132,8 +132,8 @@ ALLOWED = {np.float32: 1e-5, np.float64: 1e-12}  # of the largest entry, here of
 
 def test_every_function_is_here():
     public = {name for name, value in vars(numerics).items() if callable(value) and not name.startswith("_")}
-    # Those of matrices, of numbers that are not real, and of many rows at once have tests of their own.
-    assert public == set(FORMULAS) | {"one_hot", "pick", "Softmax"}
+    # Those of matrices and images, of numbers that are not real, and of many rows at once have tests of their own.
+    assert public == set(FORMULAS) | {"one_hot", "pick", "soft_skeleton", "Softmax"}
 
 
 def function_named(name):
