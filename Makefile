@@ -28,7 +28,7 @@ test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebo
 	$(BIN)/python -m pytest -n auto -m "not sweep"
 
 test-peers: $(VENV)/peers  ## Ours against optax, torch, keras and rax; the training steps of flax and equinox.
-	$(BIN)/python -m pytest -n auto tests/peers "tests/test_site.py::test_a_page_runs_and_prints_what_it_says[training]"
+	$(BIN)/python -m pytest -n auto tests/peers
 
 laws: $(VENV)/test  ## The whole law sweep: every loss, every set of options.
 	$(BIN)/python -m pytest -n auto -m sweep

@@ -40,6 +40,8 @@ Negative: TypeAlias = Annotated[Number, Interval(lt=0)]
 Positive: TypeAlias = Annotated[Number, Interval(gt=0)]
 NonNegative: TypeAlias = Annotated[Number, Interval(ge=0)]
 UnitInterval: TypeAlias = Annotated[Number, Interval(ge=0, le=1)]
+Memory: TypeAlias = Annotated[Any, Interval(gt=0)]
+"""Bytes that a loss may take. It decides shapes, so it is never traced."""
 
 
 def computing_dtype(arrays: Iterable[Array]) -> Any:

@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -14,7 +14,7 @@ from jaxloss.numerics.head.link import cross_entropy, linear_softmax_sum, linked
 from jaxloss.numerics.safe import multiply_no_nan, safe_square
 from jaxloss.numerics.softmax import label_row, logsumexp
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Interval, NonNegative, Positive, UnitInterval, is_label, is_mask
+from jaxloss.types import Array, Input, Memory, NonNegative, Positive, UnitInterval, is_label, is_mask
 
 
 def _weighted_sum(*arrays: Any, label_smoothing: Any, z_loss: Any, groups: tuple[int, ...], **options: Any) -> Any:
@@ -36,7 +36,7 @@ def linear_softmax_cross_entropy(
     softcap: Positive = None,
     class_axis_name: Any = None,
     strategy: str = "auto",
-    memory: Annotated[Any, Interval(gt=0)] = None,
+    memory: Memory = None,
 ) -> Array:
     r"""The softmax cross entropy of the head of a language model, without its logits.
 

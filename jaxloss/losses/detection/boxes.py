@@ -27,7 +27,7 @@ class _Boxes(NamedTuple):
     hull: Array
     union: Array
     uncovered: Array  # the area of the hull less the union
-    iou: Array  # 1 - intersection / union
+    apart: Array  # 1 - intersection / union
 
 
 def _length(x: Array) -> Array:
@@ -58,7 +58,7 @@ def _compare(prediction: Array, target: Array) -> _Boxes:
         hull=hull,
         union=union,
         uncovered=jnp.where(overlap, own[0] * missed[1] + missed[0] * own[1], between),
-        iou=jnp.where(overlap, share(wrong, intersection), jnp.where(jnp.all(prediction == target), 0, 1)),
+        apart=jnp.where(overlap, share(wrong, intersection), jnp.where(jnp.all(prediction == target), 0, 1)),
     )
 
 
@@ -85,7 +85,7 @@ def iou(prediction: Input, target: Input) -> Array:
     >>> print(f"{iou(jnp.array([0.0, 0.0, 2.0, 2.0]), jnp.array([1.0, 1.0, 3.0, 4.0])):.6f}")
     0.888889
     """
-    return _compare(prediction, target).iou
+    return _compare(prediction, target).apart
 
 
 @custom_loss(signature="(4),(4)->()", stand_in=0.5)
@@ -108,7 +108,7 @@ def giou(prediction: Input, target: Input) -> Array:
     1.138889
     """
     boxes = _compare(prediction, target)
-    return boxes.iou + share(boxes.uncovered, boxes.union)
+    return boxes.apart + share(boxes.uncovered, boxes.union)
 
 
 def _distance(boxes: _Boxes) -> Array:
@@ -138,7 +138,7 @@ def diou(prediction: Input, target: Input) -> Array:
     1.018889
     """
     boxes = _compare(prediction, target)
-    return boxes.iou + _distance(boxes)
+    return boxes.apart + _distance(boxes)
 
 
 def _slope_of_angle(width: Array, height: Array) -> Array:
@@ -178,8 +178,8 @@ def ciou(prediction: Input, target: Input, *, hold_trade_off: bool = False) -> A
     """
     boxes = _compare(prediction, target)
     v = 4 / math.pi**2 * jnp.square(_angle(*boxes.true_size) - _angle(*boxes.size))
-    trade_off = share(v, boxes.iou)
-    return boxes.iou + _distance(boxes) + v * (jax.lax.stop_gradient(trade_off) if hold_trade_off else trade_off)
+    trade_off = share(v, boxes.apart)
+    return boxes.apart + _distance(boxes) + v * (jax.lax.stop_gradient(trade_off) if hold_trade_off else trade_off)
 
 
 @custom_loss(signature="(4),(4)->()", stand_in=0.5)
@@ -206,4 +206,4 @@ def eiou(prediction: Input, target: Input) -> Array:
     1.081389
     """
     boxes = _compare(prediction, target)
-    return boxes.iou + _distance(boxes) + jnp.sum(jnp.square(ratio(boxes.growth, boxes.hull)))
+    return boxes.apart + _distance(boxes) + jnp.sum(jnp.square(ratio(boxes.growth, boxes.hull)))

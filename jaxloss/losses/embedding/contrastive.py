@@ -1,6 +1,6 @@
 """Contrastive losses: each member of a batch is to be most similar to its own positive."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -9,9 +9,7 @@ from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, m
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.softmax import target_row
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Interval, Number, Positive
-
-Memory = Annotated[Any, Interval(gt=0)]
+from jaxloss.types import Array, Input, Memory, Number, Positive
 
 
 @custom_loss(signature="(d),(d),(m,d),(m)->()", stand_in=0.5)

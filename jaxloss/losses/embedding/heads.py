@@ -1,7 +1,7 @@
 """Margins in a softmax of cosines: classes are directions, and the label's own is made to look less similar."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from jaxloss.numerics.norms import safe_norm, unit_vector
 from jaxloss.numerics.platform import may_be_split
 from jaxloss.numerics.safe import safe_log
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Interval, NonNegative, Positive
+from jaxloss.types import Array, Input, Memory, NonNegative, Positive
 
 Margin = Callable[[Array, Array, Any], Array]
 """The cosine of unit vectors `[..., d]`, an embedding and the direction of its class, with a margin."""
@@ -56,17 +56,17 @@ def _own(directions: Array, labels: Array, axis_name: Any) -> Array:
     return own if axis_name is None else jax.lax.psum(own, axis_name)
 
 
-def _of_one(
-    margin_of: Margin, embedding: Array, label: Array, kernel: Array, scale: Any, margin: Any, axis_name: Any
-) -> Array:
-    """The surprisal of the label of one embedding."""
-    x, directions = unit_vector(embedding), _directions(kernel)
+def _log_sum_of_others(x: Array, label: Array, directions: Array, axis_name: Any) -> Array:
+    """Log sum exp of the products of one vector with the directions of all classes but its own."""
     first, count = _first_class(directions, label, axis_name), directions.shape[1]
-    target = scale * margin_of(x, _own(directions, label, axis_name), margin)
-    others = log_sum(products(scale * x[None], directions.T)[0], first + jnp.arange(count, dtype=label.dtype) != label)
-    others = log_sum(whole(others[None], axis_name))
-    classes = count if axis_name is None else count * jax.lax.axis_size(axis_name)
-    return softplus(others - target) + nan_unless(is_class(label, classes), x.dtype)
+    here = log_sum(products(x[None], directions.T)[0], first + jnp.arange(count, dtype=label.dtype) != label)
+    return log_sum(whole(here[None], axis_name))
+
+
+def _outside(label: Array, directions: Array, axis_name: Any) -> Array:
+    """0, and NaN for a label that is no class."""
+    classes = directions.shape[1] * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+    return nan_unless(is_class(label, classes), directions.dtype)
 
 
 def _link(softmax: Softmax, target: Array) -> Array:
@@ -119,7 +119,7 @@ def arcface(
     scale: Positive = 64.0,
     margin: NonNegative = 0.5,
     class_axis_name: Any = None,
-    memory: Annotated[Any, Interval(gt=0)] = None,
+    memory: Memory = None,
 ) -> Array:
     r"""The softmax cross entropy of scaled cosines, where the angle to the label's direction is enlarged by a margin.
 
@@ -154,7 +154,10 @@ def arcface(
     0.815141
     """
     del memory
-    return _of_one(_with_angle, embeddings, labels, kernel, scale, margin, class_axis_name)
+    x, directions = unit_vector(embeddings), _directions(kernel)
+    cosine = _with_angle(x, _own(directions, labels, class_axis_name), margin)
+    others = _log_sum_of_others(scale * x, labels, directions, class_axis_name)
+    return softplus(others - scale * cosine) + _outside(labels, directions, class_axis_name)
 
 
 @custom_loss(signature="(d),(),(d,v)->()", weighted_sum=_sum_of(_with_difference), stand_in=0.5)
@@ -166,7 +169,7 @@ def cosface(
     scale: Positive = 64.0,
     margin: NonNegative = 0.35,
     class_axis_name: Any = None,
-    memory: Annotated[Any, Interval(gt=0)] = None,
+    memory: Memory = None,
 ) -> Array:
     r"""The softmax cross entropy of scaled cosines, where that to the label's direction is lowered by a margin.
 
@@ -198,4 +201,7 @@ def cosface(
     0.874676 0.296221
     """
     del memory
-    return _of_one(_with_difference, embeddings, labels, kernel, scale, margin, class_axis_name)
+    x, directions = unit_vector(embeddings), _directions(kernel)
+    cosine = _with_difference(x, _own(directions, labels, class_axis_name), margin)
+    others = _log_sum_of_others(scale * x, labels, directions, class_axis_name)
+    return softplus(others - scale * cosine) + _outside(labels, directions, class_axis_name)

@@ -1,6 +1,6 @@
 """Metric learning: similarities of a batch, each weighed by how wrong it is."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,7 @@ from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, m
 from jaxloss.numerics.classes import is_class, nan_unless
 from jaxloss.numerics.safe import largest_like, positive_part, ratio
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Interval, NonNegative, Number, Positive
-
-Memory = Annotated[Any, Interval(gt=0)]
+from jaxloss.types import Array, Input, Memory, NonNegative, Number, Positive
 
 
 @custom_loss(signature="(n,d),(n),(n)->(n)", stand_in=0.5)

@@ -1,7 +1,7 @@
 """Triplets of a batch: the members of a class are to lie nearer to each other than to the others, by a margin."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +12,7 @@ from jaxloss.numerics.norms import named_distance, unit_vector
 from jaxloss.numerics.order import count_below, order_by
 from jaxloss.numerics.safe import positive_part, ratio
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Interval, NonNegative
-
-Memory = Annotated[Any, Interval(gt=0)]
+from jaxloss.types import Array, Input, Memory, NonNegative
 
 
 @custom_loss(signature="(n,d),(n),(n)->(n)", stand_in=0.5)

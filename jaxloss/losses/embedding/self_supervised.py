@@ -1,6 +1,6 @@
 """Self-supervision: views agree, and the embeddings of a batch spread."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +11,7 @@ from jaxloss.numerics.devices import explicit
 from jaxloss.numerics.norms import euclidean_distance, squared_euclidean_distance
 from jaxloss.numerics.safe import positive_part, ratio, safe_log, safe_sqrt
 from jaxloss.numerics.softmax import target_row
-from jaxloss.types import Array, Input, Interval, NonNegative, Positive
-
-Memory = Annotated[Any, Interval(gt=0)]
+from jaxloss.types import Array, Input, Memory, NonNegative, Positive
 
 
 @custom_loss(signature="(k),(k),(k)->()", stand_in=0.5)

@@ -13,11 +13,9 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.lattice import add_offset, alike, compacted, shifted
-from jaxloss.numerics.norms import euclidean_distance, squared_euclidean_distance
+from jaxloss.numerics.norms import named_distance
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.types import Array, Input, NonNegative
-
-_DISTANCES = {"euclidean": euclidean_distance, "squared_euclidean": squared_euclidean_distance}
 
 
 @custom_loss(signature="(n,d),(m,d),(n),(m)->()", stand_in=0.0)
@@ -44,7 +42,7 @@ def soft_dtw(
         prediction_mask: `[..., n]`, True for the points of the series, all by default. It may have holes.
         target_mask: `[..., m]`, that of the target.
         gamma: >= 0, the temperature, in units of the distance; 0 is dynamic time warping.
-        distance: "squared_euclidean", "euclidean", or a function of two points, `[d]` each.
+        distance: "squared_euclidean", "euclidean", "cosine", or a function of two points, `[d]` each.
         debiased: Whether half of the loss of each series with itself is taken off. It is then 0 for equal series.
         bandwidth: >= 0. Paths stay where |i/n - j/m| is at most this, each counted from 0 to 1 along its series; None
             is everywhere. The last cell is always in.
@@ -69,10 +67,7 @@ def soft_dtw(
     >>> print(f"{soft_dtw(x, y, debiased=True):.6f}")
     1.445678
     """
-    if not callable(distance) and distance not in _DISTANCES:
-        known = "'squared_euclidean', 'euclidean' or a function of two points"
-        raise ValueError(f"soft_dtw: distance must be {known}, got {distance!r}.")
-    apart = distance if callable(distance) else _DISTANCES[distance]
+    apart = distance if callable(distance) else named_distance("soft_dtw", distance, ", or a function")
     (x, n), (y, m) = compacted(prediction, prediction_mask), compacted(target, target_mask)
     gamma = jnp.asarray(gamma, x.dtype)
     cost = _cost(x, y, gamma, n, m, bandwidth, apart)
