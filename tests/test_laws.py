@@ -38,7 +38,7 @@ def subject(case, options) -> Subject:
 swept = pytest.mark.parametrize(("case", "options"), list(_rows(every=1)))
 # What the laws about many items and about low precision try is the mechanism, which is the same for every loss; what
 # float32 tells against float64 is tried against 50 digits too.
-sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=13)))
+sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=19)))
 
 
 @swept
@@ -82,6 +82,7 @@ def test_masked_equals_deleted(subject):
 
 
 @swept
+@pytest.mark.sampled(4)
 def test_deleted_slots(subject):
     if any(name.endswith("_mask") for name in subject.names):
         LAWS["deleted_slots"](subject)
@@ -111,6 +112,7 @@ def test_order(subject):
 
 
 @swept
+@pytest.mark.sampled(3)
 def test_shapes(subject):
     if len(subject.names) > 1:
         LAWS["shapes"](subject)
@@ -120,6 +122,7 @@ def test_shapes(subject):
 
 
 @swept
+@pytest.mark.sampled(4)
 def test_labels(subject):
     if subject.labels:
         LAWS["labels"](subject)
