@@ -192,6 +192,12 @@ def _hard_points(_):
         yield [[x, 1.5 * p[0]] for x in p], [[x / 2, y] for x, y in zip(q, q[::-1], strict=True)]
 
 
+def _hard_directions(_):
+    """Directions of any length, which divide by it."""
+    long, short = [[3.0, 4.0], [1.0, -2.0], [1e6, 1e6]], [[1e-12, 2e-12], [0.0, 1.0], [-1.0, 1e-3]]
+    yield from ((*sets, directions) for sets in _hard_points(_) for directions in (long, short))
+
+
 def _hard_for_kernels(_):
     yield from list(_hard_points(_))[:3]
 
@@ -265,6 +271,7 @@ CASES = (
         _with_directions,
         sliced_wasserstein,
         options=({}, {"order": 1.0}),
+        hard=_hard_directions,
         differentiable=(0, 1, 2),
         shared=(2,),
         relative_to_item=(0, 1, 2),
