@@ -2,9 +2,11 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import export
 from refusals import LABELS, ONES, ROWS, huber, refused, squared, table, term
 
 import jaxloss
@@ -157,6 +159,11 @@ def test_what_losses_are_made_of(row):
         call()
 
 
+def of_unknown_size(call):
+    arrays = [jax.ShapeDtypeStruct(export.symbolic_shape("n"), jnp.float32)] * 2
+    return functools.partial(jax.eval_shape, call, *arrays)
+
+
 STEPS = {
     **{
         f"how={how!r}": (functools.partial(jaxloss.reduce, huber, how), "'mean', 'sum', 'none' | callable of a Tally")
@@ -180,6 +187,14 @@ STEPS = {
     "finish of values": (
         functools.partial(jaxloss.reduce(huber, "none").finish, jaxloss.Tally(1, 1)),
         "'none' | finish",
+    ),
+    "chunks of an unknown size": (
+        of_unknown_size(jaxloss.reduce(huber, chunk_size=2)),
+        "huber: chunk_size=2 needs the number of items | got the sizes (n,)",
+    ),
+    "micro-batches of an unknown size": (
+        of_unknown_size(jaxloss.value_and_grad(squared.tally, microbatch_size=2)),
+        "value_and_grad: microbatch_size=2 needs the number of items | got the sizes (n,)",
     ),
 }
 

@@ -84,13 +84,7 @@ def _shape(log_dispersion: Array) -> Array:
 
 def _log_growth(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     """The logarithm H of (r + mu) / (r + k)."""
-    shape, mean = _shape(log_dispersion), finite_slope(jnp.exp(log_mean))
-    total = finite_slope(shape + count)
-    small = ratio(mean - count, total)
-    near = jnp.abs(small) <= 0.5
-    log_odds = jnp.where(near, 0, log_mean + log_dispersion)
-    far = softplus(log_odds) - _log1p_spread(count, jnp.where(near, 0, log_dispersion))
-    return jnp.where(near, jnp.log1p(jnp.where(near, small, 0)), far)
+    return softplus(log_mean + log_dispersion) - _log1p_spread(count, log_dispersion)
 
 
 def _log1p_spread(count: Array, log_dispersion: Array) -> Array:
@@ -99,16 +93,12 @@ def _log1p_spread(count: Array, log_dispersion: Array) -> Array:
     return jnp.where(some, softplus(jnp.log(jnp.where(some, count, 1)) + log_dispersion), 0)
 
 
-def _log_share_ratio(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+def _log_share_ratio(log_mean: Array, count: Array, log_dispersion: Array, growth: Array) -> Array:
     """The logarithm G of k / (r + k) over mu / (r + mu), for counts from 1 on."""
     log_count = jnp.log(_few_and_many(count)[2])
-    log_odds, t = log_count + log_dispersion, log_mean - log_count
-    larger = log_odds > 0  # k > r: there G is near 0 where H and t are not
-    small = sigmoid(-log_odds) * jnp.expm1(-jnp.maximum(t, -80))
-    near = larger & (small < 0.5) & (t > -80)
-    far = softplus(-jnp.where(larger, log_mean + log_dispersion, 0)) - softplus(-jnp.where(larger, log_odds, 0))
-    difference = _log_growth(log_mean, count, log_dispersion) - t
-    return jnp.where(near, jnp.log1p(jnp.where(near, small, 0)), jnp.where(larger, far, difference))
+    log_odds = log_count + log_dispersion  # of k > r above 0: there G is near 0 where H and log(mu / k) are not
+    by_rests = softplus(-(log_mean + log_dispersion)) - softplus(-log_odds)
+    return jnp.where(log_odds > 0, by_rests, growth - (log_mean - log_count))
 
 
 def _fall_of_remainder(count: Array, log_dispersion: Array) -> Array:
@@ -119,9 +109,9 @@ def _fall_of_remainder(count: Array, log_dispersion: Array) -> Array:
     return jnp.where(small, -count * (scaled_stirling_slope(halfway) / halfway), jnp.where(count == 0, 0, fall))
 
 
-def _of_shape(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
+def _of_shape(log_mean: Array, count: Array, log_dispersion: Array, growth: Array) -> Array:
     """The product r (e^-H - 1 + H)."""
-    shape, growth = _shape(log_dispersion), _log_growth(log_mean, count, log_dispersion)
+    shape = _shape(log_dispersion)
     far, tiny = growth < -1, jnp.abs(growth) < jnp.finfo(growth.dtype).eps
     whole = (shape + count) * sigmoid(-(log_mean + log_dispersion))  # r e^-H, where e^-H may leave the format
     near = shape * exp_remainder(-jnp.where(far, 0, growth))
@@ -156,9 +146,9 @@ def _binomial_in_log_mean(log_mean: Array, count: Array, log_dispersion: Array) 
 
 def _binomial_in_count(log_mean: Array, count: Array, log_dispersion: Array) -> Array:
     few, small, many = _few_and_many(count)
-    total = _shape(log_dispersion) + count
-    of_many = _log_share_ratio(log_mean, count, log_dispersion) + (0.5 + scaled_stirling_slope(many)) / many
-    of_few = digamma_of_successor(small) + (_log_growth(log_mean, count, log_dispersion) - log_mean)
+    total, growth = _shape(log_dispersion) + count, _log_growth(log_mean, count, log_dispersion)
+    of_many = _log_share_ratio(log_mean, count, log_dispersion, growth) + (0.5 + scaled_stirling_slope(many)) / many
+    of_few = digamma_of_successor(small) + (growth - log_mean)
     slope = jnp.where(few, of_few, of_many) + (0.5 - scaled_stirling_slope(total)) / total
     return jnp.where((count == 0) & (log_mean == -jnp.inf), 0, finite_slope(slope))
 
@@ -168,7 +158,8 @@ def _binomial_in_log_dispersion(log_mean: Array, count: Array, log_dispersion: A
     share = ratio(count, shape + count)
     remainders = (1 - share) * scaled_stirling_slope(shape + count) - scaled_stirling_slope(shape)
     spread = jnp.where(some, 0.5 * share + remainders, 0)
-    return finite_slope(spread - _of_shape(log_mean, count, log_dispersion))
+    growth = _log_growth(log_mean, count, log_dispersion)
+    return finite_slope(spread - _of_shape(log_mean, count, log_dispersion, growth))
 
 
 @with_slopes(_binomial_in_log_mean, _binomial_in_count, _binomial_in_log_dispersion)  # derivatives that cancel
@@ -180,10 +171,10 @@ def _negative_binomial(log_mean: Array, count: Array, log_dispersion: Array) -> 
 
     with the Stirling remainder delta: Loader's form of a binomial distribution.
     """
-    log_rate = log_mean - _log_growth(log_mean, count, log_dispersion)
-    cost = _count_cost(log_rate, -_log_share_ratio(log_mean, count, log_dispersion), count)
+    growth = _log_growth(log_mean, count, log_dispersion)
+    cost = _count_cost(log_mean - growth, -_log_share_ratio(log_mean, count, log_dispersion, growth), count)
     spread = 0.5 * _log1p_spread(count, log_dispersion) + _fall_of_remainder(count, log_dispersion)
-    return cost + (spread + _of_shape(log_mean, count, log_dispersion))
+    return cost + (spread + _of_shape(log_mean, count, log_dispersion, growth))
 
 
 @custom_loss(stand_in=0.5)
