@@ -23,6 +23,7 @@ def test_every_loss_has_a_formula():
 
 
 @pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.sampled(5)
 def test_formula_has_the_values_of_the_loss(name):
     case = CASE[name]
     arrays = [

@@ -59,7 +59,7 @@ def check_label_outside(name, labels, unreduced, masked):
 
 @outside
 @pytest.mark.parametrize("name", WITH_LABELS)
-@pytest.mark.sampled(7)
+@pytest.mark.sampled(17)
 def test_a_label_outside_is_nan_and_masked_it_does_no_harm(name, dtype, label):
     labels = np.array([1, label, K - 1], dtype)
     loss = catalogue[name]

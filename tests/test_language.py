@@ -92,7 +92,7 @@ def test_float16_slopes_are_not_lost_before_a_loss_is_scaled(rng):
     hidden, kernel, bias, labels, mask = arrays
 
     def scaled(loss, scale):
-        return jax.grad(lambda kernel: scale * loss(hidden, labels, kernel, bias, mask, weights=1e-6))(kernel)
+        return jax.jit(jax.grad(lambda kernel: scale * loss(hidden, labels, kernel, bias, mask, weights=1e-6)))(kernel)
 
     got = scaled(reduce(head, "sum"), 2.0**20)
     assert_same(got, scaled(reduce(dense, "sum"), 2.0**20), 4e-3)
@@ -251,8 +251,9 @@ def test_slopes_in_the_options(rng):
         cost = lambda numbers: loss(hidden, labels, kernel, bias, mask, **numbers, **walk)  # noqa: E731
         return jax.jit(jax.value_and_grad(cost))(numbers), jax.jit(jax.jacfwd(cost))(numbers)
 
-    for walk in WALKS.values():
-        assert_same(run(head, **walk), run(dense), 1e-4)
+    expected = run(dense)
+    for walk in ("fast", "small"):
+        assert_same(run(head, **WALKS[walk]), expected, 1e-4)
 
 
 def test_vmap(rng):

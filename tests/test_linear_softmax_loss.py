@@ -285,6 +285,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("statistic", Softmax._fields)
+@pytest.mark.sampled(2)
 def test_every_statistic_is_true(name, statistic):
     logits, label = ROWS[name]
     number = Softmax._fields.index(statistic)
@@ -412,6 +413,7 @@ def test_what_is_not_read_is_not_computed():
 
 @pytest.mark.parametrize("split", [(4, 2), (1, 8)], ids=str)
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
+@pytest.mark.sampled(3)
 def test_classes_over_devices(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(axis_type,) * 2)
     hidden, kernel, bias, labels, mask = example(rng, 48, 6, 264)

@@ -100,6 +100,7 @@ def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, r
 
 
 @swept
+@pytest.mark.sampled(5)
 def test_explicit_meshes_refuse_no_step_of_a_loss(case, rng):
     with jax.set_mesh(mesh_of("explicit", DEVICES)):
         for chunk_size in (None, 8):

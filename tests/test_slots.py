@@ -58,6 +58,7 @@ def poisoned(arrays, mask, poison):
 @both
 @pytest.mark.parametrize("poison", POISONS)
 @pytest.mark.parametrize("chunk_size", [None, 2])
+@pytest.mark.sampled(3)
 def test_a_mask_for_each_item(loss, poison, chunk_size, pixels):
     arrays, mask = pixels
     values, slopes = by_deletion(arrays, mask)

@@ -126,7 +126,7 @@ TOOLS = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name + "-mask" * case.masked)
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.__name__)
-@pytest.mark.sampled(41)
+@pytest.mark.sampled(151)
 def test_value_and_gradient_are_those_of_a_jitted_call(tool, case):
     value, slopes = tool(case, _arrays(case))
     expected, expected_slopes = _expected(case)

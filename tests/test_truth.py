@@ -55,8 +55,8 @@ def rows(every, options=True):
 
 
 every_row = pytest.mark.parametrize("name", list(rows(every=1)))
-sampled_rows = pytest.mark.parametrize("name", list(rows(every=7)))
-sampled_defaults = pytest.mark.parametrize("name", list(rows(every=7, options=False)))
+sampled_rows = pytest.mark.parametrize("name", list(rows(every=23)))
+sampled_defaults = pytest.mark.parametrize("name", list(rows(every=23, options=False)))
 DEFAULTS = [name for name, row in ROW.items() if row.is_default and not row.case.masked]
 FIRST = {row.case.name: row for row in reversed(ROWS)}
 OPTIONS = [
