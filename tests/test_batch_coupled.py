@@ -143,6 +143,14 @@ def test_where_leaves_members_to_serve_the_others(name):
     assert loss(**arrays, where=np.zeros(N, bool)) == 0
 
 
+@pytest.mark.parametrize("name", ["batch_hard_triplet", "batch_all_triplet", "multi_similarity", "koleo"])
+def test_a_member_that_is_nan_is_missed_by_no_anchor(name):
+    # Losses that choose: what is not a number is neither the largest nor the smallest, nor above or below a limit.
+    arrays = example(name, 6, 2)
+    arrays["embeddings"][4, 1] = np.nan
+    assert np.isnan(reduce(jaxloss.catalogue[name], "none")(**arrays)).all()
+
+
 @pytest.mark.parametrize("how", ["where", "weights"])
 def test_a_device_whose_anchors_are_not_averaged_serves_the_others(how):
     arrays, loss = example("clip"), jaxloss.clip

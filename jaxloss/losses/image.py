@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.norms import safe_norm
 from jaxloss.numerics.remainders import expm1
-from jaxloss.numerics.safe import absolute, ratio
+from jaxloss.numerics.safe import absolute, multiply_no_nan, ratio, safe_log1p
 from jaxloss.types import Array, Input, NonNegative, Positive
 
 
@@ -158,9 +158,8 @@ def ms_ssim(
         apart.append(jnp.mean(means + (1 - means) * structure if last else structure, (0, 1)))
         images = images if last else _halved(images)
     lost = jnp.stack(apart)
-    some_left = jnp.all(lost < 1, axis=0)
-    log_factors = jnp.log1p(-jnp.where(some_left, lost, 0))
-    return jnp.mean(jnp.where(some_left, -expm1(jnp.sum(weights[:, None] * log_factors, axis=0)), 1))
+    log_factors = safe_log1p(-jnp.where(lost >= 1, 1, lost))
+    return jnp.mean(-expm1(jnp.sum(multiply_no_nan(weights[:, None], log_factors), axis=0)))
 
 
 def _halved(images: Array) -> Array:

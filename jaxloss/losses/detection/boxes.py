@@ -46,9 +46,11 @@ def _compare(prediction: Array, target: Array) -> _Boxes:
     overlap = jnp.all(inner > 0)
     # What each box has beside the intersection: strips, where a difference of areas would cancel.
     own, missed = _length(-at_low) + _length(at_high), _length(at_low) + _length(-at_high)
-    intersection = inner[0] * inner[1]
-    wrong = own[0] * size[1] + missed[0] * true_size[1] + inner[0] * (own[1] + missed[1])
-    union = jnp.where(overlap, wrong + intersection, size[0] * size[1] + true_size[0] * true_size[1])
+    intersection = jnp.where(overlap, inner[0] * inner[1], 0)
+    strips = own[0] * size[1] + missed[0] * true_size[1] + inner[0] * (own[1] + missed[1])
+    wrong = jnp.where(overlap, strips, size[0] * size[1] + true_size[0] * true_size[1])
+    union = wrong + intersection
+    no_area = ~overlap & (union == 0)
     between = hull[0] * hull[1] - size[0] * size[1] - true_size[0] * true_size[1]
     return _Boxes(
         size=size,
@@ -58,7 +60,7 @@ def _compare(prediction: Array, target: Array) -> _Boxes:
         hull=hull,
         union=union,
         uncovered=jnp.where(overlap, own[0] * missed[1] + missed[0] * own[1], between),
-        apart=jnp.where(overlap, share(wrong, intersection), jnp.where(jnp.all(prediction == target), 0, 1)),
+        apart=jnp.where(no_area, jnp.where(jnp.all(prediction == target), 0, 1), share(wrong, intersection)),
     )
 
 

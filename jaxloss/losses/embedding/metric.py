@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, members, products, whole
+from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, members, products, spoiled, whole
 from jaxloss.numerics.classes import is_class, nan_unless
 from jaxloss.numerics.safe import largest_like, positive_part, ratio
 from jaxloss.numerics.softplus import softplus
@@ -80,7 +80,7 @@ def multi_similarity(
         return pull + softplus(log_sum(beta * (s - base), negatives)) / beta, ()
 
     cost, _ = by_anchors("multi_similarity", rows, (embeddings, these), others.shape[0], memory)
-    return cost + these.invalid(cost.dtype)
+    return cost + these.invalid(cost.dtype) + spoiled(others)
 
 
 @custom_loss(signature="(n,d),(n),(n)->(n)", stand_in=0.5)

@@ -6,7 +6,17 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.anchors import Members, by_anchors, chosen, directions, log_sum, members, products, whole
+from jaxloss.numerics.anchors import (
+    Members,
+    by_anchors,
+    chosen,
+    directions,
+    log_sum,
+    members,
+    products,
+    spoiled,
+    whole,
+)
 from jaxloss.numerics.devices import explicit
 from jaxloss.numerics.norms import euclidean_distance, squared_euclidean_distance
 from jaxloss.numerics.safe import positive_part, ratio, safe_log, safe_sqrt
@@ -93,7 +103,8 @@ def koleo(embeddings: Input, item_mask: Input = None, *, batch_axis_name: Any = 
         near = jax.lax.stop_gradient(products(x, others))
         return jnp.where(some, -safe_log(jnp.where(some, euclidean_distance(x, chosen(others, near, here)), 1)), 0), ()
 
-    return by_anchors("koleo", rows, (embeddings, these), others.shape[0], memory)[0]
+    cost, _ = by_anchors("koleo", rows, (embeddings, these), others.shape[0], memory)
+    return cost + spoiled(others)
 
 
 @custom_loss(signature="(n,d),(n)->()", stand_in=0.5)
