@@ -32,7 +32,7 @@ def misses(scores: Array, grades: Array, listed: Array, margin: Array, power: in
 
 @misses.defjvp
 def _(power: int, primals: Any, tangents: Any) -> Any:
-    (total, rise, fall), pairs = _sweep(*primals, power)
+    (total, rise, fall), pairs = _sweep(*primals, power=power)
     slope = jnp.sum((rise - fall) * tangents[0]) + jnp.sum(fall) * tangents[3]
     return (total, pairs), (slope, jnp.zeros_like(pairs))
 
