@@ -32,7 +32,8 @@ def misses(scores: Array, grades: Array, listed: Array, margin: Array, power: in
 
 @misses.defjvp
 def _(power: int, primals: Any, tangents: Any) -> Any:
-    (total, rise, fall), pairs = _sweep(*primals, power=power)
+    scores, grades, listed, margin = primals
+    (total, rise, fall), pairs = _sweep(scores, grades, listed, margin, power)
     slope = jnp.sum((rise - fall) * tangents[0]) + jnp.sum(fall) * tangents[3]
     return (total, pairs), (slope, jnp.zeros_like(pairs))
 
