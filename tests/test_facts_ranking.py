@@ -10,6 +10,7 @@ from sklearn.metrics import ndcg_score
 
 import jaxloss
 from jaxloss import reduce
+from jaxloss.losses.ranking import pairwise
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.normal(size=(4, 7)).astype(np.float32)
@@ -69,12 +70,46 @@ def test_a_new_network_has_a_gradient():
     assert np.all(slope != 0)
 
 
-@pytest.mark.parametrize("loss", [jaxloss.pairwise_logistic, jaxloss.lambda_rank, jaxloss.approx_ndcg])
+@pytest.mark.parametrize("loss", [jaxloss.lambda_rank, jaxloss.pairwise_squared_hinge], ids=["tiles", "sorts"])
 def test_memory_follows_the_documents_and_not_the_pairs(loss):
-    documents = 2048
+    documents = 8192
     array = jax.ShapeDtypeStruct((documents,), jnp.float32)
     program = jax.jit(jax.value_and_grad(loss)).lower(array, array).compile()
-    assert program.memory_analysis().temp_size_in_bytes < documents**2 * 4 / 8
+    assert program.memory_analysis().temp_size_in_bytes < documents**2 * 4 / 32
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_misses_of_a_margin_by_sorts(power, monkeypatch):
+    monkeypatch.setattr(pairwise, "_FEW", 0)
+    scores = np.float32(RNG.integers(-4, 4, (3, 40)) / 4)  # some pairs are at the margin
+    grades = np.stack([RNG.integers(0, most, 40) for most in (2, 5, 40)]).astype(np.float32)
+    mask = RNG.random((3, 40)) < 0.8
+
+    @jax.jit
+    def found(scores, margin):
+        def cost(scores, margin):
+            of_lists = jax.vmap(lambda *arrays: pairwise._mean_of_misses(*arrays, margin, power))
+            return jnp.sum(of_lists(scores, grades, mask))
+
+        return jax.value_and_grad(cost, (0, 1))(scores, margin)
+
+    missed = 0.5 - (np.float64(scores)[:, :, None] - scores[:, None, :])
+    pairs = (grades[:, :, None] > grades[:, None, :]) & mask[:, :, None] & mask[:, None, :]
+    share = (pairs & (missed > 0)) / pairs.sum((1, 2), keepdims=True)
+    pull = power * missed ** (power - 1) * share
+    value, (slope, slope_in_margin) = found(scores, np.float32(0.5))
+    np.testing.assert_allclose(value, (missed**power * share).sum(), rtol=1e-6)
+    np.testing.assert_allclose(slope, pull.sum(1) - pull.sum(2), atol=1e-6)
+    np.testing.assert_allclose(slope_in_margin, pull.sum(), rtol=1e-6)
+    value, _ = found(np.where(np.arange(40) == np.argmax(mask[0]), np.float32(np.nan), scores), np.float32(0.5))
+    assert np.isnan(value)
+
+
+@pytest.mark.parametrize("loss", [jaxloss.list_mle, jaxloss.approx_mrr, jaxloss.pairwise_logistic])
+def test_a_relevance_that_is_nan_is_not_passed_over(loss):
+    grades = np.where(np.arange(28).reshape(4, 7) == 9, np.float32(np.nan), GRADES)
+    assert np.isnan(loss(SCORES, grades))
+    assert np.isfinite(loss(SCORES, grades, grades == GRADES))
 
 
 def test_what_cannot_be_is_refused():

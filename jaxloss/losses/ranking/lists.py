@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.order import in_order, partial_nll
-from jaxloss.numerics.pairs import members
+from jaxloss.numerics.pairs import known, members
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.softmax import target_row
 from jaxloss.numerics.softplus import softplus
@@ -65,7 +65,8 @@ def list_mle(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     1.534534
     """
     listed = members(scores, item_mask)
-    return partial_nll(-targets, jnp.where(listed, scores, -jnp.inf), listed, average_ties=False)
+    nll = partial_nll(-targets, jnp.where(listed, scores, -jnp.inf), listed, average_ties=False)
+    return nll + known(listed, targets)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)

@@ -1,11 +1,13 @@
 """Losses of the pairs of documents of different relevance."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.pairs import members, sums_over_pairs
+from jaxloss.numerics.margins import misses
+from jaxloss.numerics.pairs import known, members, sums_over_pairs
 from jaxloss.numerics.safe import positive_part, ratio
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, NonNegative
@@ -18,8 +20,21 @@ def _mean_over_pairs(scores: Array, targets: Array, item_mask: Array | None, cos
         counts = here & listed & (y > grades)
         return jnp.where(counts, cost(s - others), 0), counts
 
-    sums, counts = sums_over_pairs(term, scores, targets, members(scores, item_mask))
-    return ratio(jnp.sum(sums), jnp.sum(counts.astype(scores.dtype)))
+    listed = members(scores, item_mask)
+    sums, counts = sums_over_pairs(term, scores, targets, listed)
+    return ratio(jnp.sum(sums), jnp.sum(counts.astype(scores.dtype))) + known(listed, targets)
+
+
+_FEW = 2048  # documents whose pairs are formed sooner than sorted
+
+
+def _mean_of_misses(scores: Array, targets: Array, item_mask: Array | None, margin: Any, power: int) -> Array:
+    """The mean over the pairs of a list of what they miss of a margin, to the power 1 or 2."""
+    if scores.shape[0] <= _FEW:
+        return _mean_over_pairs(scores, targets, item_mask, lambda ahead: positive_part(margin - ahead) ** power)
+    listed = members(scores, item_mask)
+    mean = ratio(*misses(scores, targets, listed, jnp.asarray(margin, scores.dtype), power))
+    return mean + known(listed, scores) + known(listed, targets)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
@@ -59,7 +74,8 @@ def pairwise_hinge(scores: Input, targets: Input, item_mask: Input = None, *, ma
         item_mask: `[..., n]`, True for the documents of the list, all by default.
         margin: m >= 0.
 
-    Time grows as n^2, memory as n. The axis must not be sharded.
+    From 2049 documents on, by sorts: for g grades time grows as n log(n)^2 log(g). Memory grows as n. The axis must not
+    be sharded.
 
     Corners: as `pairwise_logistic`; at the margin the slope is 0.
 
@@ -72,7 +88,7 @@ def pairwise_hinge(scores: Input, targets: Input, item_mask: Input = None, *, ma
     >>> print(f"{pairwise_hinge(jnp.array([2.0, 1.0, 3.0]), jnp.array([2.0, 0.0, 1.0])):.6f}")
     0.666667
     """
-    return _mean_over_pairs(scores, targets, item_mask, lambda ahead: positive_part(margin - ahead))
+    return _mean_of_misses(scores, targets, item_mask, margin, power=1)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
@@ -89,7 +105,8 @@ def pairwise_squared_hinge(
         item_mask: `[..., n]`, True for the documents of the list, all by default.
         margin: m >= 0.
 
-    Time grows as n^2, memory as n. The axis must not be sharded.
+    From 2049 documents on, by sorts: for g grades time grows as n log(n)^2 log(g). Memory grows as n. The axis must not
+    be sharded.
 
     Corners: as `pairwise_logistic`; at the margin the slope is 0.
 
@@ -103,7 +120,7 @@ def pairwise_squared_hinge(
     >>> print(f"{pairwise_squared_hinge(jnp.array([2.0, 1.0, 3.0]), jnp.array([2.0, 0.0, 1.0])):.6f}")
     1.333333
     """
-    return _mean_over_pairs(scores, targets, item_mask, lambda ahead: jnp.square(positive_part(margin - ahead)))
+    return _mean_of_misses(scores, targets, item_mask, margin, power=2)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
