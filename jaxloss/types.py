@@ -15,6 +15,7 @@ Input: TypeAlias = Any
 """An array parameter: a caller may pass anything array-like, the term receives a `jax.Array`."""
 
 TRACED = "may be traced"
+BYTES = "a number of bytes, on which shapes depend"
 
 Number: TypeAlias = Annotated[Any, TRACED]
 """A numeric option: a Python or NumPy number, or an array that all items share.
@@ -40,8 +41,8 @@ Negative: TypeAlias = Annotated[Number, Interval(lt=0)]
 Positive: TypeAlias = Annotated[Number, Interval(gt=0)]
 NonNegative: TypeAlias = Annotated[Number, Interval(ge=0)]
 UnitInterval: TypeAlias = Annotated[Number, Interval(ge=0, le=1)]
-Memory: TypeAlias = Annotated[Any, Interval(gt=0)]
-"""Bytes that a loss may take. It decides shapes, so it is never traced."""
+Memory: TypeAlias = Annotated[Any, BYTES, Interval(gt=0)]
+"""Bytes that a loss may take. They decide shapes, so they are never traced."""
 
 
 def computing_dtype(arrays: Iterable[Array]) -> Any:

@@ -30,7 +30,7 @@ from refusals import (
 )
 
 import jaxloss
-from jaxloss.types import TRACED
+from jaxloss.types import Interval
 
 ARGUMENTS = {
     "misspelt option": (lambda: huber(ONES, ONES, dleta=2.0), "has no argument 'dleta' | did you mean 'delta'?"),
@@ -136,10 +136,10 @@ def outside(interval):
 
 # Every option of the catalogue that has a range, and what is out of it.
 RANGED = {
-    (name, option): [value for mark in hint.__metadata__ if mark != TRACED for value in outside(mark)]
+    (name, option): [value for mark in hint.__metadata__ if isinstance(mark, Interval) for value in outside(mark)]
     for name, loss in jaxloss.catalogue.items()
     for option, hint in typing.get_type_hints(loss.__wrapped__, include_extras=True).items()
-    if set(getattr(hint, "__metadata__", ())) - {TRACED}
+    if any(isinstance(mark, Interval) for mark in getattr(hint, "__metadata__", ()))
 }
 RANGED["tweedie_deviance", "power"].append(0.5)
 

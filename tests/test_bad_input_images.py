@@ -117,6 +117,11 @@ MISTAKES = {
         call(jaxloss.ssim, CLASSES, CLASSES),
         ("ssim: ", "at least 11 pixels", "window_size=11", "(4, 5, 3)"),
     ),
+    "ssim-channels-first": (
+        ValueError,
+        call(jaxloss.ssim, np.ones((3, 16, 16), np.float32), np.ones((3, 16, 16), np.float32)),
+        ("ssim: ", "(3, 16, 16)", "jnp.moveaxis(image, -3, -1)"),
+    ),
     "ssim-grey": (ValueError, call(jaxloss.ssim, IMAGE, IMAGE), ("ssim: prediction", "(h, w, c)", "(4, 5)")),
     "ssim-data-range": (
         TypeError,

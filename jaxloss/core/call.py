@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxloss.core import words
 from jaxloss.core.term import RESERVED, Term
-from jaxloss.types import Array, Shape, computing_dtype, is_label, is_mask
+from jaxloss.types import BYTES, Array, Shape, computing_dtype, is_label, is_mask
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,11 @@ class Call:
                 expected = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
                 owner = owners.setdefault(axis, name)
                 if size != expected:
-                    shape = self.arrays[owner].shape
-                    other = f"{owner} has {expected} (shape {shape})"
+                    other = f"{owner} has {expected} (shape {self.arrays[owner].shape})"
                     raise ValueError(
                         f"{term.name}: {name} has {size} along its axis {axis!r} (shape {array.shape}), where "
                         f"{other if owner != name else f'it must have {expected}'}"
-                        f"{words.of_labels(term, self.arrays, name) or words.swapped(owner, shape, size)}."
+                        f"{words.to_fit(term, self.arrays, name, size, owner, expected)}."
                     )
         for name, array in self.arrays.items():
             # k integers shared by k items of k classes are far more often k labels than one distribution.
@@ -191,8 +190,9 @@ def _option(term: Term, name: str, given: Any) -> Any:
         value = value.item()
     elif isinstance(value, np.ndarray) or (isinstance(value, list | tuple) and (limits or name in term.traced)):
         value = convert(term.name, name, value)
-    if limits and not _is_number(value) and not (value is None and default is None):
-        raise TypeError(f"{term.name}: {name} must be a number or an array, got {given!r}.")
+    wanted = _wanted(term, name)
+    if wanted and not (value is None and default is None) and not wanted[1](value):
+        raise TypeError(f"{term.name}: {name} must be {wanted[0]}, got {given!r}.")
     if isinstance(value, int | float):
         if not all(holds(value, end) for _, end, holds in limits):
             expected = " and ".join(f"{sign} {end}" for sign, end, _ in limits)
@@ -202,10 +202,28 @@ def _option(term: Term, name: str, given: Any) -> Any:
     return value
 
 
+def _wanted(term: Term, name: str) -> tuple[str, Callable[[Any], bool]] | None:
+    """What an option must be by its annotation or its default, in words and as a test."""
+    marks = term.ranges.get(name, ())
+    if BYTES in marks:
+        return "a number of bytes, as shapes depend on it", _is_plain
+    if name in term.traced or term.limits.get(name):
+        return "a number or an array", _is_number
+    return ("True or False", _may_be_flag) if isinstance(term.parameters[name].default, bool) else None
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _may_be_flag(value: Any) -> bool:
+    return isinstance(value, bool) or not isinstance(value, int | float | str | None)
+
+
 def _is_number(value: Any) -> bool:
     if isinstance(value, jax.Array):
         return _is_real(value.dtype)
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return _is_plain(value)
 
 
 def prepare_options(call: Call) -> dict[str, Any]:

@@ -81,6 +81,10 @@ def _all_axes(call: Call) -> tuple[int, ...]:
 
 
 def _prepared(plan: Reduction, call: Call) -> tuple[Call, Weighting]:
+    for option, names in call.options.items():
+        if option.endswith("_axis_name") and names is not None:
+            names = names if isinstance(names, tuple) else (names,)
+            check_axis_names(call.term.name, names, call.arrays.values(), option)
     part = weigh(call, plan.steps)
     return replace(call, options=prepare_options(call)), part
 

@@ -13,20 +13,32 @@ from jaxloss.types import Array, Shape, is_label, is_mask
 _SAME = (
     ("alpha", "level", "q", "quantile", "tau"),
     ("epsilon", "clip"),
-    ("epsilon", "reg", "regularization"),
+    ("epsilon", "eps", "reg", "regularization"),
+    ("mining_margin", "epsilon"),
+    ("alpha", "scale_pos"),
+    ("beta", "scale_neg"),
+    ("base", "thresh"),
     ("beta", "bandwidth", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),
     ("degrees_of_freedom", "df", "dof", "nu"),
-    ("distance", "distance_fn", "distance_function", "p"),
+    ("distance", "distance_fn", "distance_function", "distance_metric", "p"),
     ("gamma", "focusing", "gamma_negative"),
     ("label_smoothing", "smoothing"),
-    ("margin", "max_margin", "max_m"),
+    ("margin", "alpha", "max_margin", "max_m", "m", "neg_margin"),
+    ("scale", "s"),
+    ("gamma", "s", "scale"),
+    ("redundancy_weight", "lambd", "lambda_param"),
+    ("invariance_weight", "sim_coeff", "lambda_param"),
+    ("variance_weight", "std_coeff", "mu_param"),
+    ("covariance_weight", "cov_coeff", "nu_param"),
     ("pos_weight", "positive_weight"),
     ("max_value", "data_range", "max_val"),
     ("power", "p", "variance_power"),
     ("smooth", "smooth_dr", "smooth_nr"),
     ("temperature", "tau"),
+    ("student_temperature", "student_temp", "temp", "temperature"),
+    ("teacher_temperature", "teacher_temp"),
     ("similarity", "similarity_fct", "similarity_fn"),
     ("softcap", "logit_softcap", "logits_soft_cap"),
     ("z_loss", "z_loss_scale", "lse_square_scale"),
@@ -48,7 +60,7 @@ _ELSEWHERE = {
     "full": "drop it: the constants of the formula are part of the cost",
     "how": "it is an argument of reduce: jaxloss.reduce({loss}, {how!r})({arrays})",
     "ignore_class ignore_index": "write {mask}={second} != {value}",
-    "input inputs logits predictions preds target targets y_pred y_true": (
+    "input input1 input2 inputs logits predictions preds target targets y_pred y_true": (
         "pass the arrays {arrays} in this order, or by these names"
     ),
     "keepdims": "jaxloss.reduce({loss}, 'none')({arrays}) has one value for each item",
@@ -57,7 +69,7 @@ _ELSEWHERE = {
     "mask": "write where=mask, booleans which say what counts{inner}",
     "microbatch_size": "it is an argument of value_and_grad: jaxloss.value_and_grad(cost, microbatch_size={value})",
     "n_proj n_projections": "pass the directions themselves: jax.random.normal(key, ({value}, d))",
-    "n_classes num_classes": "drop it: the last axis of {first} says how many classes there are",
+    "n_classes num_classes": "drop it: the shapes of the arrays say how many classes there are",
     "name": "drop it: a loss is a function and keeps its name",
     "padding_mask": "write where=padding_mask, booleans which are True at what counts{inner}",
     "pos_weight": "write weights=jnp.where({second} > 0, {name}, 1.0), by whose sum the mean is divided",
@@ -69,6 +81,7 @@ _ELSEWHERE = {
         "to divide by the count, write jnp.mean({name} * jaxloss.reduce({loss}, 'none')({arrays}))"
     ),
     "segments": "give each list a padded row, and where= for what is there: jaxloss.reduce({loss}, axis=-1)({arrays})",
+    "swap": "write triplet_from_distances(to_positive, jnp.minimum(to_negative, from_positive_to_negative))",
     "temperature": "divide before the call: {first} / temperature",
     "u_weights": "write p_mass={name}",
     "v_weights": "write q_mass={name}",
@@ -81,6 +94,8 @@ _OF_LABELS = {
     ),
 }
 """What reads otherwise where a loss takes labels."""
+_OF_DIRECTIONS = {"temperature": "write scale=1 / temperature"}
+"""What reads otherwise where a loss normalises what it takes."""
 
 
 def unknown(term: Term, name: str, value: Any) -> str:
@@ -90,7 +105,7 @@ def unknown(term: Term, name: str, value: Any) -> str:
     if same:
         return f"{term.name} has no argument {name!r}; it is called {same[0]!r} here."
     labels = next(filter(is_label, term.arrays), None)
-    tables = [_OF_LABELS, _ELSEWHERE] if labels else [_ELSEWHERE]
+    tables = [_OF_LABELS] * bool(labels) + [_OF_DIRECTIONS] * ("scale" in term.options) + [_ELSEWHERE]
     advice = next((text for table in tables for names, text in table.items() if name in names.split()), None)
     if advice is None:
         guess = difflib.get_close_matches(name, known, n=1)
@@ -151,10 +166,11 @@ def _akin(one: Term, other: Term) -> bool:
 
 
 def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
-    """What an array must be by its name. `first` is the shape of the first array, which one-hot labels have too."""
+    """What an array must be by its name. `first` is the shape of the first array: one-hot labels have an axis more."""
     came = f"got {array.dtype} of shape {array.shape}"
     if is_label(name):
-        one_hot = array.shape == first and len(term.cores[name]) < len(term.cores[term.arrays[0]])
+        due = len(first) - len(term.cores[term.arrays[0]]) + len(term.cores[name])
+        one_hot = array.ndim == due + 1 and array.shape[-1] > 1
         fix = f"jnp.argmax({name}, -1) if it is one-hot{sister(term, name, 'targets')}"
         return f"{name} must be integers, {came}; pass {fix if one_hot else f'{name}.astype(int)'}"
     if name == "where":
@@ -185,9 +201,15 @@ def _to_agree(term: Term, arrays: Mapping[str, Array], first: str, second: str) 
         for axis in range(1, len(shape) - 1):
             if len(axes) < len(shape) and shape[:axis] + shape[axis + 1 :] == target:
                 return f"; the last axis must hold the classes or features: jnp.moveaxis({one}, {axis}, -1)"
-    if arrays[first].shape == arrays[second].shape and is_label(second):
-        return f"; {second} looks one-hot: pass jnp.argmax({second}, -1){sister(term, second, 'targets')}"
+        if axes and set(axes) == {1} and term.cores[one]:
+            return f"; all items share {one}.reshape{shape[len(axes) :]}"
+    if is_label(second) and leading[second][:-1] == leading[first]:
+        return _one_hot(term, second)
     return of_labels(term, arrays, second) or "; nothing is broadcast, so shape them alike"
+
+
+def _one_hot(term: Term, name: str) -> str:
+    return f"; {name} looks one-hot: pass jnp.argmax({name}, -1){sister(term, name, 'targets')}"
 
 
 def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:
@@ -199,7 +221,19 @@ def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:
     return f"; {name} looks like integer labels: pass jax.nn.one_hot({name}, k){labels}"
 
 
-def swapped(name: str, shape: Shape, size: int) -> str:
+def to_fit(term: Term, arrays: Mapping[str, Array], name: str, size: int, owner: str, expected: int) -> str:
+    """What to do with an array whose core axis has a size that differs from another array's, as a clause."""
+    shape, core = arrays[name].shape, term.cores[name]
+    if len(core) == 1 and len(shape) > 1 and shape[-2:] == (expected, size):
+        return f"; drop the axis of length 1 with {name}.squeeze(-1)" if size == 1 else _one_hot(term, name)
+    if len(core) == 2 and core != term.cores[owner] and shape in ((size, expected), (expected, size)):
+        return f"; its axes must be ({', '.join(core)}): pass {name}.T"
+    if labels := of_labels(term, arrays, name):
+        return labels
+    return _swapped(owner, arrays[owner].shape, size) if len(core) == 1 else ""
+
+
+def _swapped(name: str, shape: Shape, size: int) -> str:
     """What to do with an array whose last axis has the size that is due on the axis before it, as a clause."""
     if len(shape) > 1 and shape[-1] == size != shape[-2]:
         return f"; the last axis must hold the classes or features: jnp.moveaxis({name}, -2, -1)"

@@ -48,7 +48,10 @@ def _likeness(images: Array, max_value: Array, window: Array, k1: Array, k2: Arr
 
 def _check_size(loss: str, shape: tuple[int, ...], least: int, why: str) -> None:
     if min(shape[:2]) < least:
-        raise ValueError(f"{loss}: an image must have at least {least} pixels along each side for {why}, got {shape}.")
+        last = "; channels are the last axis: jnp.moveaxis(image, -3, -1)" if shape[0] < 5 <= shape[2] else ""
+        raise ValueError(
+            f"{loss}: an image must have at least {least} pixels along each side for {why}, got {shape}{last}."
+        )
 
 
 @custom_loss(signature="(h,w,c),(h,w,c)->()", stand_in=0.5)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import export
 
 from jaxloss.numerics.classes import nan_unless, place_of_largest
-from jaxloss.numerics.devices import check_axis_names, explicit, mesh_size
+from jaxloss.numerics.devices import explicit, mesh_size
 from jaxloss.numerics.norms import unit_vector
 from jaxloss.numerics.safe import largest_like
 from jaxloss.types import Array
@@ -58,13 +58,11 @@ class Members(NamedTuple):
         return 0 if self.labels is None else nan_unless(self.labels >= 0, dtype)
 
 
-def members(loss: str, vectors: Array, labels: Array | None, mask: Array | None, axis_name: Any) -> Members:
-    """The members that this device has, one for each vector; `loss` is who asks, for an error."""
+def members(vectors: Array, labels: Array | None, mask: Array | None, axis_name: Any) -> Members:
+    """The members that this device has, one for each vector."""
     count = vectors.shape[0]
     place = jnp.arange(count)
     if axis_name is not None:
-        names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
-        check_axis_names(loss, names, (vectors,), "batch_axis_name")
         place += jax.lax.axis_index(axis_name) * count
     elif any(explicit(vectors)):
         place = jax.sharding.reshard(place, jax.P(explicit(vectors)[0]))  # split as the vectors are
@@ -143,12 +141,11 @@ def log_sum(logits: Array, counted: Array | None = None, axis: int = -1) -> Arra
 
 
 def by_anchors(
-    loss: str, rows: Callable[[Any], tuple[Any, Any]], anchors: Any, others: int, memory: Any = None
+    rows: Callable[[Any], tuple[Any, Any]], anchors: Any, others: int, memory: Any = None
 ) -> tuple[Any, Any]:
     """What `rows` says of all anchors, taken some at a time, and again for the gradient.
 
     Args:
-        loss: Who asks, for an error.
         rows: Takes some anchors, and returns numbers for each of them and numbers of them together, such as sums.
         anchors: Arrays with an axis of anchors first.
         others: The similarities that are formed for an anchor.
@@ -157,8 +154,6 @@ def by_anchors(
     Returns the numbers for each anchor, and those of them together stacked along a first axis, of which there may be 1.
     Where a mesh may split the anchors, each device has as many of those at hand as the others.
     """
-    if memory is not None and not isinstance(memory, int | float):
-        raise TypeError(f"{loss}: memory must be a number of bytes, as shapes depend on it, got {memory!r}.")
     leaves = jax.tree.leaves(anchors)
     count = leaves[0].shape[0]
     if not export.is_symbolic_dim(count * others):

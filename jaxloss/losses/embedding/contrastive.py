@@ -107,7 +107,7 @@ def clip(
     first, second = directions("clip", similarity, first, second)
     first = first / temperature
     own = jnp.sum(first * second, axis=-1)
-    these = members("clip", first, labels, item_mask, batch_axis_name)
+    these = members(first, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((second, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, Any]:
@@ -117,7 +117,7 @@ def clip(
             negatives &= ~who.are_alike(all_of_them)
         return log_sum(logits, negatives), log_sum(logits, negatives, 0) if symmetric else ()
 
-    of_rows, of_columns = by_anchors("clip", rows, (first, these), others.shape[0], memory)
+    of_rows, of_columns = by_anchors(rows, (first, these), others.shape[0], memory)
     cost = softplus(of_rows - own)
     if symmetric:
         by_device = whole(log_sum(of_columns, axis=0)[None], batch_axis_name)
@@ -175,7 +175,7 @@ def siglip(
     """
     first, second = directions("siglip", similarity, first, second)
     first, bias = first / temperature, vary(bias, varying(first))
-    these = members("siglip", first, labels, item_mask, batch_axis_name)
+    these = members(first, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((second, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -187,7 +187,7 @@ def siglip(
         costs = softplus(jnp.where(own, -logits, logits))
         return jnp.sum(jnp.where(counted, costs, 0), axis=-1), ()
 
-    cost, _ = by_anchors("siglip", rows, (first, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (first, these), others.shape[0], memory)
     return cost + these.invalid(cost.dtype)
 
 
@@ -237,7 +237,7 @@ def nt_xent(
     views = directions("nt_xent", similarity, first, second)
     scaled = tuple(x / temperature for x in views)
     own = jnp.sum(scaled[0] * views[1], axis=-1)
-    these = members("nt_xent", first, None, item_mask, batch_axis_name)
+    these = members(first, None, item_mask, batch_axis_name)
     others, all_of_them = whole((views, these), batch_axis_name)
 
     def rows(anchors: tuple[tuple[Array, Array], Members]) -> tuple[tuple[Array, ...], tuple[()]]:
@@ -249,7 +249,7 @@ def nt_xent(
 
         return tuple(map(of_view, both)), ()
 
-    negatives, _ = by_anchors("nt_xent", rows, (scaled, these), 4 * others[0].shape[0], memory)
+    negatives, _ = by_anchors(rows, (scaled, these), 4 * others[0].shape[0], memory)
     return 0.5 * (softplus(negatives[0] - own) + softplus(negatives[1] - own))
 
 
@@ -299,7 +299,7 @@ def supervised_contrastive(
     1.270714
     """
     (embeddings,) = directions("supervised_contrastive", similarity, embeddings)
-    these = members("supervised_contrastive", embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -310,5 +310,5 @@ def supervised_contrastive(
         return target_row(jnp.where(here, products(x, others), -jnp.inf), share).surprisal, ()
 
     scaled = embeddings / temperature
-    cost, _ = by_anchors("supervised_contrastive", rows, (scaled, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (scaled, these), others.shape[0], memory)
     return cost + these.invalid(cost.dtype)

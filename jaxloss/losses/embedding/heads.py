@@ -1,7 +1,8 @@
 """Margins in a softmax of cosines: classes are directions, and the label's own is made to look less similar."""
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +16,9 @@ from jaxloss.numerics.norms import safe_norm, unit_vector
 from jaxloss.numerics.platform import may_be_split
 from jaxloss.numerics.safe import safe_log
 from jaxloss.numerics.softplus import softplus
-from jaxloss.types import Array, Input, Memory, NonNegative, Positive
+from jaxloss.types import Array, Input, Interval, Memory, NonNegative, Number, Positive
 
+_Angle: TypeAlias = Annotated[Number, Interval(ge=0, le=math.pi)]
 Margin = Callable[[Array, Array, Any], Array]
 """The cosine of unit vectors `[..., d]`, an embedding and the direction of its class, with a margin."""
 
@@ -117,7 +119,7 @@ def arcface(
     kernel: Input,
     *,
     scale: Positive = 64.0,
-    margin: NonNegative = 0.5,
+    margin: _Angle = 0.5,
     class_axis_name: Any = None,
     memory: Memory = None,
 ) -> Array:
@@ -132,7 +134,7 @@ def arcface(
         labels: `[...]`, y, integers from 0 to v - 1.
         kernel: `[d, v]`, the directions of the classes as columns, of any length, shared by all.
         scale: s, > 0.
-        margin: m, in radians, >= 0.
+        margin: m, in radians, from 0 to pi.
         class_axis_name: Inside `shard_map`, the mesh axis, or axes, over which the kernel is split by classes. Labels
             count over all of them.
         memory: How many bytes the logits at hand may take, as of `linear_softmax_cross_entropy`.

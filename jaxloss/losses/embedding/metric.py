@@ -64,7 +64,7 @@ def multi_similarity(
     0.679073
     """
     (embeddings,) = directions("multi_similarity", "cosine", embeddings)
-    these = members("multi_similarity", embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -79,7 +79,7 @@ def multi_similarity(
         pull = softplus(log_sum(-alpha * (s - base), positives)) / alpha
         return pull + softplus(log_sum(beta * (s - base), negatives)) / beta, ()
 
-    cost, _ = by_anchors("multi_similarity", rows, (embeddings, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
     return cost + these.invalid(cost.dtype) + spoiled(others)
 
 
@@ -129,7 +129,7 @@ def circle(
     49.6640
     """
     (embeddings,) = directions("circle", "cosine", embeddings)
-    these = members("circle", embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def weighed(weight: Array, gap: Array) -> Array:
@@ -145,7 +145,7 @@ def circle(
         both = jnp.any(positives, -1) & jnp.any(negatives, -1)
         return jnp.where(both, softplus(jnp.where(both, push, 0) + jnp.where(both, pull, 0)), 0), ()
 
-    cost, _ = by_anchors("circle", rows, (embeddings, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
     return cost + these.invalid(cost.dtype)
 
 
@@ -195,7 +195,7 @@ def proxy_anchor(
     20.2800
     """
     embeddings, proxies = directions("proxy_anchor", "cosine", embeddings, proxies)
-    these = members("proxy_anchor", embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     classes = jnp.arange(proxies.shape[0], dtype=labels.dtype)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[tuple[()], tuple[Array, Array, Array]]:
@@ -205,7 +205,7 @@ def proxy_anchor(
         pull, push = log_sum(-alpha * (s - margin), own & here, 0), log_sum(alpha * (s + margin), ~own & here, 0)
         return (), (pull, push, jnp.any(own & here, axis=0))
 
-    _, of_blocks = by_anchors("proxy_anchor", rows, (embeddings, these), proxies.shape[0], memory)
+    _, of_blocks = by_anchors(rows, (embeddings, these), proxies.shape[0], memory)
     local = log_sum(of_blocks[0], axis=0), log_sum(of_blocks[1], axis=0), jnp.any(of_blocks[2], axis=0)
     pull, push, some = whole(jax.tree.map(lambda x: x[None], local), batch_axis_name)
     present = jnp.any(some, axis=0)

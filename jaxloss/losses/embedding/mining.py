@@ -62,7 +62,7 @@ def batch_hard_triplet(
     0.636778 0.938835
     """
     measure = named_distance("batch_hard_triplet", distance)
-    these = members("batch_hard_triplet", embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -76,7 +76,7 @@ def batch_hard_triplet(
         cost = softplus(gap) if soft_margin else positive_part(gap + margin)
         return jnp.where(jnp.any(positives, -1) & jnp.any(negatives, -1), cost, 0), ()
 
-    cost, _ = by_anchors("batch_hard_triplet", rows, (embeddings, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
     return cost + these.invalid(cost.dtype) + spoiled(others)
 
 
@@ -92,7 +92,7 @@ def _of_sorted(
 ) -> Array:
     """What an anchor says of its distances to all, `[n]`, of which some are to positives and some to negatives."""
     measure = named_distance(loss, distance)
-    these = members(loss, embeddings, labels, item_mask, batch_axis_name)
+    these = members(embeddings, labels, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -101,7 +101,7 @@ def _of_sorted(
         return jax.vmap(of_anchor)(measure(x[:, None], others[None]), here & alike, here & ~alike), ()
 
     # A gradient forms the differences of the vectors too.
-    cost, _ = by_anchors(loss, rows, (embeddings, these), others.size, memory)
+    cost, _ = by_anchors(rows, (embeddings, these), others.size, memory)
     return cost + these.invalid(cost.dtype) + spoiled(others)
 
 

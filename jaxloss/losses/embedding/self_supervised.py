@@ -93,7 +93,7 @@ def koleo(embeddings: Input, item_mask: Input = None, *, batch_axis_name: Any = 
     0.860505
     """
     (embeddings,) = directions("koleo", "cosine", embeddings)
-    these = members("koleo", embeddings, None, item_mask, batch_axis_name)
+    these = members(embeddings, None, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[Array, tuple[()]]:
@@ -103,7 +103,7 @@ def koleo(embeddings: Input, item_mask: Input = None, *, batch_axis_name: Any = 
         near = jax.lax.stop_gradient(products(x, others))
         return jnp.where(some, -safe_log(jnp.where(some, euclidean_distance(x, chosen(others, near, here)), 1)), 0), ()
 
-    cost, _ = by_anchors("koleo", rows, (embeddings, these), others.shape[0], memory)
+    cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
     return cost + spoiled(others)
 
 
@@ -139,7 +139,7 @@ def uniformity(
     -1.015692
     """
     (embeddings,) = directions("uniformity", "cosine", embeddings)
-    these = members("uniformity", embeddings, None, item_mask, batch_axis_name)
+    these = members(embeddings, None, item_mask, batch_axis_name)
     others, all_of_them = whole((embeddings, these), batch_axis_name)
 
     def rows(anchors: tuple[Array, Members]) -> tuple[tuple[Array, Array], tuple[()]]:
@@ -148,7 +148,7 @@ def uniformity(
         squares = squared_euclidean_distance(x[:, None], others[None])
         return (log_sum(-t * squares, here), jnp.sum(here, axis=-1, dtype=x.dtype)), ()
 
-    (of_rows, counts), _ = by_anchors("uniformity", rows, (embeddings, these), others.size, memory)
+    (of_rows, counts), _ = by_anchors(rows, (embeddings, these), others.size, memory)
     of_devices = whole((log_sum(of_rows)[None], jnp.sum(counts)[None]), batch_axis_name)
     total, pairs = log_sum(of_devices[0]), jnp.sum(of_devices[1])
     some = pairs > 0
