@@ -16,12 +16,12 @@ EQUATIONS = {
     "huber": 50,
     "sigmoid_binary_cross_entropy": 90,
     "softmax_cross_entropy_with_integer_labels": 125,
-    "softmax_cross_entropy": 131,
+    "softmax_cross_entropy": 117,
     "softmax_focal": 185,
     "poly_cross_entropy": 180,
     "kl_divergence": 75,
     "kl_divergence_with_logits": 442,
-    "jensen_shannon_divergence_with_logits": 870,
+    "jensen_shannon_divergence_with_logits": 594,
     "bi_tempered_cross_entropy": 400,
 }
 """Of value and gradient, for what is traced for every platform together; a mask adds at most 25."""

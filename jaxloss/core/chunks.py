@@ -21,7 +21,7 @@ from jax import export
 
 from jaxloss.core.call import Call
 from jaxloss.core.tally import Tally, is_tally
-from jaxloss.numerics.devices import explicit, mesh_size, vary, varying
+from jaxloss.numerics.devices import explicit_shards, mesh_size, vary, varying
 from jaxloss.numerics.platform import cut
 from jaxloss.types import Array
 
@@ -91,8 +91,8 @@ def _along(call: Call, axis: int) -> tuple[dict[str, Array], dict[str, Array], d
 def _shared_wide(call: Call) -> Call:
     """The call, ready for a loop that adds up the gradients of what items share: wide, and varying as items do."""
     mapped = {name: x for name, x in call.arrays.items() if call.is_mapped(name)}
-    along = frozenset[Any]().union(*map(varying, jax.tree.leaves((mapped, call.where, call.weights))))
-    shared = {name: vary(call.wide(name), along) for name in call.arrays if name not in mapped}
+    along = varying((mapped, call.where, call.weights))
+    shared = vary({name: call.wide(name) for name in call.arrays if name not in mapped}, along)
     options = {name: vary(option, along) for name, option in call.options.items()}
     return replace(call, arrays=call.arrays | shared, options=options)
 
@@ -186,9 +186,7 @@ def _merged(x: Array, axis: int) -> Array:
 def _refuse_uneven_shards(tree: Any, axis: int, blocks: int, asked: str) -> None:
     """A part must be as much from each device as from the others; known here on Explicit meshes alone."""
     for x in jax.tree.leaves(tree):
-        names = (explicit(x) or (None,) * x.ndim)[axis] or ()
-        sizes = jax.typeof(x).sharding.mesh.shape
-        shards = math.prod(sizes[name] for name in (names if isinstance(names, tuple) else (names,)))
+        shards = explicit_shards(x, axis)
         if blocks % shards:
             raise ValueError(
                 f"{asked} must be a multiple of the {shards} devices over which the {x.shape[axis]} items are sharded."

@@ -106,13 +106,13 @@ def value_and_grad(
         check_axis_names(_NAME, names, jax.tree.leaves(batch))
         # Each device's share of the gradient is summed once, after the loop, and not for each micro-batch.
         over = jax.tree.map(lambda x: tuple(name for name in names if name not in varying(x)), params)
-        own = jax.tree.map(lambda x: vary(x, frozenset(names) & _varied(batch)), params)
+        own = vary(params, frozenset(names) & varying(batch))
 
         def evaluate(own: Any, part: Any) -> tuple[Any, Any]:
             with _hint_of_rest(rest, count):
                 tallies, aux = cost(own, part, *rest) if has_aux else (cost(own, part, *rest), None)
             _check_tallies(tallies)
-            _check_devices(_varied(tallies) - frozenset(names) - _varied(params))
+            _check_devices(varying(tallies) - frozenset(names) - varying(params))
             return tallies, aux
 
         def step(part: Any, slopes_at: Callable[[Any], Any]) -> tuple[Any, Any]:
@@ -122,7 +122,7 @@ def value_and_grad(
             return (tallies, jax.tree.map(_widen, pull(slopes)[0]), added), stacked
 
         def slopes_of(tallies: Any) -> Any:
-            return jax.grad(finish)(_psum(tallies, names))
+            return jax.grad(finish)(jax.lax.psum(tallies, names))
 
         if size is None or count <= size:
             (tallies, gradient, added), stacked = step(batch, slopes_of)
@@ -132,9 +132,9 @@ def value_and_grad(
             slopes = slopes_of(by_parts(lambda part: (evaluate(own, part)[0], None))[0])
             (tallies, gradient, added), stacked = by_parts(lambda part: step(part, lambda _: slopes))
 
-        value = finish(_psum(tallies, names))
-        gradient = jax.tree.map(lambda g, p, over: _psum(g, over).astype(p.dtype), gradient, params, over)
-        return ((value, _merge(_psum(added, names), stacked)), gradient) if has_aux else (value, gradient)
+        value = finish(jax.lax.psum(tallies, names))
+        gradient = jax.tree.map(lambda g, p, over: jax.lax.psum(g, over).astype(p.dtype), gradient, params, over)
+        return ((value, _merge(jax.lax.psum(added, names), stacked)), gradient) if has_aux else (value, gradient)
 
     return value_and_gradient
 
@@ -221,15 +221,6 @@ def _last_step(how: Any, tallies: Any) -> Any:
 
 def _widen(gradient: Array) -> Array:
     return gradient.astype(computing_dtype([gradient]))
-
-
-def _psum(tree: Any, names: tuple[Hashable, ...]) -> Any:
-    return jax.lax.psum(tree, names) if names else tree
-
-
-def _varied(tree: Any) -> frozenset[Any]:
-    """The mesh axes over which anything in the tree varies."""
-    return frozenset[Any]().union(*map(varying, jax.tree.leaves(tree)))
 
 
 def _partition(aux: Any) -> tuple[Any, Any]:

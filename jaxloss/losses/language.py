@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.head.link import cross_entropy, linear_softmax_sum, linked_softmax, split_cross_entropy
-from jaxloss.numerics.safe import multiply_no_nan, safe_square
-from jaxloss.numerics.softmax import label_row, logsumexp
+from jaxloss.numerics.head.link import linear_softmax_sum, linked_softmax, split_cross_entropy
+from jaxloss.numerics.safe import is_zero
+from jaxloss.numerics.softmax import cross_entropy, label_row, logsumexp
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Memory, NonNegative, Positive, UnitInterval, is_label, is_mask
 
@@ -90,9 +90,7 @@ def linear_softmax_cross_entropy(
     logits = _logits(name, hidden, kernel, bias, class_mask, embedding, softcap, strategy, memory)
     if class_axis_name is not None:
         return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
-    row = label_row(logits, labels, spread=True)
-    cost = multiply_no_nan(1 - label_smoothing, row.surprisal) + multiply_no_nan(label_smoothing, row.mean_surprisal)
-    return cost + multiply_no_nan(z_loss, safe_square(row.log_partition))
+    return cross_entropy(label_row(logits, labels, spread=not is_zero(label_smoothing)), label_smoothing, z_loss)
 
 
 def linear_softmax_loss(link: Callable[..., Any]) -> Loss[...]:

@@ -1,5 +1,6 @@
 """Arrays over devices: how an axis is split, and over which axes of a `shard_map` an array varies."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,13 @@ def explicit(array: Array) -> tuple[Any, ...]:
     return tuple(sharding.spec) if jax.sharding.AxisType.Explicit in sharding.mesh.axis_types else ()
 
 
+def explicit_shards(array: Array, axis: int) -> int:
+    """Over how many devices explicit mesh axes split an axis; 1 where there are none."""
+    names = (explicit(array) or (None,) * array.ndim)[axis] or ()
+    sizes = jax.typeof(array).sharding.mesh.shape
+    return math.prod(sizes[name] for name in (names if isinstance(names, tuple) else (names,)))
+
+
 def alone(array: Array) -> bool:
     """Whether no mesh is in view over whose devices the compiler may have split the array."""
     mesh = jax.typeof(array).sharding.mesh
@@ -25,20 +33,25 @@ def mesh_size(array: Array) -> int:
     return 1 if alone(array) else jax.typeof(array).sharding.mesh.size
 
 
-def varying(array: Array) -> frozenset[Any]:
-    """The mesh axes of a `shard_map` over which an array varies."""
-    kind = jax.typeof(array)
-    return frozenset(kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying)
+def varying(tree: Any) -> frozenset[Any]:
+    """The mesh axes of a `shard_map` over which an array varies, or any array of a tree."""
+    kinds = map(jax.typeof, jax.tree.leaves(tree))
+    each = (kind.vma if hasattr(kind, "vma") else kind.manual_axis_type.varying for kind in kinds)
+    return frozenset[Any]().union(*each)
 
 
-def vary(array: Any, along: Iterable[Any]) -> Any:
-    """The array as one that varies over mesh axes too.
+def vary(tree: Any, along: frozenset[Any]) -> Any:
+    """The arrays of a tree as such that vary over mesh axes too.
 
     Where a loop uses an array that all devices share, this is done before the loop. In the loop it would be done for
     each part, and its transpose, a sum over devices, with it.
     """
-    missing = tuple(frozenset(along) - varying(array)) if isinstance(array, jax.Array) else ()
-    return jax.lax.pcast(array, missing, to="varying") if missing else array
+
+    def one(x: Any) -> Any:
+        missing = tuple(along - varying(x)) if isinstance(x, jax.Array) else ()
+        return jax.lax.pcast(x, missing, to="varying") if missing else x
+
+    return jax.tree.map(one, tree)
 
 
 def check_axis_names(asked: str, names: Iterable[Any], arrays: Iterable[Array], option: str = "axis_name") -> None:

@@ -59,17 +59,6 @@ def may_be_split(values: Array) -> bool:
     return not jax.typeof(values).sharding.mesh.empty
 
 
-def cut_on_cpu(array: Array, start: Any, width: int, axis: int) -> Array:
-    """Some places of an axis. Of 16-bit numbers XLA for a CPU would widen the whole array before a loop; not of words.
-
-    It has no derivative.
-    """
-    if array.dtype.itemsize != 2:
-        return jax.lax.dynamic_slice_in_dim(array, start, width, axis)
-    words = jax.lax.bitcast_convert_type(array, jnp.uint16)
-    return jax.lax.bitcast_convert_type(jax.lax.dynamic_slice_in_dim(words, start, width, axis), array.dtype)
-
-
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
 def cut(array: Array, start: Any, width: int, axis: int) -> Array:
     """Some places of an axis, for a loop over it.

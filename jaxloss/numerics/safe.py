@@ -139,6 +139,11 @@ def safe_log1p(x: Array) -> Array:
     return jnp.log1p(x)
 
 
+def is_zero(option: Any) -> bool:
+    """Whether an option is known to be left out; one that is traced is not."""
+    return isinstance(option, int | float) and option == 0
+
+
 def slope_in_weight(weight: Array, value: Array) -> Array:
     """The slope of `multiply_no_nan` in the weight."""
     return jnp.where((weight == 0) & jnp.isinf(value), 0, finite_slope(value))

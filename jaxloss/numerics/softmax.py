@@ -26,9 +26,9 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at, is_at_in_slope
 from jaxloss.numerics.platform import apart_on_cpu, entry_on_cpu, row_sum, tied
-from jaxloss.numerics.safe import finite_slope
+from jaxloss.numerics.safe import finite_slope, is_zero, multiply_no_nan, safe_square
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.types import Array
+from jaxloss.types import Array, Number
 
 
 class Row(NamedTuple):
@@ -49,6 +49,20 @@ class Row(NamedTuple):
     def possible(self) -> Array:
         """Whether any class is; also where the label is no class, whose cost is NaN."""
         return (self.log_partition > -_bound(self.log_partition)) | jnp.isnan(self.surprisal)
+
+
+def cross_entropy(row: Any, label_smoothing: Number = 0.0, z_loss: Number = 0.0) -> Array:
+    r"""The cross entropy of a `Row`, or of the `Softmax` of a linear head, its label or targets smoothed.
+
+    $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
+
+    >>> print(cross_entropy(Row(2.0, 0.0, 4.0), label_smoothing=0.25))
+    2.5
+    """
+    cost: Array = row.surprisal
+    if not is_zero(label_smoothing):
+        cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
+    return cost if is_zero(z_loss) else cost + multiply_no_nan(z_loss, safe_square(row.log_partition))
 
 
 # ----------------------------------------------------------------------------------------------- the row of a label
@@ -135,7 +149,7 @@ class _Parts(NamedTuple):
     @property
     def top(self) -> Array:
         """The class that has more than 0.7 of the probability, if one has: no logit is asked whether it is m."""
-        return (self.log_total < 0.33)[..., None] & (self.probabilities > 0.5)
+        return self.probabilities > 0.73
 
     @property
     def beside(self) -> Array:
@@ -226,7 +240,7 @@ def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool, shared: bo
     weights = _weights(x, largest)
     away = weights < 0.5
     others = _sum(weights) - 1
-    certain = others < 0.38  # a little less than the top has; then all but the largest are away
+    certain = others < 0.38  # a little more than beside a top; then all but the largest are away
     others = jax.lax.select(certain, _sum(_where(away, weights)), others)
     cost = _sum(_where(away | ~certain[..., None], reached * (largest[..., None] - _bounded(x))))
     total, elsewhere = _sum(t), _sum(_where(away, t))

@@ -206,12 +206,13 @@ def mixture_divergence(x: Array, z: Array, weight: Any) -> Array:
     >>> print(f"{mixture_divergence(jnp.array([2.0, 1.0]), jnp.array([1.0, 1.5]), 0.5):.4f}")
     0.0647
     """
-    return _mixture_divergence(x, z, weight, compare(x, z, None))
+    pair = compare(x, z, None)
+    return _mixture_divergence(x, z, weight, pair, _surprises(pair, weight))
 
 
 @jax.custom_jvp
-def _mixture_divergence(_x: Array, _z: Array, weight: Any, pair: Pair) -> Array:
-    of_p, of_q = _surprises(pair, weight)
+def _mixture_divergence(_x: Array, _z: Array, weight: Any, pair: Pair, costs: tuple[Array, Array]) -> Array:
+    of_p, of_q = costs
     near = jnp.abs(pair.log_ratio) < 1
     of_rows = [(weight, pair.p, of_p), (1 - weight, pair.q, of_q)]
     brackets = sum(w * p * exp_remainder(-jnp.where(near, cost, 0)) for w, p, cost in of_rows)
@@ -220,8 +221,7 @@ def _mixture_divergence(_x: Array, _z: Array, weight: Any, pair: Pair) -> Array:
 
 def _change_of_mixture(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: p times a cost less its mean, which at the top of a confident row are nearly the same.
-    (_, _, weight, pair), (dx, dz, dweight, _) = primals, tangents
-    costs = _surprises(pair, weight)
+    (_, _, weight, pair, costs), (dx, dz, dweight, *_) = primals, tangents
     change = jnp.zeros_like(pair.value)
     for share, p, cost, tangent in zip((weight, 1 - weight), pair[:2], costs, (dx, dz), strict=True):
         if not isinstance(tangent, SymbolicZero):

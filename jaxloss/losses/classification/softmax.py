@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import pick
 from jaxloss.numerics.head.link import split_cross_entropy
-from jaxloss.numerics.safe import multiply_no_nan, safe_log, safe_square, xlogy
-from jaxloss.numerics.softmax import Row, label_row, target_row
+from jaxloss.numerics.safe import is_zero, safe_log, xlogy
+from jaxloss.numerics.softmax import Row, cross_entropy, label_row, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
@@ -95,8 +95,8 @@ def softmax_cross_entropy(
     >>> print(f"{softmax_cross_entropy(jnp.array([-jnp.inf, 0.0, 0.0]), jnp.array([0.0, 1.0, 0.0])):.4f}")
     0.6931
     """
-    row = target_row(*_possible(class_mask, logits, targets), spread=not _is_zero(label_smoothing))
-    return _smoothed(row, class_mask, label_smoothing, z_loss)
+    row = target_row(*_possible(class_mask, logits, targets), spread=not is_zero(label_smoothing))
+    return _unless_masked(class_mask, row, cross_entropy(row, label_smoothing, z_loss))
 
 
 @custom_loss(signature="(k),(),(k)->()", stand_in=0.5)
@@ -140,8 +140,8 @@ def softmax_cross_entropy_with_integer_labels(
     (logits,) = _possible(class_mask, logits)
     if class_axis_name is not None:
         return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
-    row = label_row(logits, labels, spread=not _is_zero(label_smoothing))
-    return _smoothed(row, class_mask, label_smoothing, z_loss)
+    row = label_row(logits, labels, spread=not is_zero(label_smoothing))
+    return _unless_masked(class_mask, row, cross_entropy(row, label_smoothing, z_loss))
 
 
 def _possible(class_mask: Array | None, logits: Array, targets: Array | None = None) -> tuple[Array, ...]:
@@ -151,16 +151,6 @@ def _possible(class_mask: Array | None, logits: Array, targets: Array | None = N
     return (logits,) if targets is None else (logits, targets)
 
 
-def _smoothed(row: Row, class_mask: Array | None, label_smoothing: UnitInterval, z_loss: NonNegative) -> Array:
-    """(1 - s) cost + s mean_j -log p_j + z (log Z)^2, and 0 where the mask leaves no class."""
-    cost = row.surprisal
-    if not _is_zero(label_smoothing):
-        cost = multiply_no_nan(1 - label_smoothing, cost) + multiply_no_nan(label_smoothing, row.mean_surprisal)
-    if not _is_zero(z_loss):
-        cost += multiply_no_nan(z_loss, safe_square(row.log_partition))
+def _unless_masked(class_mask: Array | None, row: Row, cost: Array) -> Array:
+    """The cost, and 0 where the mask leaves no class."""
     return cost if class_mask is None else jnp.where(row.possible, cost, 0)
-
-
-def _is_zero(option: Any) -> bool:
-    """Whether an option is known to be left out; one that is traced is not."""
-    return isinstance(option, int | float) and option == 0

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.safe import finite_slope, largest_like, multiply_no_nan, ratio, safe_square
+from jaxloss.numerics.safe import finite_slope, is_zero, largest_like, multiply_no_nan, ratio, safe_square
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import sigmoid, softplus, tanh
 from jaxloss.types import Array, Input, NonNegative, Number, Positive, UnitInterval
@@ -24,7 +24,7 @@ from jaxloss.types import Array, Input, NonNegative, Number, Positive, UnitInter
 def _cost_of_odds(log_odds: Array, label_smoothing: Any) -> Array:
     """The cross entropy of the log odds h that the chosen is preferred, of which a share s is the wrong way round."""
     right = softplus(-log_odds)
-    if isinstance(label_smoothing, int | float) and label_smoothing == 0:
+    if is_zero(label_smoothing):
         return right
     return multiply_no_nan(1 - label_smoothing, right) + multiply_no_nan(label_smoothing, softplus(log_odds))
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.numerics.head import plan
-from jaxloss.numerics.head.row import Given, Link, Softmax
+from jaxloss.numerics.head.row import Given, Link
 from jaxloss.numerics.head.sweep import costs, total_cost
 from jaxloss.numerics.head.tile import Head
-from jaxloss.numerics.safe import multiply_no_nan
+from jaxloss.numerics.softmax import cross_entropy
 from jaxloss.types import Array, Input, Number, computing_dtype
 
 
@@ -83,31 +83,12 @@ def linked_softmax(
     return total_cost(task, bound, hidden, _columns(label).reshape(1), jnp.ones(1, dtype), head, given)
 
 
-def cross_entropy(softmax: Softmax, label_smoothing: Number = 0.0, z_loss: Number = 0.0) -> Array:
-    r"""The softmax cross entropy of one row, of its label or of smoothed ones, as a link.
-
-    $$ (1 - s)(\log Z - x_y) + \frac{s}{k} \sum_j (\log Z - x_j) + z (\log Z)^2, \qquad Z = \sum_j e^{x_j} $$
-
-    >>> print(cross_entropy(Softmax(2.0, None, 4.0, None, None), label_smoothing=0.25))
-    2.5
-    """
-    value = softmax.surprisal
-    if not _is_absent(label_smoothing):
-        mean = multiply_no_nan(label_smoothing, softmax.mean_surprisal)
-        value = multiply_no_nan(1 - label_smoothing, value) + mean
-    return value if _is_absent(z_loss) else value + z_loss * jnp.square(softmax.log_partition)
-
-
 def split_cross_entropy(
     logits: Array, label: Array, axis_name: Input, label_smoothing: Number = 0.0, z_loss: Number = 0.0
 ) -> Array:
     """The softmax cross entropy of one row of logits whose classes are split over the devices of a `shard_map`."""
     options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
     return linked_softmax(cross_entropy, logits, label, axis_name, options)
-
-
-def _is_absent(option: Any) -> bool:
-    return isinstance(option, int | float) and option == 0
 
 
 def _bound(

@@ -9,12 +9,11 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import export
 
-from jaxloss.numerics.devices import alone, explicit, mesh_size
-from jaxloss.numerics.platform import cut_on_cpu
+from jaxloss.numerics.devices import alone, explicit, explicit_shards, mesh_size
+from jaxloss.numerics.platform import cut
 from jaxloss.types import Array
 
 MiB = 2**20
@@ -47,7 +46,7 @@ class Task(NamedTuple):
     shards: int | None  # over how many devices the compiler splits the rows; None where no mesh is in view
     narrow: bool  # hidden and kernel are both bfloat16, and so is the gradient of a logit when it meets them
     classes_first: bool  # the kernel is `[v, d]`
-    axis_name: Any  # the mesh axes over which the classes are split by hand
+    axis_name: Any  # the mesh axes over which the classes are split by hand; () for none
     strategy: str
     memory: float | None  # bytes that the logits at hand may take
     kernel_bytes: int
@@ -62,14 +61,11 @@ class Walk:
     columns: int  # classes at a time
     keep: bool  # the logits of these rows, of all classes, between the statistics and the gradient
     strided: bool = False  # the rows are taken in strides, as those split over a mesh are
-    on_cpu: bool = False  # XLA for a CPU compiles it: no sweep, and its ways with 16-bit numbers
+    on_cpu: bool = False  # XLA for a CPU compiles it: no sweep
 
     def cut(self, array: Array, start: Any, axis: int) -> Array:
         """The columns from a start, which may be known only in a loop."""
-        if self.columns == array.shape[axis]:
-            return array
-        slice_in = cut_on_cpu if self.on_cpu else jax.lax.dynamic_slice_in_dim
-        return slice_in(array, start, self.columns, axis)
+        return array if self.columns == array.shape[axis] else cut(array, start, self.columns, axis)
 
 
 def task(
@@ -84,7 +80,7 @@ def task(
         None if alone(hidden) and alone(kernel) else _shards(hidden, kernel),
         hidden.dtype == kernel.dtype == jnp.bfloat16,
         classes_first,
-        axis_name,
+        () if axis_name is None else axis_name,
         strategy,
         memory,
         kernel.size * kernel.dtype.itemsize,
@@ -176,12 +172,7 @@ def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
 
 def _shards(hidden: Array, kernel: Array) -> int:
     """Over how many devices the rows are split: what explicit axes say, else as many as there are at most."""
-    split = explicit(hidden)
-    if not split:
-        return max(mesh_size(hidden), mesh_size(kernel))
-    names = split[0] if isinstance(split[0], tuple) else (split[0],)
-    sizes = jax.typeof(hidden).sharding.mesh.shape
-    return math.prod(sizes[name] for name in names if name is not None)
+    return explicit_shards(hidden, 0) if explicit(hidden) else max(mesh_size(hidden), mesh_size(kernel))
 
 
 def _even(total: int, most: int, multiple: int = 8) -> int:

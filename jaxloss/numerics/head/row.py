@@ -282,13 +282,8 @@ def change_of(rows: Rows, logits: Array, column: Array, change: Array, axis_name
     The largest logit moves as the logit at `top` does, and all else is relative to it: where one class has nearly all
     of the probability, nothing of its size is left to cancel.
     """
-
-    def over_devices(x: Any) -> Any:
-        return x if axis_name is None else jax.lax.psum(x, axis_name)
-
-    def over_classes(x: Array) -> Array:
-        return jnp.sum(x, axis=-1)
-
+    over_classes = functools.partial(jnp.sum, axis=-1)
+    over_devices = functools.partial(jax.lax.psum, axis_name=axis_name)
     at_top, hot = is_at(logits, rows.top.astype(np.int32)), is_at(logits, column)
     tops = over_devices(over_classes(at_top.astype(logits.dtype)))
     of_largest = over_devices(over_classes(jnp.where(at_top, change, 0))) / tops

@@ -68,7 +68,7 @@ def _(task: Task, link: Link, primals: Any, tangents: Any) -> Any:
     for name, x in moved.items():
         change = jnp.sum(slopes[name].astype(task.dtype) * x)
         of_classes, of_rows = (of_classes + change, of_rows) if name in BY_TILES else (of_classes, of_rows + change)
-    if task.axis_name is not None and moved.keys() & BY_TILES:  # each device has the share of its classes
+    if moved.keys() & BY_TILES:  # each device has the share of its classes
         of_classes = jax.lax.psum(of_classes, task.axis_name)
     return jnp.sum(multiply_no_nan(primals[2], values)), of_classes + of_rows
 
@@ -128,8 +128,8 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
     of_hidden, _, of_head = jax.tree.map(lambda x: x if _moves(x) else None, tangents)
 
     def sweep(walk: Walk, full: Rows, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Head) -> Rows:
-        along, narrow = _along(full, hidden, labels, head), head.kernel.dtype
-        head, of_head = jax.tree.map(lambda x: vary(x, along), (head, of_head))
+        along, narrow = varying((full, hidden, labels, head)), head.kernel.dtype
+        head, of_head = vary((head, of_head), along)
         if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
             of_head = of_head._replace(kernel=of_head.kernel.astype(task.dtype))
 
@@ -174,7 +174,7 @@ def _sweep(
     rows: Rows | None = None,
 ) -> tuple[Array, Parameters]:
     """The value of each row, and the slopes that are wanted; `rows` are their statistics if JAX differentiates this."""
-    along = _along(hidden, labels, weights, head, given.each)
+    along = varying((hidden, labels, weights, head, given.each))
     # Where all rows pass at once a tile of the kernel's slope is final, and is rounded as it is written.
     narrow = jnp.bfloat16 if task.narrow else task.dtype
     in_kernel = narrow if walk.rows >= task.rows and not walk.on_cpu else task.dtype
@@ -251,10 +251,10 @@ def _look(
 
     none = None
     if walk.columns < task.classes:
-        along = _along(hidden, labels, head)
-        none = jax.tree.map(lambda x: vary(x, along), nothing(reads, labels.shape, task.dtype))
+        along = varying((hidden, labels, head))
+        none = vary(nothing(reads, labels.shape, task.dtype), along)
     rows = _over_columns(walk, task, look, none)
-    return with_its_weights(rows if task.axis_name is None else joined_over(task.axis_name, rows))
+    return with_its_weights(joined_over(task.axis_name, rows) if task.axis_name else rows)
 
 
 def _tile(
@@ -337,17 +337,16 @@ def _linked(
     task: Task, link: Link, rows: Rows, labels: Array, head: Head, given: Given, wanted: frozenset[str]
 ) -> tuple[Array, Rows, Parameters]:
     """The value of each row, NaN where the label is no class, and its slopes in the statistics and in what is given."""
-    along = _along(rows, given.each)
-    given = given._replace(shared={name: vary(x, along) for name, x in given.shared.items()})
+    given = given._replace(shared=vary(given.shared, varying((rows, given.each))))
     rows = rows._replace(top=None)
     values, (slopes, in_given) = link.values_and_slopes(rows, _possible_classes(task, head), given, wanted)
-    everywhere = task.classes if task.axis_name is None else task.classes * jax.lax.axis_size(task.axis_name)
+    everywhere = task.classes * jax.lax.axis_size(task.axis_name)
     return values + nan_unless(is_class(labels, everywhere), values.dtype), slopes, in_given
 
 
 def _first_class(task: Task) -> Any:
     """The number of the first class on this device."""
-    return 0 if task.axis_name is None else jax.lax.axis_index(task.axis_name) * task.classes
+    return jax.lax.axis_index(task.axis_name) * task.classes if task.axis_name else 0
 
 
 def _possible_classes(task: Task, head: Head) -> Array:
@@ -355,13 +354,8 @@ def _possible_classes(task: Task, head: Head) -> Array:
     possible = jnp.ones(task.classes, bool) if head.possible is None else head.possible
     if head.bias is not None and head.softcap is None:
         possible = possible & (head.bias != -jnp.inf)
-    count = jnp.sum(possible, dtype=np.int32)
-    return jnp.maximum(count if task.axis_name is None else jax.lax.psum(count, task.axis_name), 1).astype(task.dtype)
-
-
-def _along(*arrays: Any) -> frozenset[Any]:
-    """The mesh axes of a `shard_map` over which any of the arrays varies."""
-    return frozenset[Any]().union(*(varying(x) for x in jax.tree.leaves(arrays)))
+    count = jax.lax.psum(jnp.sum(possible, dtype=np.int32), task.axis_name)
+    return jnp.maximum(count, 1).astype(task.dtype)
 
 
 def _zeros(like: Array, dtype: Any) -> Array:
