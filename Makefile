@@ -43,7 +43,7 @@ format: $(VENV)/test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
+notebooks: $(VENV)/demo $(VENV)/recipes  ## Execute the notebooks and store their outputs in place.
 	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/run.py $$notebook --store || exit 1; done
 
 gallery: $(VENV)/demo  ## Draw every loss of the catalogue into notebooks/gallery.ipynb.
@@ -122,7 +122,7 @@ dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried i
 clean:
 	rm -rf .venv .venv-* .cache build dist
 
-$(VENV)/demo $(VENV)/test $(VENV)/peers .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
+$(VENV)/demo $(VENV)/recipes $(VENV)/test $(VENV)/peers .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
