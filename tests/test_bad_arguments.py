@@ -97,6 +97,18 @@ WORDS = [
     (huber, "eps", 1e-8, "drop it"),
     (jaxloss.poisson_nll, "full", True, "constants"),
     (huber, "y_true", ONES, "prediction, target in this order"),
+    (jaxloss.lambda_rank, "k", 10, "called 'top' here."),
+    (jaxloss.list_mle, "key", 0, "drawn at random"),
+    (jaxloss.ctc, "input_lengths", LABELS, "frame_mask=jnp.arange(t) < input_lengths[:, None]."),
+    (jaxloss.ctc, "label_paddings", ROWS, "label_mask=label_paddings == 0."),
+    (jaxloss.ctc, "zero_infinity", True, "where= leaves"),
+    (jaxloss.cox, "strata", LABELS, "a row of its own, with item_mask"),
+    (jaxloss.cox, "durations", ONES, "log_hazards, times, events in this order"),
+    (jaxloss.cox, "ties_method", "efron", "called 'ties' here."),
+    (jaxloss.grpo, "epsilon_high", 0.28, "called 'clip_high' here."),
+    (jaxloss.grpo, "completion_mask", ROWS, "where=completion_mask != 0."),
+    (jaxloss.diffusion, "snr_gamma", 5.0, "weighting='min_snr', gamma=5.0."),
+    (jaxloss.distillation, "T", 2.0, "called 'temperature' here."),
     (term(lambda u, v: u - v), "reduction", "sum", "jaxloss.reduce(<lambda>, 'sum')(u, v)."),
 ]
 

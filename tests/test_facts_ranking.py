@@ -115,5 +115,6 @@ def test_a_relevance_that_is_nan_is_not_passed_over(loss):
 def test_what_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"lambda_rank: scheme must be 'lambda_rank', 'ndcg_loss2' or"):
         jaxloss.lambda_rank(SCORES, GRADES, scheme="ndcg")
-    with pytest.raises(ValueError, match=r"lambda_rank: top must be 1 or more, got 0"):
-        jaxloss.lambda_rank(SCORES, GRADES, top=0)
+    for top in (0, 1.5):
+        with pytest.raises(ValueError, match=rf"lambda_rank: top must be a whole number >= 1, got {top}"):
+            jaxloss.lambda_rank(SCORES, GRADES, top=top)

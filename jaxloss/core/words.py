@@ -19,8 +19,10 @@ _SAME = (
     ("beta", "scale_neg"),
     ("base", "thresh"),
     ("beta", "bandwidth", "c", "delta", "epsilon", "scale", "sigma", "threshold", "transition"),
+    ("clip_high", "clip_ratio_high", "epsilon_high"),
     ("class_counts", "cls_num_list", "samples_per_class"),
     ("class_prior", "log_prior", "log_priors", "prior"),
+    ("dual_clip", "clip_ratio_c"),
     ("degrees_of_freedom", "df", "dof", "nu"),
     ("distance", "distance_fn", "distance_function", "distance_metric", "p"),
     ("gamma", "focusing", "gamma_negative"),
@@ -36,9 +38,13 @@ _SAME = (
     ("max_value", "data_range", "max_val"),
     ("power", "p", "variance_power"),
     ("smooth", "smooth_dr", "smooth_nr"),
-    ("temperature", "tau"),
+    ("predicts", "prediction_type"),
+    ("reference_point", "kl"),
+    ("temperature", "T", "tau"),
     ("student_temperature", "student_temp", "temp", "temperature"),
     ("teacher_temperature", "teacher_temp"),
+    ("ties", "method", "ties_method"),
+    ("top", "k", "lambdarank_truncation_level", "topn"),
     ("similarity", "similarity_fct", "similarity_fn"),
     ("softcap", "logit_softcap", "logits_soft_cap"),
     ("z_loss", "z_loss_scale", "lse_square_scale"),
@@ -54,17 +60,24 @@ _ELSEWHERE = {
     "axis_name chunk_size": "it is an argument of reduce: jaxloss.reduce({loss}, {name}={value})({arrays})",
     "blur": "write epsilon=2 * blur**2 or scale=blur, whichever this loss has",
     "class_weight class_weights": "write weights={second} @ class_weights, which weighs an item by its classes",
+    "clamp": "drop it: the gradient is that of the cost, which optax.clip may bound",
+    "completion_mask loss_mask response_mask": "write where={name} != 0{inner}",
     "dtype": "drop it: the cost is computed in float32 at least; cast the arrays for another dtype",
     "eps epsilon": "drop it: nothing is clipped, and the corners are exact without it",
     "from_logits log_input log_target": "this loss takes {first}{other}",
     "full": "drop it: the constants of the formula are part of the cost",
     "how": "it is an argument of reduce: jaxloss.reduce({loss}, {how!r})({arrays})",
     "ignore_class ignore_index": "write {mask}={second} != {value}",
-    "input input1 input2 inputs logits predictions preds target targets y_pred y_true": (
+    "durations idx_durations input input1 input2 inputs logits predictions preds target targets y_pred y_true": (
         "pass the arrays {arrays} in this order, or by these names"
     ),
+    "input_lengths logit_lengths": "write frame_mask=jnp.arange(t) < {name}[:, None]",
     "keepdims": "jaxloss.reduce({loss}, 'none')({arrays}) has one value for each item",
+    "key rng": "drop it: nothing here is drawn at random",
+    "label_lengths target_lengths": "write label_mask=jnp.arange(n) < {name}[:, None]",
+    "label_paddings": "write label_mask=label_paddings == 0",
     "label_smoothing smoothing": ("this loss has none; smooth the targets before the call: (1 - s) * targets + s / k"),
+    "logit_paddings": "write frame_mask=logit_paddings == 0",
     "logit_scale": "write temperature=1 / logit_scale",
     "mask": "write where=mask, booleans which say what counts{inner}",
     "microbatch_size": "it is an argument of value_and_grad: jaxloss.value_and_grad(cost, microbatch_size={value})",
@@ -81,10 +94,13 @@ _ELSEWHERE = {
         "to divide by the count, write jnp.mean({name} * jaxloss.reduce({loss}, 'none')({arrays}))"
     ),
     "segments": "give each list a padded row, and where= for what is there: jaxloss.reduce({loss}, axis=-1)({arrays})",
+    "snr_gamma": "write weighting='min_snr', gamma={value}",
+    "strata": "give each stratum a row of its own, with item_mask for what is there",
     "swap": "write triplet_from_distances(to_positive, jnp.minimum(to_negative, from_positive_to_negative))",
     "temperature": "divide before the call: {first} / temperature",
     "u_weights": "write p_mass={name}",
     "v_weights": "write q_mass={name}",
+    "zero_infinity": "an infinite cost has gradient 0; where= leaves such a sequence out",
     "valid": "write where={name}, booleans which say what counts",
 }
 """What does here what arguments of other libraries do there."""
@@ -178,7 +194,11 @@ def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
         return f"where must be booleans, {came}; {how_much}"
     if is_mask(name):
         by_name = not array.shape and term.options
-        fix = f"options go by name ({', '.join(term.options)})" if by_name else f"write {name} != 0"
+        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and array.dtype.kind in "iu"
+        fix = (
+            f"jnp.arange({term.cores[name][0]}) < {name}[..., None] if they are lengths" if lengths else f"{name} != 0"
+        )
+        fix = f"options go by name ({', '.join(term.options)})" if by_name else f"write {fix}"
         return f"{name} must be booleans, {came}; {fix}"
     return f"{name} must be real numbers, {came}"
 

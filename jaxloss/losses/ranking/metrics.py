@@ -165,8 +165,8 @@ def lambda_rank(
     """
     if scheme not in ("lambda_rank", "ndcg_loss2", "ndcg_loss2++"):
         raise ValueError(f"lambda_rank: scheme must be 'lambda_rank', 'ndcg_loss2' or 'ndcg_loss2++', got {scheme!r}.")
-    if top is not None and top < 1:
-        raise ValueError(f"lambda_rank: top must be 1 or more, got {top}.")
+    if top is not None and not (isinstance(top, int) and top >= 1):
+        raise ValueError(f"lambda_rank: top must be a whole number >= 1, got {top!r}.")
     listed, last = members(scores, item_mask), scores.shape[0] if top is None else top
     gains = _gains(targets, listed)
     best = places_by(jnp.where(listed, -targets, jnp.inf))

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.classes import entry, is_class, nan_unless
 from jaxloss.numerics.lattice import add_offset, alike, compacted, log_add, log_sum, relative, shares, shifted
 from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.softmax import partition
@@ -105,7 +105,7 @@ def _(blank: int, primals: Any, tangents: Any) -> tuple[Array, Array]:
 def _steps(logits: Array, labels: Array, count: Array, frame_mask: Array | None, blank: int) -> tuple[Array, Array]:
     """The log-probabilities of a blank and of the next label in each cell, [t, s]."""
     largest, log_total = partition(logits)
-    at_label = jnp.take_along_axis(logits, labels[None, :, None], axis=2, mode="clip")[..., 0]
+    at_label = entry(logits, jnp.broadcast_to(labels, largest.shape))
     to_frame, to_label = ((x - largest) - log_total for x in (logits[..., blank], at_label))
     return _left_out(to_frame, to_label, count, frame_mask)
 
