@@ -1,5 +1,7 @@
 """What the losses of embeddings are known to be."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -143,3 +145,19 @@ def test_the_nearest_are_told_apart_far_from_the_origin():
     x, labels = RNG.normal(size=(32, 8)).astype(np.float32), np.arange(32) % 4
     there = values(jaxloss.batch_hard_triplet, x + np.float32(1024), labels)
     np.testing.assert_allclose(there, values(jaxloss.batch_hard_triplet, x, labels), atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["arcface", pytest.param("cosface", marks=pytest.mark.sweep)])
+def test_classes_over_devices(name):
+    loss, labels = jaxloss.catalogue[name], np.array([0, 2, 3, 7, 5, 1])
+    kernel = RNG.normal(size=(4, 8)).astype(np.float32)
+
+    def costs(x, kernel, **options):
+        return loss(x, labels, kernel, **options), reduce(loss, "none")(x, labels, kernel, **options)
+
+    mesh = jax.make_mesh((4,), ("model",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:4])
+    split = functools.partial(costs, class_axis_name="model")
+    of_devices = jax.shard_map(split, mesh=mesh, in_specs=(jax.P(), jax.P(None, "model")), out_specs=jax.P())
+    got, expected = (jax.jit(jax.value_and_grad(f, (0, 1), has_aux=True))(X, kernel) for f in (of_devices, costs))
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -194,7 +194,7 @@ def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
         return f"where must be booleans, {came}; {how_much}"
     if is_mask(name):
         by_name = not array.shape and term.options
-        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and array.dtype.kind in "iu"
+        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and jnp.issubdtype(array.dtype, jnp.integer)
         fix = (
             f"jnp.arange({term.cores[name][0]}) < {name}[..., None] if they are lengths" if lengths else f"{name} != 0"
         )

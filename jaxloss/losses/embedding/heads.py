@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.anchors import log_sum, products, whole
+from jaxloss.numerics.anchors import log_sum, products
 from jaxloss.numerics.classes import is_class, nan_unless
 from jaxloss.numerics.head.link import linear_softmax_sum
 from jaxloss.numerics.head.row import Softmax
@@ -62,7 +62,10 @@ def _log_sum_of_others(x: Array, label: Array, directions: Array, axis_name: Any
     """Log sum exp of the products of one vector with the directions of all classes but its own."""
     first, count = _first_class(directions, label, axis_name), directions.shape[1]
     here = log_sum(products(x[None], directions.T)[0], first + jnp.arange(count, dtype=label.dtype) != label)
-    return log_sum(whole(here[None], axis_name))
+    if axis_name is None:
+        return here
+    largest = jax.lax.pmax(jax.lax.stop_gradient(here), axis_name)
+    return largest + jnp.log(jax.lax.psum(jnp.exp(here - largest), axis_name))  # the same on all devices
 
 
 def _outside(label: Array, directions: Array, axis_name: Any) -> Array:
@@ -146,7 +149,7 @@ def arcface(
 
     Raises:
         TypeError: The labels are not integers.
-        ValueError: `scale` is not positive, or `margin` is negative.
+        ValueError: `scale` is not positive, or `margin` is out of range.
 
     Source: Deng et al. (2019), ArcFace, equation 3; the second branch is that of the authors' code.
 
@@ -193,7 +196,7 @@ def cosface(
 
     Raises:
         TypeError: The labels are not integers.
-        ValueError: `scale` is not positive, or `margin` is negative.
+        ValueError: `scale` is not positive, or `margin` is out of range.
 
     Source: Wang et al. (2018), CosFace, equation 4.
 
