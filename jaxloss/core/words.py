@@ -96,7 +96,7 @@ _ELSEWHERE = {
     "segments": "give each list a padded row, and where= for what is there: jaxloss.reduce({loss}, axis=-1)({arrays})",
     "snr_gamma": "write weighting='min_snr', gamma={value}",
     "strata": "give each stratum a row of its own, with item_mask for what is there",
-    "swap": "write triplet_from_distances(to_positive, jnp.minimum(to_negative, from_positive_to_negative))",
+    "swap": "pass distances, and the smaller one to the negative: jnp.minimum(from_anchor, from_positive)",
     "temperature": "divide before the call: {first} / temperature",
     "u_weights": "write p_mass={name}",
     "v_weights": "write q_mass={name}",
@@ -194,7 +194,9 @@ def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
         return f"where must be booleans, {came}; {how_much}"
     if is_mask(name):
         by_name = not array.shape and term.options
-        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and jnp.issubdtype(array.dtype, jnp.integer)
+        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and jnp.issubdtype(
+            array.dtype, jnp.integer
+        )
         fix = (
             f"jnp.arange({term.cores[name][0]}) < {name}[..., None] if they are lengths" if lengths else f"{name} != 0"
         )
