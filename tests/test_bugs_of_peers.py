@@ -909,3 +909,52 @@ def root_of_mmd(p, q):
 )
 def test_sets_of_points(function, arrays, expected, rtol):
     agree(function, arrays, expected, rtol)
+
+
+# ----------------------------------------------------------------------------------- regions, boxes, images, embeddings
+
+REGION, TRUTH, NOTHING = [0.8, 0.6, 0.3, 0.1], [1.0, 0.0, 1.0, 0.0], [0.0] * 4
+UNIT_BOX, POINT = [0.0, 0.0, 1.0, 1.0], [0.5] * 4
+E, PAIRS, APART = [[1.0, 0.0], [0.6, 0.8], [0.8, 0.6], [0.0, 1.0]], [0, 0, 1, 1], [0, 1, 2, 3]
+VIEW, FLAT = [[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], np.full((2, 2, 1), 0.9)
+info_nce = functools.partial(jaxloss.info_nce, temperature=0.5)
+
+
+def finite(loss):
+    """1 where no component of the gradient is NaN or infinite."""
+    return lambda *arrays: jnp.isfinite(grad(loss)(*arrays)).all()
+
+
+@pytest.mark.sampled(3)
+@sweep(
+    row("empty truth, nothing found", jaxloss.dice, (NOTHING, NOTHING), 0),  # MONAI #8703
+    row("empty truth teaches", grad(jaxloss.dice, smooth=1.0), (NOTHING, NOTHING), [1.0] * 4),  # mmocr #408
+    row("all pixels ignored", jaxloss.dice, (REGION, TRUTH, np.zeros(4, bool)), 0),  # mmsegmentation #2996
+    row("ignored pixels", jaxloss.dice, ([*REGION, NAN], [*TRUTH, 255], np.arange(5) < 4), 8 / 19),  # smp #366
+    row("alpha is of false positives", jaxloss.tversky, (REGION, TRUTH), 0.4329897),  # keras #23322, Flux.jl #1993
+    row("a class without pixels", jaxloss.generalized_dice, (np.eye(3)[:2], np.eye(3)[:2]), 0),  # MONAI #371, #4510
+    row("no labels left", jaxloss.lovasz_softmax, ([[0.5, 0.5]], [0], np.zeros(1, bool)), 0),  # LovaszSoftmax #14
+    row("two equal points", jaxloss.giou, (POINT, POINT), 0),  # vision #7746
+    row("a box of no area", finite(jaxloss.giou), (POINT, UNIT_BOX), True),  # mmdetection #3394
+    row("an inverted box", jaxloss.iou, ([1.0, 1.0, 0.2, 0.2], UNIT_BOX), 1),  # vision #3404
+    row("no bonus for it", jaxloss.giou, ([1.0, 1.0, 0.2, 0.2], UNIT_BOX), 1),  # trackers #589
+    row("a box of no height", finite(jaxloss.ciou), ([0.0, 0.5, 1.0, 0.5], UNIT_BOX), True),  # DIoU-pytorch #3, #19
+    row("the last bin", jaxloss.distribution_focal, ([0.1, 0.5, 0.2, -0.3], 3.0), 1.8509848),  # mmdetection: bin k
+    row("a peak that is missed", grad(jaxloss.gaussian_focal), (-20.0, 1.0), -1),  # CenterNet #201, #234
+    row("equal images", functools.partial(jaxloss.ssim, window_size=2), (FLAT, FLAT), 0),  # fused-ssim #37
+    row("a flat image", grad(jaxloss.total_variation, isotropic=True), (FLAT,), 0 * FLAT),  # piq #328
+    row("silence", jaxloss.scale_invariant_sdr, ([1.0, 2.0], [0.0, 0.0]), INF),  # auraloss #25
+    row("1 is the same", jaxloss.contrastive, ([1.0, 0.0], [0.8, 0.6], 1), 0.2),  # keras #1866, caffe #3310
+    # PML #699
+    row("the positive is below too", info_nce, (E[0], E[2], [E[3], [-0.6, 0.8]]), 0.2332575),
+    row("at its own direction", finite(jaxloss.arcface), ([1.0, 0.0], 0, np.eye(2)), True),  # arcface-pytorch #68
+    row("no positives", jaxloss.supervised_contrastive, (E, APART), 0),  # SupContrast #141
+    row("at the paper's values", jaxloss.circle, (E, PAIRS), 49.664),  # PML #173, circle-loss #2
+    row("no positives to mine", jaxloss.batch_semi_hard_triplet, (E, APART), 0),  # addons #1676, #2447
+    row("twins", finite(jaxloss.batch_hard_triplet), ([E[0], E[0], E[3]], [0, 0, 1]), True),  # tensorflow #30199
+    row("views that agree", jaxloss.barlow_twins, (VIEW, VIEW), 0),  # Barlow-Twins-HSIC #6
+    row("duplicates", finite(jaxloss.koleo), ([E[0], E[0], E[3]],), True),  # dinov2 #101, #143
+    row("whatever the length", jaxloss.uniformity, (2.0 * np.array(E),), -1.0156917),  # SimCSE #85, #122
+)
+def test_pictures_and_embeddings(function, arrays, expected, rtol):
+    agree(function, arrays, expected, rtol)

@@ -194,12 +194,10 @@ def of_kind(term: Term, name: str, array: Array, first: Shape) -> str:
         return f"where must be booleans, {came}; {how_much}"
     if is_mask(name):
         by_name = not array.shape and term.options
-        lengths = array.shape == first[: len(first) - len(term.cores[term.arrays[0]])] and jnp.issubdtype(
-            array.dtype, jnp.integer
-        )
-        fix = (
-            f"jnp.arange({term.cores[name][0]}) < {name}[..., None] if they are lengths" if lengths else f"{name} != 0"
-        )
+        leading = first[: len(first) - len(term.cores[term.arrays[0]])]
+        lengths = array.shape == leading and jnp.issubdtype(array.dtype, jnp.integer)
+        places = f"jnp.arange({term.cores[name][0]}) < {name}[..., None] if they are lengths" if lengths else ""
+        fix = places or f"{name} != 0"
         fix = f"options go by name ({', '.join(term.options)})" if by_name else f"write {fix}"
         return f"{name} must be booleans, {came}; {fix}"
     return f"{name} must be real numbers, {came}"

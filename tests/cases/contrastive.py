@@ -169,7 +169,7 @@ CASES = (
         differentiable=(0, 1, 2),
         hard=_hard_queries,
     ),
-    Case("info_nce", _queue, info_nce, differentiable=(0, 1, 2), shared=(2,)),
+    Case("info_nce", _queue, info_nce, differentiable=(0, 1, 2), shared=(2,), variant="-queue"),
     Case(
         "info_nce",
         _some_negatives,

@@ -138,7 +138,15 @@ CASES = (
         hard=_hard_logits,
         relative_to_item=(1,),  # the slope in the teacher is the difference of two costs
     ),
-    Case("dino", _with_center, dino, differentiable=(0, 1, 2), shared=(2,), relative_to_item=(1, 2)),
+    Case(
+        "dino",
+        _with_center,
+        dino,
+        differentiable=(0, 1, 2),
+        shared=(2,),
+        relative_to_item=(1, 2),
+        variant="-center",
+    ),
     Case("koleo", _batch, koleo, differentiable=(0,), hard=_hard),
     Case("koleo", _some, koleo, corners=((_ONE, _NOT),), differentiable=(0,)),
     Case("uniformity", _batch, uniformity, options=({}, {"t": 0.5}), differentiable=(0,), hard=_hard),

@@ -61,6 +61,7 @@ def dino(
     0.008337
     """
     teacher = teacher_logits if center is None else teacher_logits - center
+    teacher = teacher - jax.lax.stop_gradient(jnp.max(teacher))  # for the slope in the temperature, which cancels
     return target_row(student_logits / student_temperature, jax.nn.softmax(teacher / teacher_temperature)).surprisal
 
 
