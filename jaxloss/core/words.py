@@ -187,7 +187,7 @@ def _to_agree(term: Term, arrays: Mapping[str, Array], first: str, second: str) 
                 return f"; the last axis must hold the classes or features: jnp.moveaxis({one}, {axis}, -1)"
     if arrays[first].shape == arrays[second].shape and is_label(second):
         return f"; {second} looks one-hot: pass jnp.argmax({second}, -1){sister(term, second, 'targets')}"
-    return of_labels(term, arrays, second) or "; nothing is broadcast, so shape them alike"
+    return of_labels(term, arrays, second) or "; nothing is broadcast, so give both the same"
 
 
 def of_labels(term: Term, arrays: Mapping[str, Array], name: str) -> str:
