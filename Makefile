@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CACHE := $(CURDIR)/.cache
 
-# Nothing is written outside the project, and bytecode is made of what is imported, which is a fraction of what is installed.
+# Nothing is written outside the project. Bytecode is made of what is imported, which is a fraction of what is installed.
 export PIP_NO_CACHE_DIR := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_COMPILE := 0
@@ -44,7 +44,7 @@ format: $(VENV)/test
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-notebooks: $(VENV)/demo  ## Execute the notebooks and store their outputs in place.
+notebooks: $(VENV)/notebooks  ## Execute the notebooks and store their outputs in place.
 	for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/run.py $$notebook --store || exit 1; done
 
 gallery: $(VENV)/demo  ## Draw every loss of the catalogue into notebooks/gallery.ipynb.
@@ -130,7 +130,7 @@ dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried i
 clean:
 	rm -rf .venv .venv-* .cache build dist
 
-$(VENV)/demo $(VENV)/test $(VENV)/peers $(VENV)/smoke .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
+$(VENV)/demo $(VENV)/notebooks $(VENV)/test $(VENV)/peers $(VENV)/smoke .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
