@@ -1,14 +1,14 @@
 """Makes the pages of the losses from the catalogue, so that they cannot drift, and draws formulas and pictures."""
 
+import base64
 import html
 import io
+import json
 import re
-import warnings
+import textwrap
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -21,24 +21,34 @@ from jaxloss.names.table import page as names_page
 
 PROJECT = Path(__file__).parent.parent
 FAMILIES = list(dict.fromkeys(str(loss.__module__).split(".")[2] for loss in jaxloss.catalogue.values()))
-ERRORS = (
-    "jaxloss.huber(jnp.zeros((4, 1)), jnp.zeros(4))",
-    "jaxloss.huber(jnp.zeros(4), jnp.zeros(4), reduction='sum')",
-    "jaxloss.softmax_cross_entropy_with_integer_labels(jnp.zeros((4, 3)), jnp.zeros(4, int), ignore_index=-100)",
-    "jaxloss.softmax_cross_entropy_with_integer_labels(jnp.zeros((4, 3)), jnp.eye(4, 3))",
-    "jaxloss.softmax_cross_entropy_with_integer_labels(jnp.zeros((8, 3, 5)), jnp.zeros((8, 5), int))",
-    "jaxloss.sigmoid_binary_cross_entropy(jnp.zeros((4, 3)), jnp.zeros((4, 3)), where=jnp.ones(4))",
-    "jaxloss.reduce(jaxloss.huber, 'average')",
-    "jaxloss.huber(jnp.zeros(4), jnp.zeros(4), delta=0.0)",
-    "jaxloss.value_and_grad(lambda p, b: jaxloss.huber(p * b, b))(1.0, jnp.ones(4))",
-    "jaxloss.cross_entropy",
+CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+LOSS = re.compile(r"\[`(\w+)`\]\[\]")
+RAISES = re.compile(r"```raises\n(.*?)```", re.DOTALL)
+# In the order to read them in. The pictures of the gallery are on the pages of the losses.
+NOTEBOOKS = (
+    "quickstart",
+    "choosing",
+    "splitting",
+    "language_model",
+    "preference",
+    "ranking",
+    "survival",
+    "sequence",
+    "segmentation",
+    "contrastive",
+    "metric",
 )
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """The losses in the table of contents."""
-    entry = next(entry for entry in config.nav if "Losses" in entry)
-    entry["Losses"] = ["losses/index.md", *({family: f"losses/{family}.md"} for family in FAMILIES)]
+    """The losses and the notebooks in the table of contents."""
+    made = {
+        "Losses": ["losses/index.md", *({family: f"losses/{family}.md"} for family in FAMILIES)],
+        "Notebooks": [f"notebooks/{name}.md" for name in NOTEBOOKS],
+    }
+    for entry in config.nav:
+        if isinstance(entry, dict):
+            entry.update({name: made[name] for name in made if name in entry})
     return config
 
 
@@ -49,14 +59,20 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     made |= {f"losses/{name}.png": _drawn(name) for name in jaxloss.catalogue}
     for path in (*PROJECT.glob("benchmarks/*.md"), *PROJECT.glob("benchmarks/*.png")):
         made[f"measured/{path.name}"] = path.read_bytes()
+    for name in NOTEBOOKS:
+        made |= _notebook(name)
     for path, content in made.items():
         files.append(File.generated(config, path, content=content))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Real messages, and formulas in MathML, outside code."""
-    markdown = markdown.replace("<!-- errors -->", "\n\n".join(map(_error, ERRORS)))
+    """Real messages, links to losses, and formulas in MathML, outside code."""
+    names: dict[str, Any] = {}
+    if RAISES.search(markdown):
+        exec("".join(CODE.findall(markdown)), names)
+    markdown = RAISES.sub(lambda found: _raised(found[1], names), markdown)
+    markdown = LOSS.sub(lambda found: _link(found[1], "losses/"), markdown)
     parts = re.split(r"(```.*?```|`[^`\n]*`)", markdown, flags=re.DOTALL)
     parts[::2] = [re.sub(r"\$\$(.*?)\$\$", _formula, part, flags=re.DOTALL) for part in parts[::2]]
     return "".join(parts)
@@ -109,9 +125,9 @@ def _loss(name: str) -> str:
     return "\n\n".join(parts)
 
 
-def _link(name: str) -> str:
+def _link(name: str, folder: str = "") -> str:
     family = str(jaxloss.catalogue[name].__module__).split(".")[2]
-    return f"[`{name}`]({family}.md#{name})"
+    return f"[`{name}`]({folder}{family}.md#{name})"
 
 
 def _cell(text: str) -> str:
@@ -124,11 +140,31 @@ def _drawn(name: str) -> bytes:
     return file.getvalue()
 
 
-def _error(call: str) -> str:
+def _notebook(name: str) -> dict[str, str | bytes]:
+    """A notebook as it is stored: its text, its code folded, what the code printed and drew."""
+    parts: list[str] = []
+    pictures: dict[str, bytes] = {}
+    for cell in json.loads((PROJECT / "notebooks" / f"{name}.ipynb").read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "markdown":
+            parts.append(re.sub(r"\((\w+)\.ipynb\)", r"(\1.md)", source))
+            continue
+        parts.append('??? example "Code"\n\n' + textwrap.indent(f"```python\n{source}\n```", "    "))
+        for output in cell["outputs"]:
+            data = output.get("data", {})
+            if "image/png" in data:
+                path = f"notebooks/{name}-{len(pictures) + 1}.png"
+                pictures[path] = base64.b64decode("".join(data["image/png"]))
+                parts.append(f"![what the code above draws]({Path(path).name}){{ loading=lazy }}")
+            elif output.get("name") != "stderr":  # where progress bars are drawn
+                parts.append("```text\n" + "".join(output.get("text") or data["text/plain"]).rstrip() + "\n```")
+    return {f"notebooks/{name}.md": "\n\n".join(parts) + "\n", **pictures}
+
+
+def _raised(call: str, names: dict[str, Any]) -> str:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            eval(call, {"jax": jax, "jnp": jnp, "jaxloss": jaxloss})
+        exec(call, names)
     except Exception as error:
-        return f"```python\n{call}\n```\n\n> {type(error).__name__}: {html.escape(str(error), quote=False)}"
+        said = [f"{type(error).__name__}: {error}", *getattr(error, "__notes__", ())]
+        return "\n\n".join([f"```python\n{call}```", *(f"> {html.escape(part, quote=False)}" for part in said)])
     raise AssertionError(f"{call} raises nothing")

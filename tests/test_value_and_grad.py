@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax.extend.core import jaxprs_in_params
 from jax.interpreters import partial_eval
 from jax.sharding import AxisType, NamedSharding
 
@@ -149,8 +148,11 @@ def live_dots(function, *args):
             if eqn.primitive.name == "dot_general":
                 (contracted, _), _ = eqn.params["dimension_numbers"]
                 total += 2 * eqn.outvars[0].aval.size * np.prod([eqn.invars[0].aval.shape[i] for i in contracted])
-            for inner in jaxprs_in_params(eqn.params) if eqn.primitive.name != "dot_general" else ():
-                total += count(inner) * (eqn.params["length"] if eqn.primitive.name == "scan" else 1)
+            for value in eqn.params.values():
+                for part in value if isinstance(value, tuple | list) else (value,):
+                    part = getattr(part, "jaxpr", part)
+                    if hasattr(part, "eqns"):
+                        total += count(part) * (eqn.params["length"] if eqn.primitive.name == "scan" else 1)
         return total
 
     return count(jaxpr)

@@ -83,7 +83,7 @@ class Loss(Generic[P]):
     def finish(self, tally: Tally) -> Array:
         """The last step: the exact cost of all that the tally has added up."""
         if not isinstance(tally, Tally):
-            raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up at least one.")
+            raise TypeError(f"{self.__name__}: finish takes a Tally, got {type(tally).__name__}; add up one or more.")
         return evaluation.finish(self._plan, tally, self.__name__)
 
     def _call(self, arrays: Any, options: dict[str, Any], where: Any, weights: Any) -> Call:

@@ -225,7 +225,7 @@ def _to_agree(term: Term, arrays: Mapping[str, Array], first: str, second: str) 
             return f"; all items share {one}.reshape{shape[len(axes) :]}"
     if is_label(second) and leading[second][:-1] == leading[first]:
         return _one_hot(term, second)
-    return of_labels(term, arrays, second) or "; nothing is broadcast, so shape them alike"
+    return of_labels(term, arrays, second) or "; nothing is broadcast, so give both the same"
 
 
 def _one_hot(term: Term, name: str) -> str:

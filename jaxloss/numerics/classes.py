@@ -84,7 +84,7 @@ def is_class(label: Array, classes: int) -> Array:
 
 def nan_unless(valid: Array, dtype: Input) -> Array:
     """0 where it is valid, and else NaN, which is not formed where all is valid: `jax_debug_nans` would stop there."""
-    return jnp.sqrt(jnp.where(valid, 0, -1).astype(dtype))
+    return jnp.sqrt(0 - (~valid).astype(dtype))
 
 
 def _wide(label: Array) -> Array:

@@ -68,7 +68,7 @@ def absolute(x: Array) -> Array:
     return jnp.abs(x)
 
 
-@with_slopes(lambda x: jnp.where(x > 0, 1, 0).astype(x.dtype))  # ties of a maximum: JAX gives half a slope
+@with_slopes(lambda x: (x > 0).astype(x.dtype))  # ties of a maximum: JAX gives half a slope
 def positive_part(x: Array) -> Array:
     r"""The number where it is positive, and else 0.
 

@@ -295,7 +295,7 @@ def _gap(logits: Array, largest: Array) -> Array:
     """M - x, infinite if m stands for a logit of inf and x is not."""
     bound = _bound(logits)
     beside_inf = (largest >= bound) & (logits < bound)
-    return (largest - jnp.minimum(logits, bound)) + jnp.where(beside_inf, jnp.inf, 0)
+    return jnp.where(beside_inf, jnp.inf, largest - jnp.minimum(logits, bound))
 
 
 def _possible(logits: Array) -> Array:

@@ -28,7 +28,7 @@ def _box_cox(surprisal: Array, q: Array) -> Array:
     """(1 - p^q) / q by s = -log p, of which the limit at q = 0 is s."""
     u = multiply_no_nan(q, surprisal)
     tiny = u < jnp.finfo(u.dtype).tiny
-    return jnp.where(tiny, surprisal, -jnp.expm1(-u) / jnp.where(tiny, 1, q))
+    return jnp.where(tiny, surprisal, -jnp.expm1(-u) / jnp.where(q == 0, 1, q))
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)

@@ -28,7 +28,7 @@ def _distances(f: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
 def _slope_in_prediction(f: Array, lower: Array, upper: Array) -> Array:
     """sigmoid(a) - sigmoid(b) as sigmoid(a) sigmoid(-b) (1 - exp(b - a)), with the larger one first."""
     above, below = _distances(f, lower, upper)
-    side = jnp.where(above < below, -1, 1).astype(f.dtype)
+    side = 1 - 2 * (above < below).astype(f.dtype)
     larger, smaller = jnp.maximum(above, below), jnp.minimum(above, below)
     return -side * sigmoid(larger) * sigmoid(-smaller) * jnp.expm1(side * (below - above))
 
