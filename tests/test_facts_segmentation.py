@@ -119,13 +119,13 @@ def test_a_batch_as_one_region_is_exact_however_it_is_split(masks):
         p, y = (jnp.moveaxis(x, 1, 0).reshape(2, -1) for x in (jax.nn.sigmoid(logits + shift), jnp.asarray(truth)))
         return sum(jaxloss.catalogue[name](p, y) for name in _COUNTS)
 
-    expected = jax.value_and_grad(pooled)(jnp.float32(0.3))
-    found = value_and_grad(cost, how, microbatch_size=4)(jnp.float32(0.3), (logits, truth))
+    expected = jax.jit(jax.value_and_grad(pooled))(jnp.float32(0.3))
+    found = jax.jit(value_and_grad(cost, how, microbatch_size=4))(jnp.float32(0.3), (logits, truth))
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     step = value_and_grad(cost, how, microbatch_size=2, axis_name="data")
     split = jax.shard_map(step, mesh=mesh, in_specs=(P(), P("data")), out_specs=(P(), P()))
-    np.testing.assert_allclose(split(jnp.float32(0.3), (logits, truth)), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.jit(split)(jnp.float32(0.3), (logits, truth)), expected, rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------------------------- classes
