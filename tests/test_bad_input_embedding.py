@@ -179,7 +179,7 @@ MISTAKES = {
     "triplet-swap": (
         TypeError,
         call(jaxloss.triplet, X, X, X, swap=True),
-        ("triplet has no argument 'swap'", "triplet_from_distances"),
+        ("triplet has no argument 'swap'", "jnp.minimum(to_negative"),
     ),
     "info_nce-one-negative": (
         ValueError,

@@ -81,7 +81,7 @@ _ELSEWHERE = {
         "to divide by the count, write jnp.mean({name} * jaxloss.reduce({loss}, 'none')({arrays}))"
     ),
     "segments": "give each list a padded row, and where= for what is there: jaxloss.reduce({loss}, axis=-1)({arrays})",
-    "swap": "write triplet_from_distances(to_positive, jnp.minimum(to_negative, from_positive_to_negative))",
+    "swap": "pass the distances, of which jnp.minimum(to_negative, from_positive_to_negative) is the second",
     "temperature": "divide before the call: {first} / temperature",
     "u_weights": "write p_mass={name}",
     "v_weights": "write q_mass={name}",
