@@ -295,7 +295,8 @@ def _gap(logits: Array, largest: Array) -> Array:
     """M - x, infinite if m stands for a logit of inf and x is not."""
     bound = _bound(logits)
     beside_inf = (largest >= bound) & (logits < bound)
-    return jnp.where(beside_inf, jnp.inf, largest - jnp.minimum(logits, bound))
+    gap = largest - jnp.minimum(logits, bound)
+    return jnp.where(beside_inf, gap + jnp.inf, gap)
 
 
 def _possible(logits: Array) -> Array:
