@@ -67,6 +67,7 @@ def _potentials(
 
     def step(k: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
         of_p, of_q, within_p, within_q = state
+        k = jnp.asarray(k)  # under disable_jit it is a Python number
         # Tied to the step, since JAX forms what does not change in a loop before it: here the costs of all pairs.
         x, y = (tied(points, points + k.astype(points.dtype)) for points in (p, q))
         softness = epsilon * jnp.exp(excess * jnp.maximum(0, 1 - 4 / iterations * k.astype(excess.dtype)))
