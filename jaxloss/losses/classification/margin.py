@@ -16,7 +16,9 @@ from jaxloss.types import Array, Input
 @with_slopes(lambda _, score: finite_slope(score), lambda sign, _: sign)  # an infinite slope times 0
 def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
-    return jnp.where(jnp.abs(sign) == 1, sign * score, jnp.nan)
+    known = jnp.abs(sign) == 1
+    # A difference of infinities, since `jax_debug_nans` stops at a NaN that is only written down.
+    return jnp.where(known, sign * score, jnp.inf) - jnp.where(known, 0, jnp.inf)
 
 
 @with_slopes(lambda x: 0.5 * (jnp.sign(x) + 1))  # ties of a maximum
