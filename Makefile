@@ -20,7 +20,7 @@ export JAX_PLATFORMS ?= cpu
 export KERAS_BACKEND := jax
 export KERAS_HOME := $(CACHE)/keras
 
-.PHONY: demo test test-peers laws lint format notebooks gallery readme names truth bench bench-start bench-head chips chips-head test-chips test-newest smoke-newest test-lowest docs test-docs dist clean
+.PHONY: demo test test-peers test-peers-vision laws lint format notebooks gallery readme names truth bench bench-start bench-head chips chips-head test-chips test-newest smoke-newest test-lowest docs test-docs dist clean
 
 demo: $(VENV)/demo  ## Train on real data with every loss family, print the table, store the pictures.
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
@@ -30,6 +30,9 @@ test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebo
 
 test-peers: $(VENV)/peers  ## Ours against optax, torch, keras and rax; the training steps of flax and equinox.
 	$(BIN)/python -m pytest -n auto tests/peers
+
+test-peers-vision: .venv-vision/vision  ## Ours against MONAI, kornia, torchmetrics, pytorch-metric-learning and POT.
+	.venv-vision/bin/python -m pytest -n auto tests/vision
 
 laws: $(VENV)/test  ## The whole law sweep: every loss, every set of options.
 	$(BIN)/python -m pytest -n auto -m sweep
@@ -130,7 +133,7 @@ dist: .venv-dist/dist  ## The wheel and the source archive, checked, and tried i
 clean:
 	rm -rf .venv .venv-* .cache build dist
 
-$(VENV)/demo $(VENV)/notebooks $(VENV)/test $(VENV)/peers $(VENV)/smoke .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
+$(VENV)/demo $(VENV)/notebooks $(VENV)/test $(VENV)/peers $(VENV)/smoke .venv-vision/vision .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@
