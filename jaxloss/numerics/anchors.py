@@ -124,11 +124,6 @@ def chosen(vectors: Array, scores: Array, counted: Array) -> Array:
     return jnp.take(vectors, place, axis=0, mode="clip")
 
 
-def spoiled(vectors: Array) -> Array:
-    """0, and NaN if a component is NaN: such a member may never be the one that is chosen, or found in an order."""
-    return nan_unless(jnp.all(vectors == vectors), vectors.dtype)
-
-
 def log_sum(logits: Array, counted: Array | None = None, axis: int = -1) -> Array:
     """Log sum exp along an axis of the logits that count; a hugely negative number, with gradient 0, where none does.
 

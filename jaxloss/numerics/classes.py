@@ -87,6 +87,15 @@ def nan_unless(valid: Array, dtype: Input) -> Array:
     return jnp.sqrt(0 - (~valid).astype(dtype))
 
 
+def known(x: Array, counted: Array | bool = True) -> Array:
+    """0, or NaN where a number that counts is NaN, which what only compares or chooses would pass over.
+
+    >>> print(known(jnp.array([1.0, jnp.nan]), jnp.array([True, False])))
+    0.0
+    """
+    return nan_unless(jnp.all((x == x) | jnp.logical_not(counted)), x.dtype)
+
+
 def _wide(label: Array) -> Array:
     """The label in 32 bits at least: fewer may be too few to number the classes."""
     return label.astype(jnp.int32) if label.dtype.itemsize < 4 else label

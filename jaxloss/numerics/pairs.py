@@ -6,7 +6,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import nan_unless
 from jaxloss.types import Array
 
 _BLOCK = 32  # members whose pairs are formed at once
@@ -15,15 +14,6 @@ _BLOCK = 32  # members whose pairs are formed at once
 def members(scores: Array, mask: Array | None) -> Array:
     """Which are members: those of the mask, or all."""
     return jnp.ones_like(scores, bool) if mask is None else mask
-
-
-def known(members: Array, x: Array) -> Array:
-    """0, or NaN where a member has one: what is only compared would pass it over.
-
-    >>> print(known(jnp.array([True, False]), jnp.array([1.0, jnp.nan])))
-    0.0
-    """
-    return nan_unless(jnp.all((x == x) | ~members), x.dtype)
 
 
 def sums_over_pairs(term: Callable[..., Any], *arrays: Array) -> Any:

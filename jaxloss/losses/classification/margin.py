@@ -18,7 +18,7 @@ def _signed(sign: Array, score: Array) -> Array:
     """The score on the side of the sign, NaN if that is neither -1 nor 1: a class 0 would make every score right."""
     known = jnp.abs(sign) == 1
     # A difference of infinities, since `jax_debug_nans` stops at a NaN that is only written down.
-    return jnp.where(known, sign * score, jnp.inf) - jnp.where(known, 0, jnp.inf)
+    return jnp.where(known, sign * score, jnp.inf) - jnp.where(known, jnp.zeros_like(score), jnp.inf)
 
 
 @with_slopes(lambda x: 0.5 * (jnp.sign(x) + 1))  # ties of a maximum

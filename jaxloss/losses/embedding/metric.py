@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, members, products, spoiled, whole
-from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.anchors import Members, by_anchors, directions, log_sum, members, products, whole
+from jaxloss.numerics.classes import is_class, known, nan_unless
 from jaxloss.numerics.safe import largest_like, positive_part, ratio
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Memory, NonNegative, Number, Positive
@@ -80,7 +80,7 @@ def multi_similarity(
         return pull + softplus(log_sum(beta * (s - base), negatives)) / beta, ()
 
     cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
-    return cost + these.invalid(cost.dtype) + spoiled(others)
+    return cost + these.invalid(cost.dtype) + known(others)
 
 
 @custom_loss(signature="(n,d),(n),(n)->(n)", stand_in=0.5)

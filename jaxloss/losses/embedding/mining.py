@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
-from jaxloss.numerics.anchors import Members, by_anchors, chosen, members, nearness, spoiled, whole
+from jaxloss.numerics.anchors import Members, by_anchors, chosen, members, nearness, whole
+from jaxloss.numerics.classes import known
 from jaxloss.numerics.norms import named_distance, unit_vector
 from jaxloss.numerics.order import count_below, order_by
 from jaxloss.numerics.safe import positive_part, ratio
@@ -77,7 +78,7 @@ def batch_hard_triplet(
         return jnp.where(jnp.any(positives, -1) & jnp.any(negatives, -1), cost, 0), ()
 
     cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
-    return cost + these.invalid(cost.dtype) + spoiled(others)
+    return cost + these.invalid(cost.dtype) + known(others)
 
 
 def _of_sorted(
@@ -102,7 +103,7 @@ def _of_sorted(
 
     # A gradient forms the differences of the vectors too.
     cost, _ = by_anchors(rows, (embeddings, these), others.size, memory)
-    return cost + these.invalid(cost.dtype) + spoiled(others)
+    return cost + these.invalid(cost.dtype) + known(others)
 
 
 def _in_order(distances: Array, negatives: Array) -> Array:

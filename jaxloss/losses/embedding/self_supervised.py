@@ -14,9 +14,9 @@ from jaxloss.numerics.anchors import (
     log_sum,
     members,
     products,
-    spoiled,
     whole,
 )
+from jaxloss.numerics.classes import known
 from jaxloss.numerics.devices import explicit
 from jaxloss.numerics.norms import euclidean_distance, squared_euclidean_distance
 from jaxloss.numerics.safe import positive_part, ratio, safe_log, safe_sqrt
@@ -105,7 +105,7 @@ def koleo(embeddings: Input, item_mask: Input = None, *, batch_axis_name: Any = 
         return jnp.where(some, -safe_log(jnp.where(some, euclidean_distance(x, chosen(others, near, here)), 1)), 0), ()
 
     cost, _ = by_anchors(rows, (embeddings, these), others.shape[0], memory)
-    return cost + spoiled(others)
+    return cost + known(others)
 
 
 @custom_loss(signature="(n,d),(n)->()", stand_in=0.5)

@@ -5,8 +5,9 @@ import math
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.classes import known
 from jaxloss.numerics.order import in_order, partial_nll
-from jaxloss.numerics.pairs import known, members
+from jaxloss.numerics.pairs import members
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.softmax import target_row
 from jaxloss.numerics.softplus import softplus
@@ -66,7 +67,7 @@ def list_mle(scores: Input, targets: Input, item_mask: Input = None) -> Array:
     """
     listed = members(scores, item_mask)
     nll = partial_nll(-targets, jnp.where(listed, scores, -jnp.inf), listed, average_ties=False)
-    return nll + known(listed, targets)
+    return nll + known(targets, listed)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)

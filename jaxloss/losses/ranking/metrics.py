@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.classes import known
 from jaxloss.numerics.order import places_by
-from jaxloss.numerics.pairs import known, members, sums_over_pairs
+from jaxloss.numerics.pairs import members, sums_over_pairs
 from jaxloss.numerics.safe import ratio
 from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array, Input, NonNegative, Positive
@@ -115,7 +116,7 @@ def approx_mrr(scores: Input, targets: Input, item_mask: Input = None, *, temper
     ahead = _rank_excess(scores, places, listed, temperature) + places.astype(scores.dtype)
     best = jnp.min(jnp.where(relevant, ahead, jnp.inf))
     found = jnp.any(relevant)
-    return jnp.where(found, best / (1 + jnp.where(found, best, 0)), 0) + known(listed, targets)
+    return jnp.where(found, best / (1 + jnp.where(found, best, 0)), 0) + known(targets, listed)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)

@@ -6,8 +6,9 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.classes import known
 from jaxloss.numerics.margins import misses
-from jaxloss.numerics.pairs import known, members, sums_over_pairs
+from jaxloss.numerics.pairs import members, sums_over_pairs
 from jaxloss.numerics.safe import positive_part, ratio
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, NonNegative
@@ -22,7 +23,7 @@ def _mean_over_pairs(scores: Array, targets: Array, item_mask: Array | None, cos
 
     listed = members(scores, item_mask)
     sums, counts = sums_over_pairs(term, scores, targets, listed)
-    return ratio(jnp.sum(sums), jnp.sum(counts.astype(scores.dtype))) + known(listed, targets)
+    return ratio(jnp.sum(sums), jnp.sum(counts.astype(scores.dtype))) + known(targets, listed)
 
 
 _FEW = 2048  # documents whose pairs are formed sooner than sorted
@@ -34,7 +35,7 @@ def _mean_of_misses(scores: Array, targets: Array, item_mask: Array | None, marg
         return _mean_over_pairs(scores, targets, item_mask, lambda ahead: positive_part(margin - ahead) ** power)
     listed = members(scores, item_mask)
     mean = ratio(*misses(scores, targets, listed, jnp.asarray(margin, scores.dtype), power))
-    return mean + known(listed, scores) + known(listed, targets)
+    return mean + known(scores, listed) + known(targets, listed)
 
 
 @custom_loss(signature="(n),(n),(n)->()", stand_in=0.0)
