@@ -40,7 +40,7 @@ def images(axes: Any, prediction: Any, *target: Any) -> None:
     for number, image in enumerate((prediction, *target)):
         left = 1.1 * width * number
         _image(axes, image[..., 0], "gray", extent=(left, left + width, height, 0))
-    axes.set(xlim=(0, left + width), facecolor=PREDICTED)
+    axes.set(xlim=(0, (1 + 1.1 * len(target)) * width), facecolor=PREDICTED)
 
 
 def grams(axes: Any, features: Any, target: Any) -> None:

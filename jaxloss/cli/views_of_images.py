@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxloss.cli import scenes
 from jaxloss.cli.view import Item, Scene, View, constant, each, row, view
-from jaxloss.numerics import soft_skeleton
 from jaxloss.types import Array
 
 _HALF_WIDTHS = np.array([0, 0, 0, 2, 3, 3, 3, 3, 2, 0, 0, 0])[:, None]
@@ -55,10 +54,6 @@ def _regions(of: Callable[[Array, Array], tuple[Any, ...]]) -> tuple[View, ...]:
 
 def _two_classes(p: Array) -> Array:
     return jnp.stack([1 - p, p], -1)
-
-
-def _skeleton(p: Array) -> Array:
-    return soft_skeleton(p.reshape(scenes.FRAME), iterations=4).reshape(-1)
 
 
 def _halves(x: Array) -> Array:
@@ -182,7 +177,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
         _shifts(lambda x: (_disc(x), _disc(0 * x), jnp.abs(_distances(x)), jnp.abs(_distances(0 * x)))),
     ),
     "probabilities(n), targets(n), prediction_skeleton(n), target_skeleton(n)": _regions(
-        lambda p, y: (p, y, _skeleton(p), _skeleton(y)),
+        lambda p, y: (p, y, p, y),
     ),
     "logits(n), labels(n)": (
         view(
