@@ -5,11 +5,12 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jaxloss
-from jaxloss.cli import form
+from jaxloss.cli import form, pictures, views
 from jaxloss.cli.commands import main
 from jaxloss.cli.plain import plain
 from jaxloss.testing.laws import LAWS
@@ -202,12 +203,62 @@ def test_without_matplotlib_all_but_the_picture(tmp_path):
     assert "Traceback" not in errors
 
 
+def seen(name):
+    """The axes beside the curves of a loss, its first view, and what is written at the points of its curves."""
+    figure = pictures.picture(name, points=9)
+    (view, *_) = (view for view in views.views_of(jaxloss.catalogue[name]) if view.scene)
+    band = figure.subfigs[0].subfigs
+    return band[0].axes, view, {note.get_text(): note.xy for note in band[1].axes[0].texts}
+
+
+def test_two_boxes_are_shown_beside_the_curve():
+    shown, view, points = seen("iou")
+    assert len(shown) == len(points) == 3
+    for axes, (letter, (x, value)), (item, place) in zip(shown, points.items(), view.scene.at, strict=True):
+        boxes = view.items[item](jnp.float32(place))
+        drawn = [[*patch.get_xy(), *patch.get_corners()[2]] for patch in axes.patches]
+        np.testing.assert_allclose(drawn, boxes)
+        assert axes.get_ylabel().startswith(f"{letter}  at {place:g}")
+        assert x == place
+        assert value == pytest.approx(float(jaxloss.iou(*boxes)), abs=0.1)  # between the points of the curve
+
+
+def test_two_regions_are_shown_as_the_loss_has_them():
+    shown, view, _ = seen("dice")
+    for axes, (item, place) in zip(shown, view.scene.at, strict=True):
+        probabilities, truth = view.items[item](jnp.float32(place))
+        (image,) = axes.images
+        np.testing.assert_array_equal(image.get_array().ravel(), probabilities)
+        outline = np.concatenate([path.vertices for path in axes.collections[0].get_paths()])
+        rows, columns = np.nonzero(truth.reshape(image.get_array().shape))
+        ends = [columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]
+        np.testing.assert_allclose([outline.min(0), outline.max(0)], ends, atol=0.1)
+
+
+def test_what_can_be_seen_is_shown():
+    from matplotlib.figure import Figure
+
+    with_scenes = set()
+    for name, loss in jaxloss.catalogue.items():
+        for view in views.views_of(loss):
+            for item, place in view.scene.at if view.scene else ():
+                axes = Figure().subplots()
+                view.scene.draw(axes, *map(np.asarray, view.items[item](jnp.float32(place))))
+                assert [*axes.images, *axes.lines, *axes.patches]
+                assert view.low <= place <= view.high
+                with_scenes.add(name)
+    families = {name: str(loss.__module__).split(".")[2] for name, loss in jaxloss.catalogue.items()}
+    scores = {"quality_focal", "varifocal", "gaussian_focal"}  # of a number
+    assert (
+        with_scenes
+        == {name for name in families if families[name] in ("segmentation", "detection", "image", "audio")} - scores
+    )
+
+
 @pytest.mark.parametrize("name", jaxloss.catalogue)
 @pytest.mark.sampled(6)
 def test_every_loss_has_a_picture(name):
     # The curves of it; a loss that cannot be drawn says in which file to say how.
-    from jaxloss.cli import pictures, views
-
     for view in views.views_of(jaxloss.catalogue[name]):
         for line in pictures.lines(jaxloss.catalogue[name], view, with_options=False, points=9):
             assert np.isfinite(line.value).sum() >= 5

@@ -1,4 +1,4 @@
-"""Pictures: value, slope and curvature of a loss, and of the members of a family on the same axes."""
+"""Pictures: value, slope and curvature of a loss, what it compares, and the members of a family on the same axes."""
 
 import io
 import textwrap
@@ -13,7 +13,7 @@ import numpy as np
 import jaxloss
 from jaxloss.cli import form, views
 from jaxloss.cli.plain import plain
-from jaxloss.cli.view import Item, View
+from jaxloss.cli.view import Item, Scene, View
 from jaxloss.core.loss import Loss
 
 POINTS = 241
@@ -48,6 +48,9 @@ _IN_NATS = (
 )
 _AT_MOST = 6
 """Losses on the same axes."""
+_SCENE = 2.6
+"""How wide the pictures of what is compared are, in inches."""
+_LETTERS = "abc"
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,23 @@ def _figure(rows: Sequence[tuple[View, list[Line], str]], panels: Sequence[tuple
     from matplotlib.figure import Figure
 
     legend = any(line.label for _, group, _ in rows for line in group)
+    scenes = any(view.scene for view, _, _ in rows)
     with mpl.rc_context(_LOOK):
         heading = 0.2 * (title.count("\n") + 1) if title else 0
-        figure = Figure(figsize=(2.7 * len(panels) + 2.1 * legend, 2.3 * len(rows) + heading))
+        width = 2.7 * len(panels) + 2.1 * legend
+        figure = Figure(figsize=(_SCENE * scenes + width, 2.3 * len(rows) + heading))
         bands = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
         for band, (view, group, note) in zip(bands, rows, strict=True):
+            if scenes:
+                left, band = band.subfigures(1, 2, width_ratios=(_SCENE, width))
+                if view.scene:
+                    _show(left, view, view.scene)
             row = band.subplots(1, len(panels), squeeze=False)[0]
             for axes, (part, label) in zip(row, panels, strict=True):
                 _draw(axes, view, group, part)
                 axes.set_ylabel(label)
+            if view.scene:
+                _mark(row[0], group, view.scene)
             along = f"{view.along}; {note}" if note else view.along
             band.supxlabel(along, fontsize=9)
             if any(line.label for line in group):
@@ -198,6 +209,26 @@ def _figure(rows: Sequence[tuple[View, list[Line], str]], panels: Sequence[tuple
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=10)
         return figure
+
+
+def _show(band: Any, view: View, scene: Scene) -> None:
+    """The pictures of what is compared, each with the letter of its point on the curve."""
+    for axes, letter, (name, x) in zip(band.subplots(len(scene.at), 1), _LETTERS, scene.at, strict=True):
+        scene.draw(axes, *map(np.asarray, view.items[name](jnp.float32(x))))
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(True)
+        axes.set_ylabel(f"{letter}  at {x:g}\n{name}".rstrip(), rotation=0, ha="right", va="center")
+    band.supxlabel(scene.says, fontsize=8)
+
+
+def _mark(axes: Any, group: list[Line], scene: Scene) -> None:
+    """The points of the pictures on the curves of their items."""
+    for letter, (name, x) in zip(_LETTERS, scene.at, strict=True):
+        line = next(line for line in group if line.label.startswith(name))
+        point = x, np.interp(x, line.x, line.value)
+        axes.plot(*point, "o", color="black", markersize=4, zorder=6)
+        axes.annotate(letter, point, (4, 4), textcoords="offset points", fontsize=9, zorder=6)
 
 
 def _draw(axes: Any, view: View, group: list[Line], part: str) -> None:

@@ -13,6 +13,21 @@ Item = Callable[[Array], tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
+class Scene:
+    """Pictures of what a loss compares at a few points of a view.
+
+    Attributes:
+        draw: Draws the arrays of one item; it takes axes of matplotlib, then the arrays.
+        at: The points: the label of an item, and x.
+        says: What is what in the pictures.
+    """
+
+    draw: Callable[..., None]
+    at: Sequence[tuple[str, float]]
+    says: str
+
+
+@dataclass(frozen=True)
 class View:
     """A loss seen along one number.
 
@@ -21,17 +36,21 @@ class View:
         low: Where the range begins.
         high: Where it ends.
         items: The arrays of one item at x, for each curve by its label.
+        scene: How what is compared is shown, for what can be seen: regions, boxes, images.
     """
 
     along: str
     low: float
     high: float
     items: Mapping[str, Item]
+    scene: Scene | None = None
 
 
-def view(along: str, low: float, high: float, item: Item | None = None, **items: Item) -> View:
+def view(
+    along: str, low: float, high: float, item: Item | None = None, *, scene: Scene | None = None, **items: Item
+) -> View:
     """One curve without a label, or several."""
-    return View(along, low, high, {"": item} if item else items)
+    return View(along, low, high, {"": item} if item else items, scene)
 
 
 def each(name: str, values: Sequence[float], item: Callable[[Any, Array], tuple[Any, ...]]) -> dict[str, Item]:

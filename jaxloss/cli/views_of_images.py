@@ -1,4 +1,4 @@
-"""How the losses of images are drawn: regions of pixels, boxes, scores of a detector; parts of `views`."""
+"""How the losses of images and sounds are drawn: regions of pixels, boxes, images, waves; parts of `views`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,38 +6,46 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.cli.view import View, constant, each, row, view
+from jaxloss.cli import scenes
+from jaxloss.cli.view import Item, Scene, View, constant, each, row, view
 from jaxloss.types import Array
 
-_REGION = (0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0)
-"""Ten pixels in a line, of which four are in the region."""
+_HALF_WIDTHS = np.array([0, 0, 0, 2, 3, 3, 3, 3, 2, 0, 0, 0])[:, None]
+"""A disc of 32 pixels in the middle of the frame: how far each row of it reaches from its centre."""
+_COLUMNS = np.arange(scenes.FRAME[1])[None]
+_MIDDLE = scenes.FRAME[1] / 2
+
+
+def _disc(x: Array) -> Array:
+    """How much of each pixel the disc covers when it is moved by x, the rows of the frame one after the other."""
+    left, right = (jnp.asarray(_MIDDLE + side * _HALF_WIDTHS, x.dtype) + x for side in (-1, 1))
+    columns = jnp.asarray(_COLUMNS, x.dtype)
+    return jnp.clip(jnp.minimum(columns + 1, right) - jnp.maximum(columns, left), 0, 1).reshape(-1)
 
 
 def _where(x: Array, inside: Any, outside: Any) -> Array:
-    return row(*(inside if pixel else outside for pixel in _REGION), 0 * x)[:-1]
+    """One number in the true disc, and one outside it."""
+    return jnp.where(_disc(0 * x) > 0, inside, jnp.asarray(outside, x.dtype))
 
 
-def _shifted(x: Array) -> Array:
-    """How much of each pixel the region covers when it is moved by x."""
-    left = jnp.arange(len(_REGION), dtype=x.dtype) - 3 - x
-    return jnp.clip(jnp.minimum(left + 1, 4 - left), 0, 1)
+def _shifts(item: Item, draw: Callable[..., None] = scenes.regions) -> View:
+    scene = Scene(draw, [("", -6), ("", -2), ("", 0)], scenes.REGIONS)
+    return view("shift of a predicted disc of 32 pixels over the true one (pixels)", -6.5, 6.5, item, scene=scene)
 
 
 def _regions(of: Callable[[Array, Array], tuple[Any, ...]]) -> tuple[View, ...]:
     """The loss of a probability for each pixel; `of` brings probabilities and truth into its arrays."""
     return (
+        _shifts(lambda x: of(_disc(x), _disc(0 * x))),
         view(
-            "shift of a predicted region of 4 pixels over the true one (pixels)",
-            -6,
-            6,
-            lambda x: of(_shifted(x), constant(x, *_REGION)),
-        ),
-        view(
-            "probability in the true region, 4 of 10 pixels",
+            "probability in the true disc, 32 of 240 pixels",
             0,
             1,
+            scene=Scene(
+                scenes.regions, [("0.1 outside", 0.1), ("0.1 outside", 0.9), ("0.5 outside", 0.9)], scenes.REGIONS
+            ),
             **{
-                f"{outside:g} outside": lambda x, outside=outside: of(_where(x, x, outside), constant(x, *_REGION))
+                f"{outside:g} outside": lambda x, outside=outside: of(_where(x, x, outside), _disc(0 * x))
                 for outside in (0.1, 0.5)
             },
         ),
@@ -45,7 +53,23 @@ def _regions(of: Callable[[Array, Array], tuple[Any, ...]]) -> tuple[View, ...]:
 
 
 def _two_classes(p: Array) -> Array:
-    return jnp.stack([p, 1 - p], -1)
+    return jnp.stack([1 - p, p], -1)
+
+
+def _halves(x: Array) -> Array:
+    """Logits of the disc: x in its left half."""
+    left = jnp.asarray(np.tile(_COLUMNS < _MIDDLE, (scenes.FRAME[0], 1)).reshape(-1))
+    return _where(x, jnp.where(left, x, 1), -1)
+
+
+def _of_logits(axes: Any, logits: Any, labels: Any) -> None:
+    scenes.regions(axes, 1 / (1 + np.exp(-logits)), labels)
+
+
+def _distances(x: Array) -> Array:
+    """Signed distances of the pixels from the rim of the disc when it is moved by x."""
+    rows, columns = (jnp.arange(size, dtype=x.dtype) + (1 - size) / 2 for size in scenes.FRAME)
+    return (jnp.hypot(rows[:, None], columns[None] - x) - 3.2).reshape(-1)
 
 
 _BOX = (0.0, 0.0, 4.0, 3.0)
@@ -78,14 +102,16 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             noise=lambda x: _with(x, _NOISE),
             brightness=lambda x: _with(x, np.ones_like(_PLACE)),
             contrast=lambda x: _with(x, _PLACE - 0.5),
+            scene=Scene(scenes.images, [("noise", 0.25), ("brightness", 0.25), ("contrast", 0.5)], scenes.IMAGES),
         ),
     ),
     "prediction(h,w,c)": (
         view(
-            "one of nine pixels, the others 0, 1, 2 in each row",
-            -1,
-            4,
-            lambda x: (jnp.stack([row(0, 1, 2 + 0 * x), row(0, x, 2), row(0, 1, 2 + 0 * x)])[..., None],),
+            "one of nine pixels, the others 0, 0.5, 1 in each row",
+            -0.5,
+            1.5,
+            lambda x: (jnp.stack([row(0, 0.5, 1 + 0 * x), row(0, x, 1), row(0, 0.5, 1 + 0 * x)])[..., None],),
+            scene=Scene(scenes.images, [("", 0), ("", 0.5), ("", 1)], "the image, black at 0, white at 1"),
         ),
     ),
     "features(n,d), target(m,d)": (
@@ -94,14 +120,24 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -2,
             2,
             lambda x: (x * jnp.eye(2, dtype=x.dtype), jnp.eye(2, dtype=x.dtype)),
+            scene=Scene(scenes.grams, [("", 0.5), ("", 1), ("", 1.4)], "Gram matrices, left of the features"),
         ),
     ),
-    "prediction(t), target(t)": (view("size of a noise beside a tone of size 1", -2, 2, _with_noise),),
+    "prediction(t), target(t)": (
+        view(
+            "size of a noise beside a tone of size 1",
+            -2,
+            2,
+            _with_noise,
+            scene=Scene(scenes.waves, [("", -2), ("", 0), ("", 0.5)], scenes.BOXES),
+        ),
+    ),
     "prediction(4), target(4)": (
         view(
             "shift of a box 4 wide along x, the true one is 4 by 3 at 0",
             -8,
             8,
+            scene=Scene(scenes.boxes, [("3 high", -6), ("3 high", -2), ("1 high", 0)], scenes.BOXES),
             **{
                 "3 high": lambda x: (row(x, 0, x + 4, 3), constant(x, *_BOX)),
                 "1 high": lambda x: (row(x, 1, x + 4, 2), constant(x, *_BOX)),
@@ -112,6 +148,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             0,
             12,
             lambda x: (row(2 - x / 2, 0, 2 + x / 2, 3), constant(x, *_BOX)),
+            scene=Scene(scenes.boxes, [("", 1), ("", 4), ("", 10)], scenes.BOXES),
         ),
     ),
     "logits(k), target": (
@@ -120,13 +157,15 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             0,
             4,
             lambda x: (constant(x, -1.0, 0.0, 2.0, 0.0, -1.0), x),
+            scene=Scene(scenes.bins, [("", 0.5), ("", 2), ("", 3)], "probabilities of the bins, edge in orange"),
         ),
     ),
     "probabilities(n), targets(n)": _regions(lambda p, y: (p, y)),
     "probabilities(n,c), targets(n,c)": _regions(lambda p, y: (_two_classes(p), _two_classes(y))),
-    "probabilities(n,c), labels(n)": _regions(lambda p, y: (_two_classes(p), 1 - y.astype(jnp.int32))),
+    "probabilities(n,c), labels(n)": _regions(lambda p, y: (_two_classes(p), y.astype(jnp.int32))),
     "probabilities, signed_distances": (
         View("probability of a pixel", 0, 1, each("signed distance", (2.0, 1.0, -1.0), lambda d, x: (x, 0 * x + d))),
+        _shifts(lambda x: (_disc(x), _distances(0 * x)), lambda axes, p, d: scenes.regions(axes, p, d < 0)),
     ),
     "probabilities, targets, prediction_distances, target_distances": (
         View(
@@ -135,16 +174,18 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             1,
             each("distance", (1.0, 2.0), lambda d, x: (x, 0 * x, 0 * x, 0 * x + d)),
         ),
+        _shifts(lambda x: (_disc(x), _disc(0 * x), jnp.abs(_distances(x)), jnp.abs(_distances(0 * x)))),
     ),
     "probabilities(n), targets(n), prediction_skeleton(n), target_skeleton(n)": _regions(
         lambda p, y: (p, y, p, y),
     ),
     "logits(n), labels(n)": (
         view(
-            "logit of one pixel of the true region, the other three have 1; -1 outside",
+            "logit in the left half of the true disc; it is 1 in the right half and -1 outside",
             -3,
             3,
-            lambda x: (row(-1, -1, -1, x, 1, 1, 1, -1, -1, -1), jnp.asarray(_REGION, jnp.int32)),
+            lambda x: (_halves(x), _disc(0 * x).astype(jnp.int32)),
+            scene=Scene(_of_logits, [("", -3), ("", 0), ("", 3)], scenes.REGIONS),
         ),
     ),
 }
@@ -158,8 +199,8 @@ OF_A_LOSS: dict[str, tuple[View, ...]] = {
 }
 
 OPTION_OF_A_LOSS: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "dice": ("smooth", (0.0, 1.0)),
-    "jaccard": ("smooth", (0.0, 1.0)),
+    "dice": ("smooth", (0.0, 10.0)),
+    "jaccard": ("smooth", (0.0, 10.0)),
     "tversky": ("alpha", (0.3, 0.7)),
     "focal_tversky": ("gamma", (0.5, 0.75, 2.0)),
     "generalized_dice": ("weighting", ("square", "uniform")),

@@ -1,4 +1,4 @@
-"""Losses of projects that are read, not called: where they are here."""
+"""Losses of projects that are read, and of which few are called: where they are here."""
 
 from jaxloss.names.table import Library, Name
 
@@ -115,10 +115,11 @@ SURVIVAL = Library(
 
 SEGMENTERS = Library(
     "Segmentation",
-    "Read in segmentation_models_pytorch (smp), MONAI, kornia, mmsegmentation and the authors' code, which are not "
-    "called. `[b, h, w]` is one region per row: reshape to `[b, h * w]`; classes `[b, h, w, c]` to `[b, c, h * w]`. "
-    "`ignore_index` is `pixel_mask=labels != 255`. Nothing is added to a denominator but `smooth`, and an image whose "
-    "pixels are all masked costs 0. Dice with cross entropy is a sum of two losses.",
+    "Read in segmentation_models_pytorch (smp), MONAI, kornia, mmsegmentation and the authors' code, of which MONAI "
+    "and kornia are called by `make test-peers-vision`. `[b, h, w]` is one region per row: reshape to `[b, h * w]`; "
+    "classes `[b, h, w, c]` to `[b, c, h * w]`. `ignore_index` is `pixel_mask=labels != 255`. Nothing is added to a "
+    "denominator but `smooth`, and an image whose pixels are all masked costs 0. Dice with cross entropy is a sum of "
+    "two losses.",
     (
         Name("smp DiceLoss, mmseg DiceLoss", "dice", "the same `smooth`"),
         Name("MONAI DiceLoss(squared_pred=True)", "dice", "`squared=True`, exactly 0 for soft targets that are met"),
@@ -142,7 +143,7 @@ SEGMENTERS = Library(
 
 TRANSPORT = Library(
     "Transport and distances of distributions",
-    "Read in SciPy, POT, OTT and geomloss, which are not called. Here no root is taken: "
+    "Read in SciPy, POT, OTT and geomloss, of which POT is called by `make test-peers-vision`. Here no root is taken: "
     "`jaxloss.reduce(loss, lambda t: jaxloss.numerics.safe_sqrt(t.mean))` is the root of the mean.",
     (
         Name("scipy wasserstein_distance", "wasserstein_1d", "`u_weights` is `p_mass`; differentiable in masses too"),
@@ -173,10 +174,11 @@ TRANSPORT = Library(
 EMBEDDINGS = Library(
     "Embeddings",
     "Read in open_clip, big_vision, pytorch-metric-learning (PML), lightly, sentence-transformers (sbert), TensorFlow "
-    "Addons (TFA) and the authors' codes. One item is one batch, and the values are those of its anchors. "
-    "`temperature` everywhere: 1 / `scale`, `exp(-logit_scale)`. Over devices `batch_axis_name=` says where the "
-    "negatives come from, and `jaxloss.reduce(loss, axis_name=...)` where the mean is taken; no gradient is scaled by "
-    "hand. What holds a gradient back, a teacher or keys of a queue, is `jax.lax.stop_gradient` outside.",
+    "Addons (TFA) and the authors' codes, of which PML is called by `make test-peers-vision`. One item is one batch, "
+    "and the values are those of its anchors. `temperature` everywhere: 1 / `scale`, `exp(-logit_scale)`. Over devices "
+    "`batch_axis_name=` says where the negatives come from, and `jaxloss.reduce(loss, axis_name=...)` where the mean "
+    "is taken; no gradient is scaled by hand. What holds a gradient back, a teacher or keys of a queue, is "
+    "`jax.lax.stop_gradient` outside.",
     (
         Name("open_clip ClipLoss", "clip", "the features as they come; `temperature=1 / logit_scale`"),
         Name("big_vision bidirectional_contrastive_loss", "clip", "no division by the number of devices"),
@@ -280,8 +282,8 @@ DETECTORS = Library(
 
 PICTURES = Library(
     "Images and sounds",
-    "Read in kornia, MONAI, piq, torchmetrics, TensorFlow and auraloss, which are not called. "
-    "Images are channels last.",
+    "Read in kornia, MONAI, piq, torchmetrics, TensorFlow and auraloss, of which kornia, MONAI and torchmetrics are "
+    "called by `make test-peers-vision`. Images are channels last.",
     (
         Name("kornia ssim_loss", "ssim", "twice it; windows inside the image only, where theirs are padded"),
         Name("MONAI SSIMLoss, piq SSIMLoss", "ssim", "no negative variance; `max_value=255` for bytes"),

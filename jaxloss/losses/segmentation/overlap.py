@@ -80,7 +80,8 @@ def dice(
         targets: `[..., n]`, y, 0 or 1, or soft, in [0, 1].
         pixel_mask: `[n]` or `[..., n]`, True where a pixel counts, all by default: `labels != 255`.
         smooth: s, in pixels, >= 0. Where images may be without the region take 1: an empty truth then says that
-            nothing should be predicted.
+            nothing should be predicted. Dice alone can then settle at predicting nothing, in a network without
+            normalisation; a cross entropy added to it mends that.
         squared: Whether the denominator has squares, sum p^2 + sum y^2 + s over sum (p - y)^2, as in V-Net.
         overlap: "product", as written, or "minimum", which has min(p, y) in place of p y: the same for targets 0 and 1.
             Of soft targets, only this form and the squared one are least at p = y.
