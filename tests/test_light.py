@@ -18,7 +18,7 @@ EQUATIONS = {
     "huber": 50,
     "sigmoid_binary_cross_entropy": 90,
     "softmax_cross_entropy_with_integer_labels": 125,
-    "softmax_cross_entropy": 117,
+    "softmax_cross_entropy": 110,
     "softmax_focal": 185,
     "poly_cross_entropy": 180,
     "kl_divergence": 75,

@@ -74,7 +74,7 @@ _SLOPE_HAS_A_BATCHED_SCATTER = (
     "wasserstein_1d",
 )
 """JAX has no `index_checks` of it: of `jax.vmap(lambda x, i: x.at[i].set(0))` they raise IndexError as well."""
-_VALUE_HAS_ONE_TOO = ("cox", "list_mle", "sliced_wasserstein")  # the last: an index in a map, which they do not know
+_VALUE_HAS_ONE_TOO = ("cox", "list_mle")
 
 
 def all_checks(case, arrays):

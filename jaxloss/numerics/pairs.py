@@ -33,8 +33,8 @@ def sums_over_pairs(term: Callable[..., Any], *arrays: Array) -> Any:
     return some_at_a_time(lambda *one: jax.tree.map(jnp.sum, term(*one, *arrays)), *arrays)
 
 
-def some_at_a_time(function: Callable[..., Any], *arrays: Array) -> Any:
-    """A function of each member, which may look at all: formed for some at a time, and again for the gradient.
+def some_at_a_time(function: Callable[..., Any], *arrays: Array, block: int = _BLOCK) -> Any:
+    """A function of each member, which may look at all: formed for a block at a time, and again for the gradient.
 
     >>> print(some_at_a_time(lambda x: x + 1, jnp.array([0.0, 1.0, 3.0])))
     [1. 2. 4.]
@@ -44,6 +44,6 @@ def some_at_a_time(function: Callable[..., Any], *arrays: Array) -> Any:
     def of_one(one: tuple[Array, ...]) -> Any:
         return function(*one)
 
-    if arrays[0].shape[0] <= _BLOCK:
+    if arrays[0].shape[0] <= block:
         return jax.vmap(of_one)(arrays)
-    return jax.lax.map(of_one, arrays, batch_size=_BLOCK)
+    return jax.lax.map(of_one, arrays, batch_size=block)

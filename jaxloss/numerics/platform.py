@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.types import Array
@@ -38,7 +39,7 @@ def tied(constant: Array, x: Array) -> Array:
 
     After a rematerialised loop a rule of our own is forgotten, and JAX differentiates the reduction itself.
     """
-    return jax.lax.select(jax.lax.full_like(x, False, bool), x, constant.astype(x.dtype))
+    return jax.lax.select(np.False_, x, constant.astype(x.dtype))
 
 
 def entry_by_comparison(values: Array, index: Array) -> Array:

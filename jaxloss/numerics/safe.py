@@ -182,7 +182,7 @@ def xlogy(x: Array, y: Array) -> Array:
 @with_slopes(
     lambda x, y: slope_in_weight(x, safe_log1p(y)),
     lambda x, y: jnp.where(y == -1, x * largest_like(y), ratio(x, 1 + y)),
-)  # as of xlogy
+)  # an infinite slope times 0; a derivative that overflows
 def xlog1py(x: Array, y: Array) -> Array:
     r"""The product of x with the logarithm of 1 + y, 0 where x is 0.
 

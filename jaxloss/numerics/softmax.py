@@ -26,8 +26,8 @@ from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import is_at, is_at_in_slope
 from jaxloss.numerics.platform import apart_on_cpu, entry_on_cpu, row_sum, tied
+from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.safe import finite_slope, is_zero, multiply_no_nan, safe_square
-from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Number
 
 
@@ -194,7 +194,7 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
             at_top = parts.shared - (parts.total - parts.elsewhere) * parts.beside
             slope = p * jnp.where(top, at_top[..., None], (parts.total - row.complement)[..., None] - targets)
             change = change._replace(complement=_sum(slope * dx))
-            change_of_parts = change_of_parts._replace(shared=_sum(_where(~top, targets * dp)))
+            change_of_parts = change_of_parts._replace(shared=_sum(_unless(top, targets * dp)))
     if not isinstance(dt, SymbolicZero):
         # The slope in the target of a class of logit -inf is infinite, and taken as 0 where that is 0.
         dt = jnp.where(jnp.isneginf(logits) & (targets == 0), 0, dt)
@@ -209,12 +209,13 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
     return (row, parts), (change, change_of_parts)
 
 
-_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep, as above
+_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep: as of a label
 
 
 def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     zero, none = np.zeros((), x.dtype), tied(jnp.zeros_like(x), x)
-    each = [_bounded(x), none, t + none, none, reached - t + none]
+    t = t + none
+    each = [_bounded(x), none, t, none, reached - t]
     each += [tied(_possible(x), x), none] if spread else []
     each += [none] if shared else []
     start = [zero - _bound(x), zero - 1, *[zero] * (len(each) - 2)]  # of no class, whose weights sum to 0
@@ -238,16 +239,16 @@ def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: b
 def _target_sums(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:
     largest = _largest(x)
     weights = _weights(x, largest)
-    away = weights < 0.5
+    near = weights >= 0.5
     others = _sum(weights) - 1
     certain = others < 0.38  # a little more than beside a top; then all but the largest are away
-    others = jax.lax.select(certain, _sum(_where(away, weights)), others)
-    cost = _sum(_where(away | ~certain[..., None], reached * (largest[..., None] - _bounded(x))))
-    total, elsewhere = _sum(t), _sum(_where(away, t))
+    others = jax.lax.select(certain, _sum(_unless(near, weights)), others)
+    cost = _sum(_unless(near & certain[..., None], reached * (largest[..., None] - _bounded(x))))
+    total, elsewhere = _sum(t), _sum(_unless(near, t))
     row = [largest, others, total, elsewhere, cost, *(_spread_sums(x, largest) if spread else [])]
     if shared:
         row[3] = jax.lax.select(certain, elsewhere, total)
-        row += [jax.lax.select(certain, _sum(_where(away, t * weights)), _sum(t * weights))]
+        row += [jax.lax.select(certain, _sum(_unless(near, t * weights)), _sum(t * weights))]
     return row
 
 
@@ -309,7 +310,8 @@ def _bound(x: Array) -> float:
 
 
 def _bounded(x: Array) -> Array:
-    return jnp.minimum(jnp.maximum(x, -_bound(x)), _bound(x))
+    bound = np.asarray(_bound(x), x.dtype)
+    return jax.lax.clamp(-bound, x, bound)
 
 
 def _beside_inf(largest: Array, cost: Array) -> Array:
@@ -326,6 +328,10 @@ def _where(condition: Array, x: Array) -> Array:
     return jax.lax.select(condition, x, jnp.zeros_like(x))
 
 
+def _unless(condition: Array, x: Array) -> Array:
+    return jax.lax.select(condition, jnp.zeros_like(x), x)
+
+
 def _inf_where(condition: Array, x: Array) -> Array:
     return jax.lax.select(condition, jnp.full_like(x, jnp.inf), x)
 
@@ -340,10 +346,9 @@ def _spread_sums(x: Array, largest: Array) -> list[Array]:
     return [_sum(possible), _sum(possible * (largest[..., None] - _bounded(x)))]
 
 
-@with_slopes(lambda surprisal: jnp.exp(-surprisal))  # a derivative that cancels: expm1 + 1
 def complement(surprisal: Array) -> Array:
     """1 - p, by -log p."""
-    return -jnp.expm1(-surprisal)
+    return -expm1(-surprisal)
 
 
 def logsumexp(logits: Array) -> Array:

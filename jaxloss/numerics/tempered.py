@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.classes import is_at
 from jaxloss.numerics.remainders import exp_remainder_ratio, expm1_ratio
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
 from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.softmax import change_of_log_probabilities
 from jaxloss.types import Array
 
 
@@ -31,10 +31,8 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     """
     tau = temperature - 1
     largest = jnp.max(logits, axis=-1, keepdims=True)
-    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
-    possible = logits > -jnp.inf
-    others = possible & ~is_top
-    gap = jnp.where(others, largest - logits, 0)
+    possible = logits != -jnp.inf
+    gap = jnp.where(possible & (logits != largest), largest - logits, 0)
     divisor = jnp.where(tau == 0, 1, tau)
 
     def beyond_top(of_top: Array) -> tuple[Array, Array]:
@@ -46,15 +44,15 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
     def step(_: int, of_top: Array) -> Array:
         """One step of Newton for log(sum p) = 0, which after the first one never goes too far."""
         beyond, base = beyond_top(of_top)
-        weight = jnp.where(others, jnp.exp(-beyond), 0)
-        total = jnp.sum(weight, axis=-1, keepdims=True)
-        slope = 1 + jnp.sum(jnp.where(weight > 0, weight / base, 0), axis=-1, keepdims=True)
-        return jnp.maximum(of_top + (jnp.log1p(total) - of_top) * (1 + total) / slope, 0)
+        weight = jnp.where(possible, jnp.exp(-beyond), 0)
+        is_far = weight < 0.5
+        near, far = (jnp.sum(jnp.where(of, weight, 0), axis=-1, keepdims=True) for of in (~is_far, is_far))
+        others = far + jnp.where(near < 1.25, 0, near - 1)  # of one near class, the top
+        slope = jnp.sum(jnp.where(weight > 0, weight / base, 0), axis=-1, keepdims=True)
+        return jnp.maximum(of_top + (jnp.log1p(others) - of_top) * (1 + others) / slope, 0)
 
     of_top = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros_like(largest))
-    beyond, _ = beyond_top(of_top)
-    total = jnp.sum(jnp.where(others, jnp.exp(-beyond), 0), axis=-1, keepdims=True)
-    return jnp.where(possible, beyond + jnp.log1p(total), jnp.inf)
+    return jnp.where(possible, beyond_top(of_top)[0] + of_top, jnp.inf)
 
 
 _STEPS = 12
@@ -73,11 +71,9 @@ def _change(primals: Any, tangents: Any) -> Any:
         bend = -jnp.square(finite) * exp_remainder_ratio((1 - temperature) * finite) * dt
     if isinstance(dx, SymbolicZero):
         dx = jnp.zeros_like(cost)
-    # A shift of all changes nothing. Relative to the top, nothing of the size of 1 is left to cancel.
-    is_top = is_at(logits, jax.lax.argmax(logits, logits.ndim - 1, jnp.int32))
-    dx = jnp.where(is_top, 0, dx - jnp.sum(jnp.where(is_top, dx, 0), axis=-1, keepdims=True))
-    moved = jnp.sum(escort * dx - jnp.exp(-cost) * bend, axis=-1, keepdims=True)
-    return cost, decay * (ratio(moved, jnp.sum(escort, axis=-1, keepdims=True)) - dx) + bend
+    total = jnp.sum(escort, axis=-1, keepdims=True)
+    moved = ratio(jnp.sum(jnp.exp(-cost) * bend, axis=-1, keepdims=True), total)
+    return cost, bend - decay * (change_of_log_probabilities(ratio(escort, total), dx)[0] + moved)
 
 
 tempered_surprisal.defjvp(_change, symbolic_zeros=True)

@@ -31,6 +31,14 @@ def _cost_named(cost: Any) -> Cost:
     return _squared_distance
 
 
+_PAIRS = 2**16  # whose costs are formed at once: of few points all, since a GPU launches each block in each iteration
+
+
+def _rows(others: Array) -> int:
+    """How many points meet all others at once."""
+    return max(1, _PAIRS // others.shape[0])
+
+
 def _soft_minima(cost: Cost, x: Array, y: Array, mass: Array, potential: Array, epsilon: Array) -> Array:
     r"""For each x, the smallest cost to a y less its potential, softened.
 
@@ -48,7 +56,7 @@ def _soft_minima(cost: Cost, x: Array, y: Array, mass: Array, potential: Array, 
         log_sum = jnp.where(is_near, jnp.log1p(jnp.where(is_near, near, 0)), jnp.log(far))
         return -epsilon * (largest + log_sum)
 
-    return some_at_a_time(of_one, x)
+    return some_at_a_time(of_one, x, block=_rows(y))
 
 
 def _potentials(
@@ -61,7 +69,7 @@ def _potentials(
     sides, that sets which are nearly the same are soon done. In the first quarter epsilon falls from the largest cost,
     since few iterations move a potential by much more than epsilon.
     """
-    rows = some_at_a_time(lambda x: jnp.max(jnp.where(b > 0, cost(x[None], q), 0)), p)
+    rows = some_at_a_time(lambda x: jnp.max(jnp.where(b > 0, cost(x[None], q), 0)), p, block=_rows(q))
     largest = jax.lax.stop_gradient(jnp.max(jnp.where(a > 0, rows, 0)))
     excess = jnp.log(jnp.maximum(1, largest / epsilon))
 

@@ -148,8 +148,8 @@ def sliced_wasserstein(
         q_mass: `[..., m]`, those of q.
         order: r >= 1.
 
-    Along each direction it is `wasserstein_1d`: no root is taken, and the axes of the points must not be sharded. Some
-    directions at a time are sorted, and again for the gradient, so that memory follows n + m.
+    Along each direction it is `wasserstein_1d`: no root is taken, and the axes of the points must not be sharded. Where
+    there are many, some directions at a time are sorted, and again for the gradient, so that memory follows n + m.
 
     Corners: as `wasserstein_1d`; a direction that is 0 costs 0.
 
@@ -167,7 +167,6 @@ def sliced_wasserstein(
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
     p_mass, q_mass = None if p_mass is None else a, None if q_mass is None else b
 
-    @jax.checkpoint
     def along(direction: Array) -> Array:
         return _transport(_projected(p, direction), _projected(q, direction), p_mass, q_mass, order)
 
@@ -175,7 +174,7 @@ def sliced_wasserstein(
     directions = unit_vector(directions)
     if directions.shape[0] <= block:
         return jnp.mean(jax.vmap(along)(directions))
-    return jnp.mean(jax.lax.map(along, directions, batch_size=block))
+    return jnp.mean(jax.lax.map(jax.checkpoint(along), directions, batch_size=block))
 
 
 def _projected(points: Array, direction: Array) -> Array:
