@@ -135,5 +135,6 @@ clean:
 
 $(VENV)/demo $(VENV)/notebooks $(VENV)/test $(VENV)/peers $(VENV)/smoke .venv-vision/vision .venv-chips/chips .venv-dist/dist .venv-docs/docs: pyproject.toml
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip uninstall -qq --yes setuptools  # which Python 3.11 puts there; who needs it says so
 	$(@D)/bin/python -m pip install --quiet --editable ".[$(@F)]"
 	touch $@

@@ -13,7 +13,8 @@ import pytest
 
 import jaxloss
 
-DOCS = Path(__file__).parent.parent / "docs"
+PROJECT = Path(__file__).parent.parent
+DOCS = PROJECT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 HERE = [page for page in PAGES if CODE.search(page.read_text()) and page.stem != "frameworks"]
@@ -48,6 +49,8 @@ def test_a_page_names_what_is_there(page):
             found = getattr(found, part)
     for name in re.findall(r"\[`(\w+)`\]\[\]", page.read_text()):  # a link to a loss
         assert name in jaxloss.catalogue
+    for file in re.findall(r"`(\w+/\w+\.(?:py|ipynb))`", page.read_text()):
+        assert (PROJECT / file).exists() or (PROJECT / "jaxloss" / file).exists(), file
 
 
 def test_each_call_of_the_page_of_errors_is_refused_in_a_sentence():

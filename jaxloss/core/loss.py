@@ -19,6 +19,7 @@ from jaxloss.core.weighting import MEAN_OF_ALL, Reduction
 from jaxloss.types import Array, Input
 
 P = ParamSpec("P")
+_RESERVED = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in RESERVED]
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -96,13 +97,9 @@ class Loss(Generic[P]):
     # ------------------------------------------------------------------------------------------------- what Python asks
 
     def _call_signature(self) -> inspect.Signature:
-        bare = inspect.Parameter.empty
-        own = [
-            p.replace(default=self._bound.get(p.name, p.default), annotation=bare)
-            for p in self._term.parameters.values()
-        ]
-        reserved = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in RESERVED]
-        return inspect.Signature([*own, *reserved])
+        own = self._term.parameters.values()
+        bare = [inspect.Parameter(p.name, p.kind, default=self._bound.get(p.name, p.default)) for p in own]
+        return inspect.Signature([*bare, *_RESERVED])
 
     def __get__(self, instance: Any, owner: Any = None) -> "Loss[P]":
         # As an attribute of a class a loss stays itself, like a static method. `help` takes it for a function by this.

@@ -31,7 +31,8 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def parse(text: str) -> tuple[list[Core], Core]:
+@functools.cache
+def parse(text: str) -> tuple[tuple[Core, ...], Core]:
     """Reads NumPy's gufunc notation, "(n,d),(n)->(n)": the core axes of each array, and of the value."""
     compact = re.sub(r"\s", "", text)
     if not _SIGNATURE.fullmatch(compact):
@@ -40,7 +41,7 @@ def parse(text: str) -> tuple[list[Core], Core]:
     for axis in output:
         if not any(axis in core for core in inputs):
             raise ValueError(f"signature {text!r} has the output axis {axis!r}, which no input has.")
-    return inputs, output
+    return tuple(inputs), output
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, Positive
 
 
-def _powers(signal: Array, fft_size: int, hop_size: int, window_size: int) -> Array:
-    """The power of each frequency in each frame, `[frames, frequencies]`, with a Hann window and reflected ends."""
-    padded = jnp.pad(signal, fft_size // 2, mode="reflect")
+def _powers(signals: Array, fft_size: int, hop_size: int, window_size: int) -> Array:
+    """Of signals `[2, t]` the powers `[2, frames, frequencies]`, with a Hann window and reflected ends."""
+    reflected = np.pad(np.arange(signals.shape[-1]), fft_size // 2, mode="reflect")
     window = np.zeros(fft_size)
     start = (fft_size - window_size) // 2
     window[start : start + window_size] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window_size) / window_size)
-    starts = hop_size * np.arange(1 + (padded.shape[0] - fft_size) // hop_size)
-    frames = padded[starts[:, None] + np.arange(fft_size)] * jnp.asarray(window[None], signal.dtype)
+    starts = hop_size * np.arange(1 + (len(reflected) - fft_size) // hop_size)
+    places = reflected[starts[:, None] + np.arange(fft_size)]
+    frames = signals[:, places] * jnp.asarray(window[None, None], signals.dtype)
     spectrum = jnp.fft.rfft(frames)
     return jnp.square(spectrum.real) + jnp.square(spectrum.imag)
 
@@ -75,11 +76,12 @@ def multi_resolution_stft(
             f"multi_resolution_stft: the waveform must be longer than half a transform of {max(fft_sizes)}, got "
             f"{prediction.shape[0]} samples; pass smaller fft_sizes, hop_sizes and window_sizes."
         )
-    total = jnp.zeros((), prediction.dtype)
+    total, signals = jnp.zeros((), prediction.dtype), jnp.stack([prediction, target])
     for sizes in zip(fft_sizes, hop_sizes, window_sizes, strict=True):
-        x, y = (jnp.maximum(_powers(signal, *sizes), power_floor) for signal in (prediction, target))
+        x, y = jnp.maximum(_powers(signals, *sizes), power_floor)
         magnitude, true = jnp.sqrt(x).reshape(-1), jnp.sqrt(y).reshape(-1)
-        total += ratio(safe_norm(true - magnitude), safe_norm(true)) + jnp.mean(absolute(0.5 * jnp.log(y / x)))
+        error, size = safe_norm(jnp.stack([true - magnitude, true]))
+        total += ratio(error, size) + jnp.mean(absolute(0.5 * jnp.log(y / x)))
     return total / len(fft_sizes)
 
 

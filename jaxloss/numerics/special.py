@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
-from numpy.polynomial import chebyshev
+import numpy as np
 
 from jaxloss.numerics.safe import finite_slope, xlogy
 from jaxloss.numerics.slopes import with_slopes
@@ -73,12 +73,9 @@ _LOG_FACTORIAL = (
 
 def _slope_of_product(series: Sequence[float]) -> tuple[float, ...]:
     """The series of d/dz (z f(z)) from that of f, both in 2 z - 1."""
+    chebyshev = np.polynomial.chebyshev  # which NumPy imports when it is asked for
     slope = chebyshev.chebadd(series, chebyshev.chebmul((1, 1), chebyshev.chebder(series)))
     return tuple(map(float, slope))
-
-
-_STIRLING_SLOPE = _slope_of_product(_STIRLING)
-_DIGAMMA = _slope_of_product(_LOG_FACTORIAL)
 
 
 def stirling_remainder(z: Array, log_z: Array | None = None) -> Array:
@@ -105,7 +102,7 @@ def scaled_stirling_slope(z: Array) -> Array:
     """The slope of the Stirling remainder times z, about -1 / (12 z) for large z and -1/2 at 0."""
     small = z < 1
     reciprocal = 1 / jnp.where(small, z + 1, z)
-    slope = _sum(_STIRLING_SLOPE, 2 * reciprocal - 1) * reciprocal / -12
+    slope = _sum(_slope_of_product(_STIRLING), 2 * reciprocal - 1) * reciprocal / -12
     inside = jnp.where(small, z, 0)
     step = inside * jnp.log1p(inside) - xlogy(inside, inside) - (inside + 0.5) * reciprocal
     return jnp.where(small, inside * reciprocal * slope + step, slope)
@@ -118,7 +115,7 @@ def log_factorial_ratio(z: Array) -> Array:
 
 def digamma_of_successor(z: Array) -> Array:
     """The digamma function of z + 1, the slope of log z!, for z in [0, 1]."""
-    return _sum(_DIGAMMA, 2 * z - 1)
+    return _sum(_slope_of_product(_LOG_FACTORIAL), 2 * z - 1)
 
 
 def _sum(coefficients: Sequence[float], x: Array) -> Array:
@@ -126,7 +123,7 @@ def _sum(coefficients: Sequence[float], x: Array) -> Array:
     tolerance = float(jnp.finfo(x.dtype).eps) / 16
     last = max(order for order, c in enumerate(coefficients) if abs(c) > tolerance)
     total = jnp.zeros_like(x)
-    for coefficient in reversed(chebyshev.cheb2poly(coefficients[: last + 1]).tolist()):
+    for coefficient in reversed(np.polynomial.chebyshev.cheb2poly(coefficients[: last + 1]).tolist()):
         total = coefficient + x * total
     return total
 

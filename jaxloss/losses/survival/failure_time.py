@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from numpy.polynomial import legendre
+import numpy as np
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.remainders import exp_remainder, expm1_ratio
@@ -86,7 +86,8 @@ def _normal_between(start: Array, end: Array, width: Array) -> Array:
     low, high = jnp.where(nearer, start, -end), jnp.where(nearer, end, -start)
     narrow = width < 1
     step = jnp.where(narrow, width, 1)
-    nodes, weights = (jnp.asarray(x / 2, low.dtype).reshape(-1, *[1] * low.ndim) for x in legendre.leggauss(6))
+    quadrature = np.polynomial.legendre.leggauss(6)
+    nodes, weights = (jnp.asarray(x / 2, low.dtype).reshape(-1, *[1] * low.ndim) for x in quadrature)
     integral = step * jnp.sum(weights * _mills(low[None] + (nodes + 0.5) * step[None]), axis=0)
     difference = _normal_after(jnp.where(narrow, low + 1, high)) - _normal_after(low)
     return _normal_after(low) - log1mexp(jnp.where(narrow, integral, difference))
