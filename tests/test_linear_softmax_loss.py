@@ -14,7 +14,7 @@ from test_language import SHAPES, WALKS, N, V, assert_same, example, no_large_ga
 
 import jaxloss
 from jaxloss import custom_loss, linear_softmax_loss, reduce
-from jaxloss.numerics.head.row import Softmax
+from jaxloss.numerics.row import Softmax
 
 
 @linear_softmax_loss
