@@ -31,7 +31,7 @@ class Chip(NamedTuple):
 
 CHIPS = {
     "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf, 128),  # a v5e
-    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 116 * MiB, 32),  # an H100
+    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 121 * MiB, 8),  # an H100
 }
 
 
@@ -44,15 +44,11 @@ class Task(NamedTuple):
     kernel_bytes: int
     shards: int | None  # over how many devices the compiler splits the rows; None where no mesh is in view
     dtype: Any  # in which all is added up
-    factor: Any  # of the gradient of a logit when it meets hidden or kernel
+    factor: Any  # of the gradient of a logit when it meets hidden or kernel; narrow where both are bfloat16
     classes_first: bool  # the kernel is `[v, d]`
     axis_name: Any  # the mesh axes over which the classes are split by hand; () for none
     strategy: str
     memory: float | None  # bytes that the logits at hand may take
-
-    @property
-    def narrow(self) -> bool:
-        return bool(self.factor != self.dtype)
 
     @property
     def free(self) -> bool:
@@ -125,7 +121,7 @@ def _on_a_cpu(task: Task) -> Walk:
     Where products are cheap, as in a CPU's units for bfloat16, the traffic of kept logits costs more than a fourth one.
     """
     affordable, side = _affordable(task, "cpu"), max(math.isqrt(_numbers(task, "cpu")), 128)
-    few = task.narrow or affordable < min(task.rows, 128)
+    few = task.factor != task.dtype or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
         return Walk(_even(task.rows, min(side, 768)), _even(task.classes, min(side, 512)), on_cpu=True)
     return Walk(_even(task.rows, max(min(affordable, 256), 8)), _even(task.classes, 1024), keep=True, on_cpu=True)
@@ -155,7 +151,7 @@ def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:
     of_tiles = 14 * task.rows * task.depth * (task.classes / columns) + 3 * task.kernel_bytes + 2 * logits
     seconds = {"small": 4 * product / chip.flops + of_tiles / chip.bandwidth}
     for strategy, products, moved, kept in zip(("fast", "slope"), (3, 4), chip.moved, chip.kept, strict=True):
-        if kept * task.rows <= affordable and (strategy == "fast" or task.narrow):
+        if kept * task.rows <= affordable and (strategy == "fast" or task.factor != task.dtype):
             seconds[strategy] = products * product / chip.flops + moved * logits / chip.bandwidth
     return min(seconds, key=lambda strategy: seconds[strategy])
 
