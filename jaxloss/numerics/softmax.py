@@ -5,7 +5,7 @@ targets leaves out the largest logit m. With the sum s of exp(x - m) over all ot
 
     -log p = log(1 + s), 1 - p = s / (1 + s) of the largest, and -log p_j = (m - x_j) + log(1 + s)
 
-and a sweep of its own on a TPU or a GPU.
+It has a sweep of its own on a TPU or a GPU.
 """
 
 import functools
