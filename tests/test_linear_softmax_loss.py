@@ -14,7 +14,7 @@ from test_language import SHAPES, WALKS, N, V, assert_same, example, no_large_ga
 
 import jaxloss
 from jaxloss import custom_loss, linear_softmax_loss, reduce
-from jaxloss.numerics.head.row import Softmax
+from jaxloss.numerics.row import Softmax
 
 
 @linear_softmax_loss
@@ -279,6 +279,7 @@ ROWS = {
     "both": ([-20.0, 30.0, 30.0, 1.0], 0),
     "level": ([0.1, 0.2, 0.3, 0.4], 1),
     "rising": ([-50.0, -20.0, 10.0, 40.0], 3),
+    "shifted": ([1000.25, 1000.0, 999.0, 998.5], 1),
     "far": ([90.0, -100.0, 3.0, 88.5], 1),
 }
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.head.link import linear_softmax_sum, linked_softmax, split_cross_entropy
+from jaxloss.numerics.head.linear import linear_softmax_sum, linked_softmax
 from jaxloss.numerics.safe import is_zero
 from jaxloss.numerics.softmax import cross_entropy, label_row, logsumexp
 from jaxloss.numerics.softplus import softplus
@@ -89,7 +89,8 @@ def linear_softmax_cross_entropy(
     name = "linear_softmax_cross_entropy"
     logits = _logits(name, hidden, kernel, bias, class_mask, embedding, softcap, strategy, memory)
     if class_axis_name is not None:
-        return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
+        options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
+        return linked_softmax(cross_entropy, logits, labels, class_axis_name, options)
     return cross_entropy(label_row(logits, labels, spread=not is_zero(label_smoothing)), label_smoothing, z_loss)
 
 

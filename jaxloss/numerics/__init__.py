@@ -13,12 +13,12 @@ from jaxloss.numerics.classes import one_hot as one_hot
 from jaxloss.numerics.classes import pick as pick
 from jaxloss.numerics.divergences import kl_div as kl_div
 from jaxloss.numerics.divergences import rel_entr as rel_entr
-from jaxloss.numerics.head.row import Softmax as Softmax
 from jaxloss.numerics.norms import cosine_distance as cosine_distance
 from jaxloss.numerics.norms import euclidean_distance as euclidean_distance
 from jaxloss.numerics.norms import safe_norm as safe_norm
 from jaxloss.numerics.norms import squared_euclidean_distance as squared_euclidean_distance
 from jaxloss.numerics.norms import unit_vector as unit_vector
+from jaxloss.numerics.row import Softmax as Softmax
 from jaxloss.numerics.safe import absolute as absolute
 from jaxloss.numerics.safe import multiply_no_nan as multiply_no_nan
 from jaxloss.numerics.safe import positive_part as positive_part

@@ -32,7 +32,7 @@ def with_slopes(*slopes: Callable[..., Any] | None) -> Callable[[Formula], Formu
             changes = [
                 slope(*primals) * dx
                 for slope, dx in zip(slopes, tangents, strict=True)
-                if slope is not None and not isinstance(dx, SymbolicZero)
+                if slope is not None and moves(dx)
             ]
             return value, sum(changes[1:], start=changes[0]) if changes else jax.numpy.zeros_like(value)
 
@@ -40,3 +40,8 @@ def with_slopes(*slopes: Callable[..., Any] | None) -> Callable[[Formula], Formu
         return wrapped  # type: ignore[return-value]
 
     return decorate
+
+
+def moves(tangent: Any) -> bool:
+    """Whether it is a tangent, and not the sign that there is none."""
+    return tangent is not None and not isinstance(tangent, SymbolicZero)

@@ -4,9 +4,10 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_at, pick
+from jaxloss.numerics.row import complement
 from jaxloss.numerics.safe import multiply_no_nan, power, ratio
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softmax import complement, label_row, target_row
+from jaxloss.numerics.softmax import label_row, target_row
 from jaxloss.numerics.softplus import log1mexp
 from jaxloss.types import Array, Input, NonNegative, Number, Positive
 

@@ -5,9 +5,10 @@ import math
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.row import complement
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan
 from jaxloss.numerics.slopes import with_slopes
-from jaxloss.numerics.softmax import complement, label_row
+from jaxloss.numerics.softmax import label_row
 from jaxloss.numerics.tempered import tempered_bracket, tempered_surprisal
 from jaxloss.types import Array, Input, Negative, NonNegative, UnitInterval
 

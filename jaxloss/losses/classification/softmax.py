@@ -6,9 +6,9 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import pick
-from jaxloss.numerics.head.link import split_cross_entropy
+from jaxloss.numerics.head.linear import linked_softmax
 from jaxloss.numerics.safe import is_zero, safe_log, xlogy
-from jaxloss.numerics.softmax import Row, cross_entropy, label_row, target_row
+from jaxloss.numerics.softmax import cross_entropy, label_row, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 
@@ -96,7 +96,7 @@ def softmax_cross_entropy(
     0.6931
     """
     row = target_row(*_possible(class_mask, logits, targets), spread=not is_zero(label_smoothing))
-    return _unless_masked(class_mask, row, cross_entropy(row, label_smoothing, z_loss))
+    return _unless_masked(class_mask, cross_entropy(row, label_smoothing, z_loss))
 
 
 @custom_loss(signature="(k),(),(k)->()", stand_in=0.5)
@@ -139,9 +139,10 @@ def softmax_cross_entropy_with_integer_labels(
     """
     (logits,) = _possible(class_mask, logits)
     if class_axis_name is not None:
-        return split_cross_entropy(logits, labels, class_axis_name, label_smoothing, z_loss)
+        options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
+        return linked_softmax(cross_entropy, logits, labels, class_axis_name, options)
     row = label_row(logits, labels, spread=not is_zero(label_smoothing))
-    return _unless_masked(class_mask, row, cross_entropy(row, label_smoothing, z_loss))
+    return _unless_masked(class_mask, cross_entropy(row, label_smoothing, z_loss))
 
 
 def _possible(class_mask: Array | None, logits: Array, targets: Array | None = None) -> tuple[Array, ...]:
@@ -151,6 +152,6 @@ def _possible(class_mask: Array | None, logits: Array, targets: Array | None = N
     return (logits,) if targets is None else (logits, targets)
 
 
-def _unless_masked(class_mask: Array | None, row: Row, cost: Array) -> Array:
-    """The cost, and 0 where the mask leaves no class."""
-    return cost if class_mask is None else jnp.where(row.possible, cost, 0)
+def _unless_masked(class_mask: Array | None, cost: Array) -> Array:
+    """The cost, and 0 where the mask leaves no class; the NaN of a label that is none stays."""
+    return cost if class_mask is None else jnp.where(jnp.any(class_mask, axis=-1) | jnp.isnan(cost), cost, 0)

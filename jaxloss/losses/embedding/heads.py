@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.anchors import log_sum, products
 from jaxloss.numerics.classes import is_class, nan_unless
-from jaxloss.numerics.head.link import linear_softmax_sum
-from jaxloss.numerics.head.row import Softmax
+from jaxloss.numerics.head.linear import linear_softmax_sum
 from jaxloss.numerics.norms import safe_norm, unit_vector
 from jaxloss.numerics.platform import may_be_split
+from jaxloss.numerics.row import Softmax
 from jaxloss.numerics.safe import safe_log
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Interval, Memory, NonNegative, Number, Positive

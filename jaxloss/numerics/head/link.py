@@ -1,114 +1,80 @@
-"""A loss of the softmax of a linear head over many rows: what is given, made ready for the sweep."""
+"""The loss of one row of a head, as its author wrote it."""
 
-import math
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.numerics.head import plan
-from jaxloss.numerics.head.row import Given, Link
-from jaxloss.numerics.head.sweep import costs, total_cost
-from jaxloss.numerics.head.tile import Head
-from jaxloss.numerics.softmax import cross_entropy
-from jaxloss.types import Array, Input, Number, computing_dtype
+from jaxloss.numerics.row import Rows, Softmax, gap_of, softmax_of
+from jaxloss.numerics.safe import finite_slope
+from jaxloss.types import Array
+
+Parameters = dict[str, Array]
 
 
-def linear_softmax_sum(
-    link: Callable[..., Any],
-    hidden: Array,
-    labels: Array,
-    kernel: Array,
-    bias: Array | None,
-    class_mask: Array | None,
-    weights: Array,
-    *,
-    each: Mapping[str, Array],
-    shared: Mapping[str, Any],
-    classes_first: bool = False,
-    softcap: Number | None = None,
-    axis_name: Input = None,
-    strategy: str = "auto",
-    memory: int | float | None = None,
-    groups: tuple[int, ...] = (),
-) -> Array:
-    r"""The weighted sum of a loss of the softmax of a linear head, whose logits never exist all at once.
+class Given(NamedTuple):
+    """What a link takes beside the softmax, by name: a number of each row `[n]`, and arrays that all rows share."""
 
-    $$ \sum_i w_i\, \varphi(S(x_i, y_i), e_i), \qquad x_{ij} = c \tanh\frac{h_i^T W_j + b_j}{c} $$
+    each: Parameters
+    shared: Parameters
 
-    With hidden `[..., d]`, labels and weights `[...]`, a kernel `[d, v]` (`[v, d]` if `classes_first`), a bias and a
-    class_mask `[v]` or None. `link(softmax, **each, **shared)` is phi, the loss of one row: of a `Softmax`, of numbers
-    of its own from arrays `[...]`, and of what all rows share. With `groups`, axes of the labels, there is one sum for
-    each of their entries. The other options are those of `linear_softmax_cross_entropy`.
-
-    >>> def focal(softmax, power):
-    ...     return softmax.complement**power * softmax.surprisal
-    >>> arrays = jnp.eye(2), jnp.array([0, 1]), jnp.diag(jnp.array([1.0, 40.0])), None, None, jnp.array([0.0, 1.0])
-    >>> print(f"{linear_softmax_sum(focal, *arrays, each={}, shared={'power': 1.0}):.3e}")
-    1.805e-35
-    """
-    dtype = jnp.promote_types(computing_dtype((hidden, kernel)), weights.dtype)
-    if bias is not None:
-        bias = bias.astype(dtype) if class_mask is None else jnp.where(class_mask, bias.astype(dtype), 0)
-    head = Head(kernel, bias, class_mask, None if softcap is None else jnp.asarray(softcap).astype(dtype))
-    rows = math.prod(labels.shape)
-    hidden = hidden.reshape(rows, -1)
-    bound, given = _bound(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
-    task = plan.task(hidden, kernel, classes_first, axis_name, strategy, memory, dtype)
-    arrays = hidden, _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head, given
-    if not groups:
-        return total_cost(task, bound, *arrays)
-    within = tuple(axis for axis in range(labels.ndim) if axis not in groups)
-    return jnp.sum(costs(task, bound, *arrays).reshape(labels.shape), axis=within)
+    @property
+    def all(self) -> Parameters:
+        return self.each | self.shared
 
 
-def linked_softmax(
-    link: Callable[..., Any], logits: Array, label: Array, axis_name: Input, shared: Mapping[str, Any]
-) -> Array:
-    """A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
+@dataclass(frozen=True)
+class Link:
+    """The loss of one row, a function of its Softmax and of what else is given by name."""
 
-    It is the linear head whose only hidden number is 1. A class of logit -inf is not there. Inside `shard_map`,
-    `axis_name` names the mesh axes of the classes: the label counts over all of them, and no row is gathered.
+    function: Callable[..., Any]
+    fixed: Mapping[str, Any] = field(hash=False)  # the arguments that are no arrays
+    reads: frozenset[str]  # which numbers of the softmax it uses
+    dtype: Any  # of its value
 
-    >>> print(f"{linked_softmax(lambda softmax: softmax.entropy, jnp.array([20.0, 0.0]), jnp.array(0), None, {}):.3e}")
-    4.328e-08
-    """
-    dtype = logits.dtype
-    possible = logits != -jnp.inf
-    hidden, head = jnp.ones((1, 1), dtype), Head(jnp.where(possible, logits, 0)[None, :], None, possible, None)
-    task = plan.task(hidden, head.kernel, False, axis_name, "fast", None, dtype)
-    bound, given = _bound(link, {}, shared, dtype)
-    return total_cost(task, bound, hidden, _columns(label).reshape(1), jnp.ones(1, dtype), head, given)
+    def values_and_slopes(self, rows: Rows, given: Given, wanted: frozenset[str]) -> tuple[Array, Rows, Parameters]:
+        """The value of each row, and its slopes in the statistics and in the given arrays that are wanted."""
+
+        def softmax_of_rows(rows: Rows) -> Softmax:
+            label = jnp.where(jnp.isneginf(rows.label), -jnp.inf, rows.label)  # an impossible class has no slope
+            return softmax_of(self.reads, rows, gap_of(label, rows.largest))
+
+        def one_row(softmax: Softmax, moving: Parameters, given: Parameters) -> Any:
+            return jnp.asarray(self.function(softmax, **self.fixed, **(given | moving))).astype(self.dtype)
+
+        softmax, back = jax.vjp(softmax_of_rows, rows)
+        moving = {name: x for name, x in given.all.items() if name in wanted}
+        axes = {name: 0 if name in given.each else None for name in given.all}
+        each_row = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, {name: axes[name] for name in moving}, axes))
+        values, (slopes, in_given) = each_row(softmax, moving, given.all)
+        (in_rows,) = back(jax.tree.map(finite_slope, slopes))
+        return values, in_rows, in_given
 
 
-def split_cross_entropy(
-    logits: Array, label: Array, axis_name: Input, label_smoothing: Number = 0.0, z_loss: Number = 0.0
-) -> Array:
-    """The softmax cross entropy of one row of logits whose classes are split over the devices of a `shard_map`."""
-    options = {"label_smoothing": label_smoothing, "z_loss": z_loss}
-    return linked_softmax(cross_entropy, logits, label, axis_name, options)
-
-
-def _bound(
-    link: Callable[..., Any], each: Mapping[str, Array], shared: Mapping[str, Any], dtype: Any
+def linked(
+    function: Callable[..., Any], each: Mapping[str, Array], shared: Mapping[str, Any], dtype: Any
 ) -> tuple[Link, Given]:
-    """Arrays as such, real ones in the computing dtype; what else the rows share is a part of the link."""
+    """The link, traced once to see which statistics it uses, and its arrays, real ones in the computing dtype."""
 
     def real(x: Array) -> Array:
         return x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
 
     arrays = {name: x for name, x in shared.items() if isinstance(x, np.ndarray | np.generic | jax.Array)}
     fixed = {name: x for name, x in shared.items() if name not in arrays}
-    given = Given(
-        {name: real(x) for name, x in each.items()}, {name: real(jnp.asarray(x)) for name, x in arrays.items()}
-    )
-    shapes = {name: jax.ShapeDtypeStruct((), x.dtype) for name, x in given.each.items()}
-    return Link.of(link, fixed, dtype, shapes | given.shared), given
-
-
-def _columns(labels: Array) -> Array:
-    """Labels as numbers of columns, in 32 bits; one that does not fit them is none, and stays none."""
-    beyond = (labels < 0) | (labels > jnp.iinfo(jnp.int32).max)
-    return jnp.where(beyond, -1, labels.astype(jnp.int32))
+    given = Given(*({name: real(jnp.asarray(x)) for name, x in part.items()} for part in (each, arrays)))
+    name = getattr(function, "__name__", type(function).__name__)
+    softmax = Softmax(*[jax.ShapeDtypeStruct((), dtype)] * len(Softmax._fields))
+    of_one_row = {name: jax.ShapeDtypeStruct((), x.dtype) for name, x in given.each.items()}
+    program = jax.make_jaxpr(functools.partial(function, **fixed))(softmax, **of_one_row, **given.shared).jaxpr
+    if [x.aval.shape for x in program.outvars] != [()]:
+        shapes = ", ".join(str(x.aval.shape) for x in program.outvars)
+        raise ValueError(f"{name} must return one number for one token, got shape {shapes or 'nothing'}.")
+    used = {id(x) for equation in program.eqns for x in equation.invars} | {id(x) for x in program.outvars}
+    reads = frozenset(n for n, x in zip(Softmax._fields, program.invars, strict=False) if id(x) in used)
+    if not reads:
+        raise ValueError(f"{name} must use its first argument, one of {', '.join(Softmax._fields)}; it uses none.")
+    return Link(function, fixed, reads, dtype), given

@@ -3,13 +3,16 @@
 Products are added up in float32 or wider, of the arrays as they are.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from jaxloss.numerics.devices import explicit
-from jaxloss.numerics.head.plan import Task, Walk
+from jaxloss.numerics.head.plan import Task
+from jaxloss.numerics.platform import cut
+from jaxloss.numerics.slopes import moves
 from jaxloss.types import Array
 
 
@@ -22,14 +25,16 @@ class Head(NamedTuple):
     softcap: Array | None
 
 
-def some_classes(walk: Walk, task: Task, head: Head, start: Any) -> Head:
-    """The parameters of the classes of a tile. The kernel of an impossible class may hold anything, and is 0."""
+def some_classes(task: Task, head: Head, start: Any, columns: int) -> Head:
+    """The parameters of some classes. The kernel of an impossible class may hold anything, and is 0."""
     axis = 0 if task.classes_first else 1
-    kernel = walk.cut(head.kernel, start, axis)
-    bias, possible = (None if x is None else walk.cut(x, start, 0) for x in (head.bias, head.possible))
+    kernel, bias, possible, softcap = head
+    if columns < task.classes:
+        kernel = cut(kernel, start, columns, axis)
+        bias, possible = (None if x is None else cut(x, start, columns, 0) for x in (bias, possible))
     if possible is not None:
         kernel = jnp.where(jnp.expand_dims(possible, 1 - axis), kernel, jnp.zeros((), kernel.dtype))
-    return Head(kernel, bias, possible, head.softcap)
+    return Head(kernel, bias, possible, softcap)
 
 
 def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding: Any = None) -> Array:
@@ -43,43 +48,27 @@ def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding:
 
 def logits_of(task: Task, head: Head, hidden: Array) -> Array:
     """The logits of some rows and the classes of this head, -inf where a class is impossible."""
-    return _capped(head, _product(task, head, hidden, task.dtype))
-
-
-def logits_and_change(
-    task: Task, head: Head, hidden: Array, change_of_head: Head, change_of_hidden: Array | None
-) -> tuple[Array, Array]:
-    """The logits of all classes, and how they change with what moves; None does not.
-
-    The change of a product of bfloat16 arrays is rounded, as the gradient of a logit is when it meets one.
-    """
-    dtype = jnp.bfloat16 if task.narrow else task.dtype
-    product = _product(task, head, hidden, task.dtype)
-    change = jnp.zeros_like(product)
-    if change_of_hidden is not None:
-        change = change + _product(task, head, change_of_hidden, dtype).astype(task.dtype)
-    if change_of_head.kernel is not None:
-        change = change + _product(task, change_of_head, hidden, dtype).astype(task.dtype)
-    moved = {name: x for name, x in change_of_head._asdict().items() if x is not None and name != "kernel"}
-
-    def capped(product: Array, moving: dict[str, Array]) -> Array:
-        return _capped(head._replace(**moving), product)
-
-    at = product, {name: getattr(head, name) for name in moved}
-    return jax.jvp(capped, at, (change, moved))
-
-
-def _product(task: Task, head: Head, hidden: Array, dtype: Any) -> Array:
-    rows, columns = explicit(hidden)[:1], explicit(head.kernel)[:1] if task.classes_first else explicit(head.kernel)[1:]
-    split = jax.P(*rows, *columns) if rows else None  # on a mesh of explicit axes, as rows and classes are
-    return multiply(hidden, head.kernel, 1, 1 if task.classes_first else 0, dtype, split)
-
-
-def _capped(head: Head, product: Array) -> Array:
+    product = _product(task, hidden, head.kernel, task.dtype)
     logits = product if head.bias is None else product + head.bias[None, :]
     if head.softcap is not None:
         logits = head.softcap * jnp.tanh(logits / head.softcap)
     return logits if head.possible is None else jnp.where(head.possible[None, :], logits, -jnp.inf)
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0, 3))
+def _product(task: Task, hidden: Array, kernel: Array, dtype: Any) -> Array:
+    rows, columns = explicit(hidden)[:1], explicit(kernel)[:1] if task.classes_first else explicit(kernel)[1:]
+    split = jax.P(*rows, *columns) if rows else None  # on a mesh of explicit axes, as rows and classes are
+    return multiply(hidden, kernel, 1, 1 if task.classes_first else 0, dtype, split)
+
+
+# A change that is rounded where products are narrow, as is the gradient of a logit, its transpose.
+@functools.partial(_product.defjvp, symbolic_zeros=True)
+def _(task: Task, dtype: Any, primals: Any, tangents: Any) -> tuple[Array, Array]:
+    (hidden, kernel), (of_hidden, of_kernel) = primals, tangents
+    factors = [(x, y) for x, y in ((of_hidden, kernel), (hidden, of_kernel)) if moves(x) and moves(y)]
+    changes = [_product(task, *pair, task.factor).astype(dtype) for pair in factors]
+    return _product(task, hidden, kernel, dtype), sum(changes[1:], start=changes[0])
 
 
 def before_the_cap(head: Head, logits: Array, slope: Array) -> tuple[Array, Array | None]:
