@@ -128,15 +128,21 @@ def swept(reads: frozenset[str], logits: Array, column: Array) -> Rows:
     return rows
 
 
-def summed(reads: frozenset[str], logits: Array, column: Array) -> Rows:
-    """The statistics of rows by plain sums and one maximum, which a CPU forms fast."""
+def summed(reads: frozenset[str], logits: Array, column: Array, weighed: bool = False) -> Rows:
+    """The statistics of rows by plain sums and one maximum, which a CPU forms fast.
+
+    `weighed` says that the weights of all classes are formed in any case, for a slope: then the sum is of these.
+    """
     if logits.shape[:-1] == (1,):  # under `vmap` XLA 0.10 for a CPU crashes in a sum over `[n, 1, v]`
-        return jax.tree.map(lambda x: x[None], summed(reads, logits[0], column[0]))
+        return jax.tree.map(lambda x: x[None], summed(reads, logits[0], column[0], weighed))
     largest = largest_of(logits)
-    places = jax.lax.broadcasted_iota(logits.dtype, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
-    # The minimum with the distance is 0 at the label, and nowhere else less than the weight, which is at most 1.
-    x, m, j, y = apart_on_cpu(logits, largest[..., None], places, column.astype(logits.dtype)[..., None])
-    others = over_classes(jnp.minimum(jnp.exp(jnp.minimum(x, bound(x)) - m), 2 * jnp.abs(j - y)))
+    if weighed:
+        others = over_classes(zero_where(is_at(logits, column), weights_of(logits, largest)))
+    else:
+        places = jax.lax.broadcasted_iota(logits.dtype, (1,) * (logits.ndim - 1) + logits.shape[-1:], logits.ndim - 1)
+        # The minimum with the distance is 0 at the label, and nowhere else less than the weight, which is at most 1.
+        x, m, j, y = apart_on_cpu(logits, largest[..., None], places, column.astype(logits.dtype)[..., None])
+        others = over_classes(jnp.minimum(jnp.exp(jnp.minimum(x, bound(x)) - m), 2 * jnp.abs(j - y)))
     rows = Rows(largest, others, zero_unless(is_class(column, logits.shape[-1]), entry_on_cpu(logits, column)))
     if "mean_surprisal" in reads:
         classes, gaps = classes_and_gaps(logits, largest)

@@ -62,13 +62,13 @@ def cross_entropy(row: Softmax, label_smoothing: Number = 0.0, z_loss: Number = 
 def label_row(logits: Array, label: Array, *, spread: bool = False) -> Softmax:
     """The softmax of a label, whose cost is NaN if it is no class; `spread` asks for the mean over classes."""
     reads = frozenset(("surprisal", "log_partition") + ("mean_surprisal",) * spread)
-    return _of_label(logits, label, reads)[0]
+    return _of_label(logits, label, reads, False)[0]
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _of_label(logits: Array, label: Array, reads: frozenset[str]) -> tuple[Softmax, Array, Any]:
-    """The softmax, the probabilities, and how many classes are possible."""
-    by_sums, by_sweep = functools.partial(summed, reads), functools.partial(swept, reads)
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2, 3))
+def _of_label(logits: Array, label: Array, reads: frozenset[str], sloped: bool) -> tuple[Softmax, Array, Any]:
+    """The softmax, the probabilities, and how many classes are possible; `sloped`: the probabilities are needed."""
+    by_sums, by_sweep = functools.partial(summed, reads, weighed=sloped), functools.partial(swept, reads)
     rows = jax.lax.platform_dependent(logits, label, cpu=by_sums, default=by_sweep)
     y = label.astype(logits.dtype)
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
@@ -78,9 +78,9 @@ def _of_label(logits: Array, label: Array, reads: frozenset[str]) -> tuple[Softm
 
 
 @_of_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together
-def _(reads: frozenset[str], primals: Any, tangents: Any) -> Any:
+def _(reads: frozenset[str], _sloped: bool, primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
-    row, p, classes = _of_label(logits, label, reads)
+    row, p, classes = _of_label(logits, label, reads, True)
     less_1 = jnp.broadcast_to(-complement(row.surprisal)[..., None], p.shape)
     dsurprisal = over_classes(jax.lax.select(is_at_in_slope(logits, label), less_1, p) * dx)  # p - 1 at the label
     change = _change_of_row(row, classes, dsurprisal, p, logits, dx)

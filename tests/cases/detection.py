@@ -185,6 +185,7 @@ CASES = (
         "varifocal",
         _qualities,
         varifocal,
+        options=({}, {"gamma": 1.5}),
         corners=_QUALITY_CORNERS,
         domain=QUALITY,
         hard=_hard_qualities,

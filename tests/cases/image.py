@@ -10,6 +10,7 @@ from cases.table import Case
 
 SHAPE, LARGE = (3, 4, 1), (4, 4, 1)
 WINDOW = {"window_size": 3}
+_OTHER = {"sigma": 1.0, "max_value": 2.0, "k1": 0.02, "k2": 0.05}
 
 
 def _window(size, sigma):
@@ -204,7 +205,7 @@ CASES = (
         "ssim",
         _images,
         ssim,
-        options=(WINDOW, {"window_size": 2, "sigma": 1.0, "max_value": 2.0}),
+        options=(WINDOW, {"window_size": 2, **_OTHER}),
         corners=((_EQUAL, _EQUAL), (_FLAT, _FLAT)),
         hard=_hard_images(SHAPE),
     ),
@@ -212,7 +213,10 @@ CASES = (
         "ms_ssim",
         _large_images,
         ms_ssim,
-        options=({"window_size": 2, "scale_weights": (0.5, 0.5)},),
+        options=(
+            {"window_size": 2, "scale_weights": (0.5, 0.5)},
+            {"window_size": 2, "scale_weights": (0.3, 0.7), **_OTHER},
+        ),
         hard=_hard_images(LARGE),
     ),
     Case(
@@ -225,7 +229,13 @@ CASES = (
         hard=_hard_variations,
     ),
     Case("style", _features, style, hard=_hard_features),
-    Case("multi_resolution_stft", _waves, multi_resolution_stft, options=(_STFT,), hard=_hard_waves),
+    Case(
+        "multi_resolution_stft",
+        _waves,
+        multi_resolution_stft,
+        options=(_STFT, {**_STFT, "power_floor": 0.1}),
+        hard=_hard_waves,
+    ),
     Case(
         "scale_invariant_sdr",
         _waves,

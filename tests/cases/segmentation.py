@@ -292,7 +292,7 @@ CASES = (
         "focal_tversky",
         _regions,
         focal_tversky,
-        options=({}, {"gamma": 2.0}),
+        options=({}, {"gamma": 2.0}, {"alpha": 0.6, "beta": 0.4, "smooth": 1.0}),
         corners=_REGION_CORNERS,
         domain=UNIT,
         hard=_hard_regions,
