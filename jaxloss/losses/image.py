@@ -9,6 +9,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.norms import safe_norm
 from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.safe import absolute, multiply_no_nan, ratio, safe_log1p
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, NonNegative, Positive
 
 
@@ -39,10 +40,26 @@ def _moments(images: Array, window: Array) -> tuple[Array, Array]:
     return mean, variance
 
 
+def _slope_of_means(x: Array, y: Array, error: Array, constant: Array) -> Array:
+    total = jnp.square(x) + jnp.square(y) + constant
+    return 2 * ratio(error, total) * ratio(constant + y * (x + y), total)
+
+
+@with_slopes(
+    _slope_of_means,
+    lambda x, y, *rest: -_slope_of_means(y, x, *rest),
+    None,  # it moves as x - y, which is in these two
+    lambda *of: -jnp.square(ratio(of[2], jnp.square(of[0]) + jnp.square(of[1]) + of[3])),
+)  # a derivative that cancels, of a bright and a dark image
+def _means_apart(x: Array, y: Array, error: Array, constant: Array) -> Array:
+    """(x - y)^2 / (x^2 + y^2 + C), with the difference as such."""
+    return ratio(jnp.square(error), jnp.square(x) + jnp.square(y) + constant)
+
+
 def _likeness(images: Array, max_value: Array, window: Array, k1: Array, k2: Array) -> _Likeness:
     """Of x, y and x - y: 1 - l = (m_x - m_y)^2 / (m_x^2 + m_y^2 + C1), and 1 - cs the same of the variances."""
     (x, y, error), (var_x, var_y, var_error) = _moments(images, window)
-    of_means = ratio(jnp.square(error), jnp.square(x) + jnp.square(y) + jnp.square(k1 * max_value))
+    of_means = _means_apart(x, y, error, jnp.square(k1 * max_value))
     return _Likeness(of_means, ratio(var_error, var_x + var_y + jnp.square(k2 * max_value)))
 
 
