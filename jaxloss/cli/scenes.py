@@ -26,10 +26,8 @@ def boxes(axes: Any, prediction: Any, target: Any) -> None:
     """Two boxes (x1, y1, x2, y2)."""
     from matplotlib.patches import Rectangle
 
-    for (x1, y1, x2, y2), look in (
-        (prediction, {"facecolor": PREDICTED, "alpha": 0.5}),
-        (target, {"fill": False, "edgecolor": TRUE, "linewidth": 2}),
-    ):
+    looks: Any = {"facecolor": PREDICTED, "alpha": 0.5}, {"fill": False, "edgecolor": TRUE, "linewidth": 2}
+    for (x1, y1, x2, y2), look in zip((prediction, target), looks, strict=True):
         axes.add_patch(Rectangle((x1, y1), x2 - x1, y2 - y1, **look))
     axes.set(xlim=(-8.5, 12.5), ylim=(-1, 4), aspect="equal")
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
@@ -45,12 +45,14 @@ class View:
     items: Mapping[str, Item]
     scene: Scene | None = None
 
+    def showing(self, scene: Scene) -> "View":
+        """The same view, with pictures."""
+        return replace(self, scene=scene)
 
-def view(
-    along: str, low: float, high: float, item: Item | None = None, *, scene: Scene | None = None, **items: Item
-) -> View:
+
+def view(along: str, low: float, high: float, item: Item | None = None, **items: Item) -> View:
     """One curve without a label, or several."""
-    return View(along, low, high, {"": item} if item else items, scene)
+    return View(along, low, high, {"": item} if item else items)
 
 
 def each(name: str, values: Sequence[float], item: Callable[[Any, Array], tuple[Any, ...]]) -> dict[str, Item]:

@@ -30,7 +30,7 @@ def _where(x: Array, inside: Any, outside: Any) -> Array:
 
 def _shifts(item: Item, draw: Callable[..., None] = scenes.regions) -> View:
     scene = Scene(draw, [("", -6), ("", -2), ("", 0)], scenes.REGIONS)
-    return view("shift of a predicted disc of 32 pixels over the true one (pixels)", -6.5, 6.5, item, scene=scene)
+    return view("shift of a predicted disc of 32 pixels over the true one (pixels)", -6.5, 6.5, item).showing(scene)
 
 
 def _regions(of: Callable[[Array, Array], tuple[Any, ...]]) -> tuple[View, ...]:
@@ -41,13 +41,12 @@ def _regions(of: Callable[[Array, Array], tuple[Any, ...]]) -> tuple[View, ...]:
             "probability in the true disc, 32 of 240 pixels",
             0,
             1,
-            scene=Scene(
-                scenes.regions, [("0.1 outside", 0.1), ("0.1 outside", 0.9), ("0.5 outside", 0.9)], scenes.REGIONS
-            ),
             **{
                 f"{outside:g} outside": lambda x, outside=outside: of(_where(x, x, outside), _disc(0 * x))
                 for outside in (0.1, 0.5)
             },
+        ).showing(
+            Scene(scenes.regions, [("0.1 outside", 0.1), ("0.1 outside", 0.9), ("0.5 outside", 0.9)], scenes.REGIONS)
         ),
     )
 
@@ -102,8 +101,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             noise=lambda x: _with(x, _NOISE),
             brightness=lambda x: _with(x, np.ones_like(_PLACE)),
             contrast=lambda x: _with(x, _PLACE - 0.5),
-            scene=Scene(scenes.images, [("noise", 0.25), ("brightness", 0.25), ("contrast", 0.5)], scenes.IMAGES),
-        ),
+        ).showing(Scene(scenes.images, [("noise", 0.25), ("brightness", 0.25), ("contrast", 0.5)], scenes.IMAGES)),
     ),
     "prediction(h,w,c)": (
         view(
@@ -111,8 +109,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -0.5,
             1.5,
             lambda x: (jnp.stack([row(0, 0.5, 1 + 0 * x), row(0, x, 1), row(0, 0.5, 1 + 0 * x)])[..., None],),
-            scene=Scene(scenes.images, [("", 0), ("", 0.5), ("", 1)], "the image, black at 0, white at 1"),
-        ),
+        ).showing(Scene(scenes.images, [("", 0), ("", 0.5), ("", 1)], "the image, black at 0, white at 1")),
     ),
     "features(n,d), target(m,d)": (
         view(
@@ -120,8 +117,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -2,
             2,
             lambda x: (x * jnp.eye(2, dtype=x.dtype), jnp.eye(2, dtype=x.dtype)),
-            scene=Scene(scenes.grams, [("", 0.5), ("", 1), ("", 1.4)], "Gram matrices, left of the features"),
-        ),
+        ).showing(Scene(scenes.grams, [("", 0.5), ("", 1), ("", 1.4)], "Gram matrices, left of the features")),
     ),
     "prediction(t), target(t)": (
         view(
@@ -129,27 +125,24 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -2,
             2,
             _with_noise,
-            scene=Scene(scenes.waves, [("", -2), ("", 0), ("", 0.5)], scenes.BOXES),
-        ),
+        ).showing(Scene(scenes.waves, [("", -2), ("", 0), ("", 0.5)], scenes.BOXES)),
     ),
     "prediction(4), target(4)": (
         view(
             "shift of a box 4 wide along x, the true one is 4 by 3 at 0",
             -8,
             8,
-            scene=Scene(scenes.boxes, [("3 high", -6), ("3 high", -2), ("1 high", 0)], scenes.BOXES),
             **{
                 "3 high": lambda x: (row(x, 0, x + 4, 3), constant(x, *_BOX)),
                 "1 high": lambda x: (row(x, 1, x + 4, 2), constant(x, *_BOX)),
             },
-        ),
+        ).showing(Scene(scenes.boxes, [("3 high", -6), ("3 high", -2), ("1 high", 0)], scenes.BOXES)),
         view(
             "width of a box 3 high with the centre of the true one, which is 4 wide",
             0,
             12,
             lambda x: (row(2 - x / 2, 0, 2 + x / 2, 3), constant(x, *_BOX)),
-            scene=Scene(scenes.boxes, [("", 1), ("", 4), ("", 10)], scenes.BOXES),
-        ),
+        ).showing(Scene(scenes.boxes, [("", 1), ("", 4), ("", 10)], scenes.BOXES)),
     ),
     "logits(k), target": (
         view(
@@ -157,8 +150,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             0,
             4,
             lambda x: (constant(x, -1.0, 0.0, 2.0, 0.0, -1.0), x),
-            scene=Scene(scenes.bins, [("", 0.5), ("", 2), ("", 3)], "probabilities of the bins, edge in orange"),
-        ),
+        ).showing(Scene(scenes.bins, [("", 0.5), ("", 2), ("", 3)], "probabilities of the bins, edge in orange")),
     ),
     "probabilities(n), targets(n)": _regions(lambda p, y: (p, y)),
     "probabilities(n,c), targets(n,c)": _regions(lambda p, y: (_two_classes(p), _two_classes(y))),
@@ -185,8 +177,7 @@ OF_ARRAYS: dict[str, tuple[View, ...]] = {
             -3,
             3,
             lambda x: (_halves(x), _disc(0 * x).astype(jnp.int32)),
-            scene=Scene(_of_logits, [("", -3), ("", 0), ("", 3)], scenes.REGIONS),
-        ),
+        ).showing(Scene(_of_logits, [("", -3), ("", 0), ("", 3)], scenes.REGIONS)),
     ),
 }
 
