@@ -74,8 +74,8 @@ bench-head: $(VENV)/peers  ## The language-model head side by side with its peer
 
 # Programs are compiled for two chips that are not here, in an environment that has both compilers.
 ifeq ($(shell uname -sm),Linux x86_64)
-chips: .venv-chips/chips  ## What each loss moves on a TPU and a GPU, a table and a picture; QUICK=1, LOSSES="huber triplet".
-	.venv-chips/bin/python benchmarks/chips.py $(if $(QUICK),--quick) $(if $(LOSSES),--losses $(LOSSES))
+chips: .venv-chips/chips  ## What each loss moves on a TPU and a GPU, a table and a picture; QUICK=1, RESUME=1, LOSSES="huber triplet".
+	.venv-chips/bin/python benchmarks/chips.py $(if $(QUICK),--quick) $(if $(RESUME),--resume) $(if $(LOSSES),--losses $(LOSSES))
 
 chips-head: .venv-chips/chips  ## The language-model head compiled for both chips, for the page of bench-head.
 	.venv-chips/bin/python benchmarks/linear_head_chips.py

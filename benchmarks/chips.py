@@ -47,6 +47,8 @@ def _measure(losses: list[str] | None, quick: bool, resume: bool) -> None:
     programs = ((chip, *made) for name in names for chip in chips for made in _programs([name], quick))
     todo = [(key(chip.name, *program), chip, *program) for chip, *program in programs]
     todo = [program for program in todo if program[0] not in there]
+    # What the table says first of every loss comes first, so that an interrupted run has it.
+    todo.sort(key=lambda program: (program[2].extra, DTYPES.index(program[2].first.dtype.name)))
     with path.open("a" if resume else "w") as file:
         if not resume:
             file.write(json.dumps(versions()) + "\n")

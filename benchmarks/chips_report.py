@@ -137,7 +137,16 @@ def _circumstances() -> str:
     return f"{dt.date.today()}, commit {commit}; {versions}."
 
 
-def _report(rows: Rows, part: bool) -> str:
+def _part(rows: Rows, whole: bool) -> str:
+    """What is not in the table, in words."""
+    cells = [one for row in rows.values() for one in (*row.ours, *([] if row.work.extra else row.plain))]
+    there = sum(one is not None for one in cells) + len(found().failed)
+    if whole and there >= len(cells):
+        return ""
+    return f" A part of the table: {there} programs{f' of {len(cells)}' if whole else ''}."
+
+
+def _report(rows: Rows, whole: bool) -> str:
     judged = _judged(rows)
     behind = sorted((one for one in judged if not one[1].held), key=lambda one: -one[1].found / (one[1].allowed or 1))
     table = ["| chip | loss | arrays | work | what | MiB | allowed |", "|---|---|---|---|---|--:|--:|"]
@@ -146,7 +155,7 @@ def _report(rows: Rows, part: bool) -> str:
     lines = [
         HEAD.format(
             circumstances=_circumstances(),
-            part=" A part of the table: not all losses were compiled." if part else "",
+            part=_part(rows, whole),
             behind=len(behind),
             judged=len(judged),
             table="\n".join(table) if behind else "None.",
@@ -192,7 +201,7 @@ def _picture(rows: Rows, path: Path) -> None:
 def write(folder: Path, losses: Iterable[str] | None, quick: bool) -> None:
     """The table and the picture into a folder."""
     rows = _rows(losses, quick)
-    report = _report(rows, part=quick or losses is not None)
+    report = _report(rows, whole=not quick and losses is None)
     (folder / "chips.md").write_text(report)
     _picture(rows, folder / "chips.png")
     print(report.split("\n## TPU", maxsplit=1)[0])
