@@ -62,7 +62,7 @@ def leaves(reads: frozenset[str], logits: Array, hot: Array) -> Rows:
         one_class = one_class._replace(rest=tied(possible(logits) - 1, logits), moment=none())
     if "top" in reads:
         places = jax.lax.broadcasted_iota(logits.dtype, logits.shape, logits.ndim - 1)
-        one_class = one_class._replace(top=tied(places, logits))
+        one_class = one_class._replace(top=none() + places)  # split over a mesh as the logits are
     return one_class
 
 

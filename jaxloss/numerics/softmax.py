@@ -81,8 +81,8 @@ def _of_label(logits: Array, label: Array, reads: frozenset[str], sloped: bool) 
 def _(reads: frozenset[str], _sloped: bool, primals: Any, tangents: Any) -> Any:
     (logits, label), (dx, _) = primals, tangents
     row, p, classes = _of_label(logits, label, reads, True)
-    less_1 = jnp.broadcast_to(-complement(row.surprisal)[..., None], p.shape)
-    dsurprisal = over_classes(jax.lax.select(is_at_in_slope(logits, label), less_1, p) * dx)  # p - 1 at the label
+    less_1 = -complement(row.surprisal)[..., None]  # p - 1, at the label
+    dsurprisal = over_classes(jnp.where(is_at_in_slope(logits, label), less_1, p) * dx)
     change = _change_of_row(row, classes, dsurprisal, p, logits, dx)
     still = jax.tree.map(jnp.zeros_like, classes)
     return (row, p, classes), (change, p * change_of_log_probabilities(p, dx)[0], still)
