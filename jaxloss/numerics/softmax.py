@@ -175,7 +175,7 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
     return (row, parts), (change, change_of_parts)
 
 
-_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep: JAX has no derivative of it
+_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep: JAX has no derivative of a joint reduction
 
 
 def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:

@@ -36,7 +36,7 @@ _PAIRS = 2**16  # whose costs are formed at once: of few points all, since a GPU
 
 def _rows(others: Array) -> int:
     """How many points meet all others at once."""
-    return max(1, _PAIRS // others.shape[0])
+    return max(1, _PAIRS // max(1, others.shape[0]))
 
 
 def _soft_minima(cost: Cost, x: Array, y: Array, mass: Array, potential: Array, epsilon: Array) -> Array:
