@@ -6,7 +6,8 @@ python benchmarks/chips.py [--quick] [--losses NAME ...] [--resume | --report]
 bfloat16; as it is, with `where`, and with `weights`; and beside it its plainest formula. One program at a time, since
 the seconds to compile are in the table. Only the whole table is written to chips.md and chips.png; what --quick (the
 sample of the tests) or --losses leave of it goes to .cache/chips, where what was found is kept, a line a program;
---resume leaves out what is there already, --report writes table and picture of it and compiles nothing.
+--resume compiles only what is not there or has changed since, --report writes table and picture of it and compiles
+nothing.
 """
 
 import argparse
@@ -41,12 +42,11 @@ def _measure(losses: list[str] | None, quick: bool, resume: bool) -> None:
     """Compile, loss by loss, and keep what is found."""
     path, start = FOLDER / "programs.jsonl", time.monotonic()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    there = (found().programs.keys() | found().failed.keys()) if resume else set()
+    there = found().programs if resume else {}
     chips = list(map(Chip, CHIPS))
     names = losses or jaxloss.catalogue
     programs = ((chip, *made) for name in names for chip in chips for made in _programs([name], quick))
     todo = [(key(chip.name, *program), chip, *program) for chip, *program in programs]
-    todo = [program for program in todo if program[0] not in there]
     # What the table says first of every loss comes first, so that an interrupted run has it.
     todo.sort(key=lambda program: (program[2].extra, DTYPES.index(program[2].first.dtype.name)))
     with path.open("a" if resume else "w") as file:
@@ -54,9 +54,11 @@ def _measure(losses: list[str] | None, quick: bool, resume: bool) -> None:
             file.write(json.dumps(versions()) + "\n")
         for number, (name, chip, work, gradient, plain) in enumerate(todo, 1):
             cost = work.plain if plain else work.ours
-            line: dict[str, object] = {"key": name}
+            line, known = {"key": name}, there.get(name)
             try:
-                program = chip.program(jax.value_and_grad(cost) if gradient else cost, work.arrays)
+                program = chip.program(jax.value_and_grad(cost) if gradient else cost, work.arrays, known)
+                if program is known:
+                    continue
                 line |= program._asdict()
             except jax.errors.JaxRuntimeError as error:  # that it cannot be compiled is a finding too
                 line["error"] = str(error).splitlines()[0]
@@ -71,7 +73,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the sample of the tests")
     parser.add_argument("--losses", nargs="+", metavar="NAME")
-    parser.add_argument("--resume", action="store_true", help="without the programs found before")
+    parser.add_argument("--resume", action="store_true", help="without what was found before and is the same")
     parser.add_argument("--report", action="store_true", help="of what was found before")
     given = parser.parse_args()
     if not given.report:

@@ -8,6 +8,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("huber", "float32", ""),
     ("huber", "bfloat16", ""),
     ("huber", "float32", "where"),
+    ("huber", "bfloat16", "where"),
     ("huber", "bfloat16", "weights"),
     ("log_cosh", "float32", ""),
     ("gaussian_nll", "float32", ""),
@@ -34,6 +35,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("multiclass_hinge", "float32", ""),
     ("cosine_distance", "float32", ""),
     ("triplet", "float32", ""),
+    ("dice", "float32", ""),
 )
 SMOOTH = next(given for loss, given in VARIANTS if loss == INTEGER and "label_smoothing" in given.get("options", {}))
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.call import Call
 from jaxloss.core.term import Core
-from jaxloss.types import Array, is_label, is_mask
+from jaxloss.types import Array, computing_dtype, is_label, is_mask
 
 _SPLIT_BY = {"class_mask": "class_axis_name", "item_mask": "batch_axis_name"}
 """The options that name the mesh axes over which the slots of a mask are split."""
@@ -121,10 +121,18 @@ def both(one: Array | None, other: Array | None) -> Array | None:
 
 
 def choose(counted: Array, array: Array, constant: float) -> Array:
-    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree."""
+    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree.
+
+    Numbers of 16 bits are chosen as wide ones, in which the loss is computed: after a gradient is rounded a TPU would
+    make of one choice more a pass of its own.
+    """
+    dtype = array.dtype
+    array = array.astype(computing_dtype((array,))) if jnp.issubdtype(dtype, jnp.floating) else array
     if counted.shape == array.shape:
-        return jax.lax.select(counted, array, jax.lax.full_like(array, constant))
-    return jnp.where(counted, array, jnp.asarray(constant, array.dtype))
+        chosen = jax.lax.select(counted, array, jax.lax.full_like(array, constant))
+    else:
+        chosen = jnp.where(counted, array, jnp.asarray(constant, array.dtype))
+    return chosen.astype(dtype)
 
 
 def items_of(counted: Array, call: Call) -> Array:

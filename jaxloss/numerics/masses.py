@@ -1,5 +1,7 @@
 """Points that carry a mass."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -28,6 +30,8 @@ def with_masses(points: Array, mass: Array | None) -> tuple[Array, Array]:
     return points, ratio(share, jnp.sum(share))
 
 
-def present(*masses: Array) -> Array:
-    """Whether each set has a mass."""
-    return jnp.all(jnp.stack([jnp.any(mass != 0) for mass in masses]))
+def present(*masses: Array | None) -> Array:
+    """Whether each set has a mass: None is a mass, and XLA need not find that out."""
+    return functools.reduce(
+        jnp.logical_and, [jnp.any(mass != 0) for mass in masses if mass is not None], jnp.array(True)
+    )

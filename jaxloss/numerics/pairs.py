@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxloss.types import Array
 
 _BLOCK = 32  # members whose pairs are formed at once
+_FEW = 64  # members of one number each, of which all pairs are: a chip need not write them
 
 
 def members(scores: Array, mask: Array | None) -> Array:
@@ -25,12 +26,15 @@ def sums_over_pairs(term: Callable[..., Any], *arrays: Array) -> Any:
         term: Takes the numbers of one member, `[]` each, and then the arrays of all, `[n]` each; returns arrays `[n]`.
         arrays: `[n]` each.
 
-    Memory follows n, as of `some_at_a_time`.
+    Memory follows n, as of `some_at_a_time`, where they are many.
 
     >>> print(sums_over_pairs(lambda x, xs: jnp.abs(x - xs), jnp.array([0.0, 1.0, 3.0])))
     [4. 3. 5.]
     """
-    return some_at_a_time(lambda *one: jax.tree.map(jnp.sum, term(*one, *arrays)), *arrays)
+    few = arrays[0].shape[0] <= _FEW and all(x.ndim == 1 for x in arrays)
+    return some_at_a_time(
+        lambda *one: jax.tree.map(jnp.sum, term(*one, *arrays)), *arrays, block=_FEW if few else _BLOCK
+    )
 
 
 def some_at_a_time(function: Callable[..., Any], *arrays: Array, block: int = _BLOCK) -> Any:

@@ -17,14 +17,42 @@ from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
 
 
-class _Boxes(NamedTuple):
-    """Two boxes, in units of the longer side of the hull, the box around both. Lengths are [2], along x and y."""
+class _Side(NamedTuple):
+    """The sides of two boxes along one axis, in units of the longest side of the hull, the box around both."""
 
     size: Array
     true_size: Array
-    growth: Array  # of the size, predicted less true; negative sizes too
-    shift: Array  # of the centre
+    at_low: Array  # how far the predicted corner is beyond the true one
+    at_high: Array
     hull: Array
+    inner: Array  # of the intersection, 0 where there is none
+
+    @property
+    def growth(self) -> Array:
+        """Of the size, predicted less true; negative sizes too."""
+        return self.at_high - self.at_low
+
+    @property
+    def shift(self) -> Array:
+        """Of the centre."""
+        return 0.5 * (self.at_low + self.at_high)
+
+    @property
+    def own(self) -> Array:
+        """What the predicted side has beside the intersection."""
+        return _length(-self.at_low) + _length(self.at_high)
+
+    @property
+    def missed(self) -> Array:
+        """What the true side has beside the intersection."""
+        return _length(self.at_low) + _length(-self.at_high)
+
+
+class _Boxes(NamedTuple):
+    """Two boxes, by their sides and areas."""
+
+    x: _Side
+    y: _Side
     union: Array
     uncovered: Array  # the area of the hull less the union
     apart: Array  # 1 - intersection / union
@@ -35,32 +63,38 @@ def _length(x: Array) -> Array:
     return 0.5 * (x + absolute(x))
 
 
+def _side(low: Array, high: Array, true_low: Array, true_high: Array) -> _Side:
+    return _Side(
+        size=_length(high - low),
+        true_size=_length(true_high - true_low),
+        at_low=low - true_low,
+        at_high=high - true_high,
+        hull=_length(jnp.maximum(high, true_high) - jnp.minimum(low, true_low)),
+        inner=_length(jnp.minimum(high, true_high) - jnp.maximum(low, true_low)),
+    )
+
+
 def _compare(prediction: Array, target: Array) -> _Boxes:
-    low, high, true_low, true_high = prediction[:2], prediction[2:], target[:2], target[2:]
-    hull = _length(jnp.maximum(high, true_high) - jnp.minimum(low, true_low))
-    largest = jax.lax.stop_gradient(jnp.max(hull))
+    # Numbers of a box, and no arrays of two: of these XLA would write each one to memory.
+    x, y = (_side(prediction[i], prediction[i + 2], target[i], target[i + 2]) for i in (0, 1))
+    largest = jax.lax.stop_gradient(jnp.maximum(x.hull, y.hull))
     unit = jnp.where(largest == 0, 1, largest)  # areas of sides of 1e20 and 1e-20 leave the format
-    at_low, at_high = (low - true_low) / unit, (high - true_high) / unit
-    size, true_size, hull = _length(high - low) / unit, _length(true_high - true_low) / unit, hull / unit
-    inner = _length(jnp.minimum(high, true_high) - jnp.maximum(low, true_low)) / unit
-    overlap = jnp.all(inner > 0)
-    # What each box has beside the intersection: strips, where a difference of areas would cancel.
-    own, missed = _length(-at_low) + _length(at_high), _length(at_low) + _length(-at_high)
-    intersection = jnp.where(overlap, inner[0] * inner[1], 0)
-    strips = own[0] * size[1] + missed[0] * true_size[1] + inner[0] * (own[1] + missed[1])
-    wrong = jnp.where(overlap, strips, size[0] * size[1] + true_size[0] * true_size[1])
+    x, y = (_Side(*(length / unit for length in side)) for side in (x, y))
+    overlap = (x.inner > 0) & (y.inner > 0)
+    intersection = jnp.where(overlap, x.inner * y.inner, 0)
+    # Strips, where a difference of areas would cancel.
+    strips = x.own * y.size + x.missed * y.true_size + x.inner * (y.own + y.missed)
+    areas = x.size * y.size + x.true_size * y.true_size
+    wrong = jnp.where(overlap, strips, areas)
     union = wrong + intersection
+    same = (x.at_low == 0) & (x.at_high == 0) & (y.at_low == 0) & (y.at_high == 0)
     no_area = ~overlap & (union == 0)
-    between = hull[0] * hull[1] - size[0] * size[1] - true_size[0] * true_size[1]
     return _Boxes(
-        size=size,
-        true_size=true_size,
-        growth=at_high - at_low,
-        shift=0.5 * (at_low + at_high),
-        hull=hull,
-        union=union,
-        uncovered=jnp.where(overlap, own[0] * missed[1] + missed[0] * own[1], between),
-        apart=jnp.where(no_area, jnp.where(jnp.all(prediction == target), 0, 1), share(wrong, intersection)),
+        x,
+        y,
+        union,
+        uncovered=jnp.where(overlap, x.own * y.missed + x.missed * y.own, x.hull * y.hull - areas),
+        apart=jnp.where(no_area, jnp.where(same, 0, 1), share(wrong, intersection)),
     )
 
 
@@ -115,7 +149,8 @@ def giou(prediction: Input, target: Input) -> Array:
 
 def _distance(boxes: _Boxes) -> Array:
     """Of the centres, squared, over the squared diagonal of the hull."""
-    return ratio(jnp.sum(jnp.square(boxes.shift)), jnp.sum(jnp.square(boxes.hull)))
+    x, y = boxes.x, boxes.y
+    return ratio(jnp.square(x.shift) + jnp.square(y.shift), jnp.square(x.hull) + jnp.square(y.hull))
 
 
 @custom_loss(signature="(4),(4)->()", stand_in=0.5)
@@ -179,7 +214,8 @@ def ciou(prediction: Input, target: Input, *, hold_trade_off: bool = False) -> A
     1.019165
     """
     boxes = _compare(prediction, target)
-    v = 4 / math.pi**2 * jnp.square(_angle(*boxes.true_size) - _angle(*boxes.size))
+    x, y = boxes.x, boxes.y
+    v = 4 / math.pi**2 * jnp.square(_angle(x.true_size, y.true_size) - _angle(x.size, y.size))
     trade_off = share(v, boxes.apart)
     return boxes.apart + _distance(boxes) + v * (jax.lax.stop_gradient(trade_off) if hold_trade_off else trade_off)
 
@@ -208,4 +244,5 @@ def eiou(prediction: Input, target: Input) -> Array:
     1.081389
     """
     boxes = _compare(prediction, target)
-    return boxes.apart + _distance(boxes) + jnp.sum(jnp.square(ratio(boxes.growth, boxes.hull)))
+    grown = sum(jnp.square(ratio(side.growth, side.hull)) for side in (boxes.x, boxes.y))
+    return boxes.apart + _distance(boxes) + grown
