@@ -4,6 +4,7 @@ A deleted slot may hold anything, as a masked item may, and is replaced in the s
 its sums.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator
 from typing import TypeAlias
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.call import Call
 from jaxloss.core.term import Core
-from jaxloss.types import Array, computing_dtype, is_label, is_mask
+from jaxloss.types import Array, is_label, is_mask
 
 _SPLIT_BY = {"class_mask": "class_axis_name", "item_mask": "batch_axis_name"}
 """The options that name the mesh axes over which the slots of a mask are split."""
@@ -121,18 +122,27 @@ def both(one: Array | None, other: Array | None) -> Array | None:
 
 
 def choose(counted: Array, array: Array, constant: float) -> Array:
-    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree.
+    """The array, with a constant where it does not count: `jnp.where`, in fewer equations where shapes agree."""
+    narrow = jnp.issubdtype(array.dtype, jnp.floating) and array.dtype.itemsize < 4
+    return (_choose_narrow if narrow else _choose)(counted, array, constant)
 
-    Numbers of 16 bits are chosen as wide ones, in which the loss is computed: after a gradient is rounded a TPU would
-    make of one choice more a pass of its own.
-    """
-    dtype = array.dtype
-    array = array.astype(computing_dtype((array,))) if jnp.issubdtype(dtype, jnp.floating) else array
+
+def _choose(counted: Array, array: Array, constant: float) -> Array:
     if counted.shape == array.shape:
-        chosen = jax.lax.select(counted, array, jax.lax.full_like(array, constant))
-    else:
-        chosen = jnp.where(counted, array, jnp.asarray(constant, array.dtype))
-    return chosen.astype(dtype)
+        return jax.lax.select(counted, array, jax.lax.full_like(array, constant))
+    return jnp.where(counted, array, jnp.asarray(constant, array.dtype))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
+def _choose_narrow(counted: Array, array: Array, constant: float) -> Array:
+    return _choose(counted, array, constant)
+
+
+# A choice in float32, in which the loss is computed: of one after a gradient is rounded a TPU makes a pass of its own.
+@_choose_narrow.defjvp
+def _(constant: float, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    change = _choose(primals[0], tangents[1].astype(jnp.float32), 0)
+    return _choose_narrow(*primals, constant), change.astype(tangents[1].dtype)
 
 
 def items_of(counted: Array, call: Call) -> Array:
