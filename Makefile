@@ -26,7 +26,7 @@ demo: $(VENV)/demo  ## Train on real data with every loss family, print the tabl
 	$(BIN)/python notebooks/run.py notebooks/quickstart.ipynb
 
 test: $(VENV)/test lint  ## The whole suite, with doctests, types and the notebook; the law sweep sampled.
-	$(BIN)/python -m pytest -n auto -m "not sweep"
+	$(BIN)/python -m pytest -n auto -m "not sweep" --durations 25
 
 test-peers: $(VENV)/peers  ## Ours against optax, torch, keras and rax; the training steps of flax and equinox.
 	$(BIN)/python -m pytest -n auto tests/peers
