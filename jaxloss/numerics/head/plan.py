@@ -26,11 +26,12 @@ class Chip(NamedTuple):
     kept: tuple[float, float]  # the same
     tile: float  # bytes that a tile of logits in float32 may have for a gradient
     value_tile: float  # the same for a value; infinite where the statistics are a part of the product
+    multiple: int  # of which the columns of a tile are one
 
 
 CHIPS = {
-    "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf),  # a v5e
-    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 121 * MiB),  # an H100
+    "tpu": Chip(197e12, 819e9, (4.8, 2.5), (1.0, 0.5), 128 * MiB, math.inf, 128),  # a v5e
+    "gpu": Chip(990e12, 3352e9, (5.5, 6.7), (1.5, 1.5), 64 * MiB, 121 * MiB, 8),  # an H100
 }
 
 
@@ -82,32 +83,36 @@ def value(task: Task, platform: str) -> Walk:
     """The walk of a value alone, on "cpu", "tpu" or "gpu"."""
     if platform == "cpu" or not task.free:
         return gradient(task, platform)
-    return _tiles(task, CHIPS[platform].value_tile)
+    return _tiles(CHIPS[platform], task, CHIPS[platform].value_tile)
 
 
 def gradient(task: Task, platform: str) -> Walk:
     """The walk of value and gradient."""
-    on_cpu, (_, affordable) = platform == "cpu", _affordable(task, platform)
+    on_cpu = platform == "cpu"
     if export.is_symbolic_dim(task.rows):
         return Walk(task.rows, _even(task.classes, 512), on_cpu=on_cpu)
     if task.shards is not None:
-        rows = _divisor(task.rows, max(affordable, 8) * task.shards, task.shards)
+        rows = _divisor(task.rows, max(_affordable(task, platform), 8) * task.shards, task.shards)
         return Walk(rows, task.classes, keep=True, on_cpu=on_cpu)
-    return _on_a_cpu(task) if on_cpu else _on_a_chip(CHIPS[platform], task, affordable)
+    return _on_a_cpu(task) if on_cpu else _on_a_chip(CHIPS[platform], task, _affordable(task, platform))
 
 
 def whole_rows(task: Task, platform: str) -> Walk:
     """The walk of a derivative that JAX takes: some rows with all of their classes at a time."""
     walk = gradient(task, platform)
-    rows = _even(task.rows, max(_affordable(task, platform)[1], 8)) if task.free else walk.rows
+    rows = _even(task.rows, max(_affordable(task, platform), 8)) if task.free else walk.rows
     return Walk(rows, task.classes, on_cpu=walk.on_cpu)
 
 
-def _affordable(task: Task, platform: str) -> tuple[int, int]:
-    """How many logits may be at hand, and how many rows may have all of theirs."""
+def _numbers(task: Task, platform: str) -> int:
+    """How many logits may be at hand."""
     memory = task.memory or max(32 * MiB if platform == "cpu" else 2048 * MiB, task.kernel_bytes // 8)
-    numbers = int(memory // task.dtype.itemsize)
-    return numbers, numbers // task.classes
+    return int(memory // task.dtype.itemsize)
+
+
+def _affordable(task: Task, platform: str) -> int:
+    """How many rows may have theirs at hand."""
+    return _numbers(task, platform) // task.classes
 
 
 def _on_a_cpu(task: Task) -> Walk:
@@ -115,8 +120,7 @@ def _on_a_cpu(task: Task) -> Walk:
 
     Where products are cheap, as in a CPU's units for bfloat16, the traffic of kept logits costs more than a fourth one.
     """
-    numbers, affordable = _affordable(task, "cpu")
-    side = max(math.isqrt(numbers), 128)
+    affordable, side = _affordable(task, "cpu"), max(math.isqrt(_numbers(task, "cpu")), 128)
     few = task.factor != task.dtype or affordable < min(task.rows, 128)
     if task.strategy == "small" or (task.strategy in ("auto", "slope") and few):
         return Walk(_even(task.rows, min(side, 768)), _even(task.classes, min(side, 512)), on_cpu=True)
@@ -125,7 +129,7 @@ def _on_a_cpu(task: Task) -> Walk:
 
 def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     """Matrices as large as they may be: all rows at once, where memory allows it."""
-    small = _tiles(task, chip.tile)
+    small = _tiles(chip, task, chip.tile)
     strategy = _fastest(chip, task, affordable, small.columns) if task.strategy == "auto" else task.strategy
     if strategy == "fast":
         rows = task.rows if task.memory is None else _even(task.rows, max(affordable, 8))
@@ -133,11 +137,11 @@ def _on_a_chip(chip: Chip, task: Task, affordable: int) -> Walk:
     return Walk(task.rows, task.classes) if strategy == "slope" else small
 
 
-def _tiles(task: Task, most: float) -> Walk:
+def _tiles(chip: Chip, task: Task, most: float) -> Walk:
     """Tiles of so many bytes. Fewer than 128 columns are no product for a matrix unit: then the rows are cut too."""
     numbers = int(min(most, 2**62) / task.dtype.itemsize)
     columns = max(numbers // task.rows // 128 * 128, 128)
-    return Walk(_even(task.rows, max(numbers // columns, 8)), _even(task.classes, columns, 128))
+    return Walk(_even(task.rows, max(numbers // columns, 8)), _even(task.classes, columns, chip.multiple))
 
 
 def _fastest(chip: Chip, task: Task, affordable: int, columns: int) -> str:

@@ -19,7 +19,7 @@ from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.link import Given, Link, Parameters
 from jaxloss.numerics.head.plan import Task, Walk
-from jaxloss.numerics.head.tile import Head, capped, multiply, some_classes, spread_of, uncapped
+from jaxloss.numerics.head.tile import Head, before_the_cap, logits_of, multiply, some_classes, spread_of
 from jaxloss.numerics.platform import apart_on_cpu, cut
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.slopes import moves
@@ -80,7 +80,7 @@ def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: An
 def costs(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
     """The cost of each row, times its weight."""
     rows = _statistics(task, link.reads, hidden, labels, head)
-    return multiply_no_nan(weights, link.values_and_slopes(rows, _known(task, labels), given, frozenset())[0])
+    return multiply_no_nan(weights, _costs(task, link, rows, labels, given, frozenset())[0])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -120,8 +120,7 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
 
             def logits(moving: Parameters) -> Array:
                 hidden, *of_classes = (named | moving).values()
-                some = some_classes(task, Head(*of_classes), 0, task.classes)
-                return capped(some, uncapped(task, some, hidden))
+                return logits_of(task, some_classes(task, Head(*of_classes), 0, task.classes), hidden)
 
             tile, in_tile = jax.jvp(logits, ({name: named[name] for name in moved},), (moved,))
             return None, row.change_of(rows, tile, labels - _first_class(task), in_tile, task.axis_name)
@@ -166,8 +165,7 @@ def _sweep(
         tiles = _tiles(task, walk, head, hidden, labels)
         if rows is None:
             rows = tiles.look(link.reads)
-        given_each = given._replace(each=each)
-        values, slopes, in_given = link.values_and_slopes(rows, _known(task, labels), given_each, wanted)
+        values, slopes, in_given = _costs(task, link, rows, labels, given._replace(each=each), wanted)
         if not wanted & BY_TILES:
             return sums, (values, in_given)
         weights = jnp.where(new & (weights != 0), weights + nan_unless(~jnp.isnan(values), weights.dtype), 0)
@@ -177,12 +175,10 @@ def _sweep(
             hidden, slopes, largest = jax.lax.optimization_barrier((hidden, slopes, largest))
             tiles = tiles._replace(hidden=hidden)
 
-        def pull_back(start: Any, columns: int, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
+        def pull_back(start: Any, again: Any, carry: tuple[Parameters, Any]) -> tuple[Parameters, Any]:
             (sums, in_hidden), first = carry, task.classes_first
-            some, logits, column = tiles.at(start, columns)
-            cap = vary(head.softcap, varying(logits))
-            tile, back = jax.vjp(lambda cap, x: capped(some._replace(softcap=cap), x), cap, logits)
-            in_cap, slope = back(row.gradient_of(slopes, largest, tile, column))
+            some, tile, column = tiles.at(start, again)
+            slope, in_cap = before_the_cap(head, tile, row.gradient_of(slopes, largest, tile, column))
             factor, sums = slope.astype(task.factor), dict(sums)
             if "kernel" in wanted:
                 # A CPU multiplies slowly by matrices whose first axis is summed over, and XLA takes in a transpose.
@@ -191,7 +187,7 @@ def _sweep(
                 sums["kernel"] = _add(task, walk, sums["kernel"], block, start, 0 if first else 1)
             if "bias" in wanted:
                 sums["bias"] = _add(task, walk, sums["bias"], jnp.sum(slope, axis=0), start, 0)
-            if "softcap" in wanted:
+            if "softcap" in wanted and in_cap is not None:
                 sums["softcap"] = sums["softcap"] + in_cap
             if "hidden" in wanted:
                 change = multiply(factor, some.kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
@@ -222,23 +218,27 @@ class _Tiles(NamedTuple):
     labels: Array
     kept: Array | None  # the logits of all classes, where the walk keeps them
 
-    def at(self, start: Any, columns: int) -> tuple[Head, Array, Array]:
-        """The parameters of a tile, its logits before the cap, and the column of the label."""
-        some, tile = some_classes(self.task, self.head, start, columns), self.kept
-        if tile is None:
-            tile = uncapped(self.task, some, self.hidden)
-        elif columns < self.task.classes:
-            tile = cut(tile, start, columns, 1)
-        return some, tile, self.labels - _first_class(self.task) - start
+    def at(self, start: Any, again: Any) -> tuple[Head, Array, Array]:
+        """The parameters of a tile, its logits, and the column of the label; the first `again` are not there."""
+        task, columns = self.task, self.walk.columns
+        some, column = some_classes(task, self.head, start, columns), self.labels - _first_class(task) - start
+        if self.kept is None:
+            tile = logits_of(task, some, self.hidden)
+        else:
+            tile = self.kept if columns == task.classes else cut(self.kept, start, columns, 1)
+        if task.classes % columns:
+            places = jax.lax.broadcasted_iota(np.int32, (1, columns), 1)
+            tile, column = jnp.where(places < again, -jnp.inf, tile), jnp.where(column < again, -1, column)
+        return some, tile, column
 
     def look(self, reads: frozenset[str]) -> row.Rows:
         """The statistics of these rows, over all classes."""
         task, rows = self.task, None
         statistics = row.summed if self.walk.on_cpu else row.swept
 
-        def one_tile(start: Any, columns: int, rows: row.Rows | None) -> row.Rows:
-            some, tile, column = self.at(start, columns)
-            more = statistics(reads, capped(some, tile), column)
+        def one_tile(start: Any, again: Any, rows: row.Rows | None) -> row.Rows:
+            _, tile, column = self.at(start, again)
+            more = statistics(reads, tile, column)
             return more if rows is None else row.join(rows, more)
 
         if self.walk.columns < task.classes:
@@ -249,7 +249,7 @@ class _Tiles(NamedTuple):
 
 
 def _tiles(task: Task, walk: Walk, head: Head, hidden: Array, labels: Array) -> _Tiles:
-    kept = uncapped(task, some_classes(task, head, 0, task.classes), hidden) if walk.keep else None
+    kept = logits_of(task, some_classes(task, head, 0, task.classes), hidden) if walk.keep else None
     return _Tiles(task, walk, head, hidden, labels, kept)
 
 
@@ -285,18 +285,32 @@ def _by_parts(task: Task, walk: Walk, body: Any, carry: Any, rows: Any) -> tuple
 
 
 def _over_columns(task: Task, walk: Walk, body: Any, carry: Any) -> Any:
-    """`carry = body(start, columns, carry)` for all columns; what a last tile has left may be fewer."""
-    if walk.columns >= task.classes:
-        return body(0, task.classes, carry)
-    count, left = divmod(task.classes, walk.columns)
-    starts = jnp.arange(count, dtype=np.int32) * walk.columns
-    carry, _ = jax.lax.scan(lambda carry, start: (body(start, walk.columns, carry), None), carry, starts)
-    return body(count * walk.columns, left, carry) if left else carry
+    """`carry = body(start, again, carry)` for all columns; the first `again` of a tile do not count.
+
+    If the size does not divide the total, the first tile is the end of all, and the next ones go on from the start.
+    """
+    size, again = walk.columns, -task.classes % walk.columns
+    if size >= task.classes:
+        return body(0, 0, carry)
+
+    def one_more(carry: Any, number: Array) -> Any:
+        if not again:
+            return body(number * size, 0, carry), None
+        first = number == 0
+        start = jnp.where(first, task.classes - size, (number - 1) * size)
+        return body(start, jnp.where(first, again, 0), carry), None
+
+    return jax.lax.scan(one_more, carry, jnp.arange(-(-task.classes // size), dtype=np.int32))[0]
 
 
-def _known(task: Task, labels: Array) -> Array:
-    """Whether each label is a class."""
-    return is_class(labels, task.classes * jax.lax.axis_size(task.axis_name))
+def _costs(
+    task: Task, link: Link, rows: row.Rows, labels: Array, given: Given, wanted: frozenset[str]
+) -> tuple[Array, row.Rows, Parameters]:
+    """The value of each row, NaN where the label is no class, and its slopes in the statistics and in what is given."""
+    given = given._replace(shared=vary(given.shared, varying((rows, given.each))))
+    values, slopes, in_given = link.values_and_slopes(rows._replace(top=None), given, wanted)
+    everywhere = task.classes * jax.lax.axis_size(task.axis_name)
+    return values + nan_unless(is_class(labels, everywhere), values.dtype), slopes, in_given
 
 
 def _first_class(task: Task) -> Any:

@@ -46,14 +46,10 @@ def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding:
     )
 
 
-def uncapped(task: Task, head: Head, hidden: Array) -> Array:
-    """The logits of some rows and the classes of this head, before the cap."""
+def logits_of(task: Task, head: Head, hidden: Array) -> Array:
+    """The logits of some rows and the classes of this head, -inf where a class is impossible."""
     product = _product(task, hidden, head.kernel, task.dtype)
-    return product if head.bias is None else product + head.bias[None, :]
-
-
-def capped(head: Head, logits: Array) -> Array:
-    """The logits, -inf where a class is impossible."""
+    logits = product if head.bias is None else product + head.bias[None, :]
     if head.softcap is not None:
         logits = head.softcap * jnp.tanh(logits / head.softcap)
     return logits if head.possible is None else jnp.where(head.possible[None, :], logits, -jnp.inf)
@@ -73,6 +69,16 @@ def _(task: Task, dtype: Any, primals: Any, tangents: Any) -> tuple[Array, Array
     factors = [(x, y) for x, y in ((of_hidden, kernel), (hidden, of_kernel)) if moves(x) and moves(y)]
     changes = [_product(task, *pair, task.factor).astype(dtype) for pair in factors]
     return _product(task, hidden, kernel, dtype), sum(changes[1:], start=changes[0])
+
+
+def before_the_cap(head: Head, logits: Array, slope: Array) -> tuple[Array, Array | None]:
+    """The gradient in the logits before the cap, from that in the capped ones, and the sum of that in the cap."""
+    if head.softcap is None:
+        return slope, None
+    share = jnp.where(jnp.isneginf(logits), 0, logits / head.softcap)
+    bent = 1 - jnp.square(share)
+    in_cap = share - jnp.where(bent > 0, jnp.arctanh(jnp.where(bent > 0, share, 0)) * bent, 0)
+    return slope * bent, jnp.sum(slope * in_cap)
 
 
 def spread_of(array: Array) -> Any:
