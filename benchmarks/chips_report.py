@@ -25,7 +25,7 @@ the operands and results of all kernels on an H100; a loop counts as often as it
 value, and of value and gradient in the first array. The limit reads each array once and writes the gradient once;
 "plain" is the plainest formula, optax's where optax has the loss (`formulas.py`), from bfloat16 in float32.
 What a mask or weights cost stands beside the bytes they have. `bounds.py` says what is allowed. The seconds to compile
-are rough, since the machine may have had other work: ours and plain's are of the same hour.
+are rough, since the machine may have had other work, and a program that has not changed is not compiled again.
 
 ## Behind: more than is allowed ({behind} of {judged})
 

@@ -73,6 +73,13 @@ def test_a_point_without_mass_is_not_there(loss):
         assert np.all(np.isfinite(in_p))
 
 
+@pytest.mark.parametrize("loss", ["energy_distance", "energy_distance of one dimension", "mmd", "mmd, unbiased"])
+def test_to_a_set_without_points_it_is_0(loss):
+    none = np.zeros((0, 3), np.float32)
+    assert OF_POINTS[loss](P, none, None, None) == 0
+    assert OF_POINTS[loss](none, P, None, None) == 0
+
+
 @pytest.mark.sampled(9)
 @of_points
 def test_where_a_set_has_no_mass_it_is_0(loss):

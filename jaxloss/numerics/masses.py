@@ -30,8 +30,7 @@ def with_masses(points: Array, mass: Array | None) -> tuple[Array, Array]:
     return points, ratio(share, jnp.sum(share))
 
 
-def present(*masses: Array | None) -> Array:
-    """Whether each set has a mass: None is a mass, and XLA need not find that out."""
-    return functools.reduce(
-        jnp.logical_and, [jnp.any(mass != 0) for mass in masses if mass is not None], jnp.array(True)
-    )
+def present(*sets: tuple[Array, Array | None]) -> Array:
+    """Whether each set of points has a mass; where none is given, a point, which XLA need not find out."""
+    each = [jnp.array(points.shape[0] > 0) if mass is None else jnp.any(mass != 0) for points, mass in sets]
+    return functools.reduce(jnp.logical_and, each)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxloss.types import Array
 
 _BLOCK = 32  # members whose pairs are formed at once
-_FEW = 64  # members of one number each, of which all pairs are: a chip need not write them
+_FEW = 64  # members of one number each, of which all pairs are: in a loop a GPU reads and writes more
 
 
 def members(scores: Array, mask: Array | None) -> Array:

@@ -64,6 +64,7 @@ def _length(x: Array) -> Array:
 
 
 def _side(low: Array, high: Array, true_low: Array, true_high: Array) -> _Side:
+    """By its corners, in their unit."""
     return _Side(
         size=_length(high - low),
         true_size=_length(true_high - true_low),

@@ -51,7 +51,7 @@ def _check_overlap(loss: str, overlap: str) -> None:
 def _outside(probabilities: Array, targets: Array) -> Array:
     """0, and NaN where a probability or a target is not in [0, 1]."""
     # A sum like those of the overlap: all are one pass then, where `jnp.all` would be another one on a TPU.
-    p, y = probabilities, targets
+    p, y = jax.lax.stop_gradient((probabilities, targets))
     beyond = jnp.maximum(jnp.maximum(-p, p - 1), 0) + jnp.maximum(jnp.maximum(-y, y - 1), 0)
     return nan_unless(jnp.sum(beyond) == 0, p.dtype)
 

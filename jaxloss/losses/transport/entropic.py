@@ -161,7 +161,7 @@ def sinkhorn_divergence(
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"sinkhorn_divergence: iterations must be a whole number >= 1, got {iterations!r}.")
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
-    there = present(p_mass, q_mass)
+    there = present((p, p_mass), (q, q_mass))
     divergence = _divergence(
         _cost_named(cost),
         iterations,

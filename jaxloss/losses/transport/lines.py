@@ -92,7 +92,7 @@ def _transport(p: Array, q: Array, p_mass: Array | None, q_mass: Array | None, o
     else:
         from_p, from_q, share = _merged(p_level, q_level)
     cost = _absolute_power(p[from_p] - q[from_q], jnp.asarray(order, p.dtype))
-    return jnp.where(present(p_mass, q_mass), jnp.sum(multiply_no_nan(share, cost)), 0)
+    return jnp.where(present((p, p_mass), (q, q_mass)), jnp.sum(multiply_no_nan(share, cost)), 0)
 
 
 @custom_loss(signature="(n),(m),(n),(m)->()", stand_in=0.5)

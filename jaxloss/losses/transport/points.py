@@ -104,7 +104,7 @@ def energy_distance(p: Input, q: Input, p_mass: Input = None, q_mass: Input = No
     else:
         p_to_q, p_to_p, q_to_q, q_to_p = _means_over_pairs(euclidean_distance, p, q, a, b)
         distance = (p_to_q - p_to_p) + (q_to_p - q_to_q)
-    return jnp.where(present(p_mass, q_mass), distance, 0)
+    return jnp.where(present((p, p_mass), (q, q_mass)), distance, 0)
 
 
 # --------------------------------------------------------------------------------------------- maximum mean discrepancy
@@ -187,11 +187,11 @@ def mmd(
         return (p_to_p - p_to_q) + (q_to_q - q_to_p), p_to_q
 
     if callable(kernel):
-        return jnp.where(present(p_mass, q_mass), by(kernel)[0], 0)
+        return jnp.where(present((p, p_mass), (q, q_mass)), by(kernel)[0], 0)
     # The kernel less 1 does not cancel where points are near, nor the kernel where all are far.
     near, mean = by(_mean_over_scales(expm1, kernel, scale))
     if unbiased:
         alone = (jnp.sum(a != 0) < 2).astype(p.dtype) + (jnp.sum(b != 0) < 2).astype(p.dtype)
         far, _ = by(_mean_over_scales(jnp.exp, kernel, scale))
         near = jnp.where(mean > -0.5, near - alone, far)
-    return jnp.where(present(p_mass, q_mass), near, 0)
+    return jnp.where(present((p, p_mass), (q, q_mass)), near, 0)
