@@ -72,15 +72,20 @@ def of_rows(work: Work, numbers: int) -> float:
     return 4 * numbers * work.first.size / work.first.shape[-1] if work.rows else 0
 
 
-def bounds_of_extra(work: Work, gradient: bool, ours: Program, without: Program, plain: Program | None) -> list[Bound]:
+def bounds_of_extra(
+    chip: str, work: Work, gradient: bool, ours: Program, without: Program, plain: Program | None
+) -> list[Bound]:
     """What is allowed with a mask or weights: their own bytes more, or what the plain formula moves with them.
 
     They are read once for the value and twice for a gradient, since their sum divides it; and the numbers of a row are
     more with them. XLA's count for a TPU has an array twice that a kernel reads once but uses in two sums, and of
-    16-bit arrays more: there the plain formula, counted alike, is the measure.
+    16-bit arrays more: there the plain formula, counted alike, is the measure, or for a limit what really moves.
     """
-    own = size(work.arrays[work.extra])
-    allowed = without.counted + 2 * own + (SLACK - 1) * work.limit(gradient) + of_rows(work, MOVED_OF_A_MASKED_ROW)
+    more = 2 * size(work.arrays[work.extra]) + (SLACK - 1) * work.limit(gradient) + of_rows(work, MOVED_OF_A_MASKED_ROW)
+    if chip == "tpu" and not work.rows:
+        found, allowed = ours.moved, without.moved + more
+    else:
+        found, allowed = ours.counted, without.counted + more
     if plain is not None:
         allowed = max(allowed, SLACK * plain.counted)
-    return [Bound(f"bytes with {work.extra}", ours.counted, allowed), kept(work, ours)]
+    return [Bound(f"bytes with {work.extra}", found, allowed), kept(work, ours)]

@@ -73,10 +73,8 @@ def _judged(rows: Rows) -> list[tuple[tuple[str, ...], Bound]]:
             if not extra and row.plain[gradient] is not None:
                 judged += [(where, bound) for bound in bounds(chip, row.work, gradient, ours, row.plain[gradient])]
             elif extra and without and without.ours[gradient]:
-                judged += [
-                    (where, bound)
-                    for bound in bounds_of_extra(row.work, gradient, ours, without.ours[gradient], row.plain[gradient])
-                ]
+                found_of = ours, without.ours[gradient], row.plain[gradient]
+                judged += [(where, bound) for bound in bounds_of_extra(chip, row.work, gradient, *found_of)]
     return judged
 
 

@@ -9,6 +9,7 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("huber", "bfloat16", ""),
     ("huber", "float32", "where"),
     ("huber", "bfloat16", "where"),
+    ("huber", "float32", "weights"),
     ("huber", "bfloat16", "weights"),
     ("log_cosh", "float32", ""),
     ("gaussian_nll", "float32", ""),

@@ -68,7 +68,7 @@ def ragged(devices):
 @pytest.mark.parametrize("devices", [1, 2, 4, 8])
 @pytest.mark.parametrize("kind", ["auto", "explicit"])
 @every
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(21)
 def test_over_devices(name, kind, devices):
     """What the mask deletes is poison; the gradient of the layer is taken inside the map."""
     arrays, mask = example(name), ragged(devices)
@@ -99,7 +99,7 @@ def test_over_devices(name, kind, devices):
 @pytest.mark.parametrize("kind", ["auto", "explicit"])
 @pytest.mark.parametrize("memory", [None, 1024])
 @every
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(13)
 def test_a_batch_that_jit_sees_whole(name, memory, kind):
     """A mesh splits the members, with and without blocks; nothing of their pairs is gathered."""
     options = {"memory": memory} if "memory" in jaxloss.catalogue[name]._term.options else {}
@@ -133,6 +133,7 @@ def test_blocks_are_the_same_loss(name):
 
 
 @every_of_anchors
+@pytest.mark.sampled(3)
 def test_where_leaves_members_to_serve_the_others(name):
     arrays, loss = example(name), jaxloss.catalogue[name]
     values = reduce(loss, "none")(**arrays)

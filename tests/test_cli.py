@@ -63,7 +63,7 @@ def test_show_draws_as_well(tmp_path):
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(8)
 def test_show_has_every_part_of_every_loss(name, capsys):
     assert main(["show", name]) == 0
     text = capsys.readouterr().out
@@ -256,7 +256,7 @@ def test_what_can_be_seen_is_shown():
 
 
 @pytest.mark.parametrize("name", jaxloss.catalogue)
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(20)
 def test_every_loss_has_a_picture(name):
     # The curves of it; a loss that cannot be drawn says in which file to say how.
     for view in views.views_of(jaxloss.catalogue[name]):

@@ -187,6 +187,7 @@ FAMILIES = ("jaxloss.losses.regression.errors", "jaxloss.losses.regression.relat
 
 
 @pytest.mark.parametrize("name", [name for name, loss in jaxloss.catalogue.items() if loss.__module__ in FAMILIES])
+@pytest.mark.sampled(5)
 def test_plain_numbers_without_jit(name):
     loss = jaxloss.catalogue[name]
     arrays = ([1.5, 2.0, 4.0], [1.0, 2.5, 3.0], [1.0, 0.5, 2.0])[: len(arrays_of(loss))]

@@ -59,7 +59,7 @@ def check_label_outside(name, labels, unreduced, masked):
 
 @outside
 @pytest.mark.parametrize("name", WITH_LABELS)
-@pytest.mark.sampled(17)
+@pytest.mark.sampled(29)
 def test_a_label_outside_is_nan_and_masked_it_does_no_harm(name, dtype, label):
     labels = np.array([1, label, K - 1], dtype)
     loss = catalogue[name]
@@ -76,7 +76,7 @@ def test_a_label_outside_is_nan_and_masked_it_does_no_harm(name, dtype, label):
 
 @pytest.mark.parametrize("label", [-1, K, 2**32 + 1, -(2**32) + 1])
 @pytest.mark.parametrize("name", WITH_LABELS)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(5)
 def test_a_label_outside_in_64_bits(name, label):
     with jax.enable_x64(True):
         check_label_outside(name, jnp.array([1, label, K - 1], jnp.int64), *labelled(name))
@@ -89,6 +89,7 @@ def test_a_plain_integer_outside(label):
 
 @pytest.mark.parametrize(("dtype", "label"), [(np.int8, 100), (np.uint8, 255), (np.int8, 127)])
 @pytest.mark.parametrize("name", WITH_LABELS)
+@pytest.mark.sampled(5)
 def test_more_classes_than_the_dtype_of_the_labels_can_count(name, dtype, label):
     row = np.linspace(0.1, 0.9, 300, dtype=np.float32)
     value = jax.jit(catalogue[name])(row, np.array(label, dtype))

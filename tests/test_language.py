@@ -161,6 +161,7 @@ def test_a_label_that_is_no_class_is_nan_and_one_behind_the_class_mask_is_infini
 
 @pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize("options", [{}, ALL], ids=["none", "all"])
+@pytest.mark.sampled(4)
 def test_a_masked_class_is_a_deleted_class(walk, options, rng):
     hidden, kernel, bias, labels, mask = example(rng)
     kept = np.flatnonzero(mask)
@@ -398,8 +399,8 @@ def no_large_gather(program, least):
 def test_classes_over_devices_by_hand(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(AXIS_TYPES[axis_type],) * 2)
     named, arrays = over(mesh, rng)
-    expected = jax.value_and_grad(
-        lambda h, k, b: dense(**{**named, "hidden": h, "kernel": k, "bias": b}, **ALL), (0, 1, 2)
+    expected = jax.jit(
+        jax.value_and_grad(lambda h, k, b: dense(**{**named, "hidden": h, "kernel": k, "bias": b}, **ALL), (0, 1, 2))
     )(*list(named.values())[:3])
     for walk, how in (("fast", "mean"), ("small", "sum")):
         loss = functools.partial(reduce(head, how, axis_name="data"), class_axis_name="model", **ALL, **WALKS[walk])
@@ -449,7 +450,7 @@ def test_classes_over_devices_in_other_modes(rng):
     got = jax.jit(jax.shard_map(inside, mesh=mesh, in_specs=tuple(specs), out_specs=(jax.P(), (specs[0], specs[1]))))(
         *arrays
     )
-    assert_same(got, jax.value_and_grad(costs(dense), (0, 1))(*named.values()))
+    assert_same(got, jax.jit(jax.value_and_grad(costs(dense), (0, 1)))(*named.values()))
 
     def values(loss, **keywords):
         return lambda *arrays: reduce(loss, "none")(**dict(zip(named, arrays, strict=True)), **ALL, **keywords)
@@ -460,7 +461,7 @@ def test_classes_over_devices_in_other_modes(rng):
     assert_same(jax.jit(each)(*arrays), values(dense)(*named.values()))
     total = jax.grad(lambda *a: jnp.sum(jnp.sin(each(*a))), (0, 1))
     expected = jax.grad(lambda *a: jnp.sum(jnp.sin(values(dense)(*a))), (0, 1))
-    assert_same(jax.jit(total)(*arrays), expected(*named.values()))
+    assert_same(jax.jit(total)(*arrays), jax.jit(expected)(*named.values()))
 
 
 @pytest.mark.parametrize("split", SPLITS, ids=str)

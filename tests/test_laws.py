@@ -82,7 +82,7 @@ def test_masked_equals_deleted(subject):
 
 
 @swept
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 def test_deleted_slots(subject):
     if any(name.endswith("_mask") for name in subject.names):
         LAWS["deleted_slots"](subject)
@@ -122,7 +122,7 @@ def test_shapes(subject):
 
 
 @swept
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(12)
 def test_labels(subject):
     if subject.labels:
         LAWS["labels"](subject)

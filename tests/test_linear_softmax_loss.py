@@ -286,7 +286,7 @@ ROWS = {
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("statistic", Softmax._fields)
-@pytest.mark.sampled(2)
+@pytest.mark.sampled(3)
 def test_every_statistic_is_true(name, statistic):
     logits, label = ROWS[name]
     number = Softmax._fields.index(statistic)
@@ -321,7 +321,7 @@ def test_tiles_that_rise_and_fall_keep_a_small_entropy():
 
 @pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("walk", ["fast", "small"])
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(16)
 def test_forward_mode_and_second_order(walk, name, rng):
     with jax.enable_x64(True):
         hidden, kernel, bias, labels, mask = example(rng, 11, 3, 40, np.float64)

@@ -88,7 +88,7 @@ def over_a_sharded_batch(case, axis_type, arrays, chunk_size):
 @pytest.mark.parametrize("chunk_size", [None, pytest.param(8, marks=pytest.mark.sweep)])
 @pytest.mark.parametrize("axis_type", ["auto", pytest.param("explicit", marks=pytest.mark.sweep)])
 @swept
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(31)
 def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, rng):
     arrays = example(case, rng)
     with jax.set_mesh(mesh_of(axis_type, DEVICES)):
@@ -102,7 +102,7 @@ def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, r
 # Below 0.10 JAX refuses a choice between constants there, which ctc, transducers, crf, gspo and boxes have.
 @pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="explicit meshes take every loss from JAX 0.10 on")
 @swept
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(11)
 def test_explicit_meshes_refuse_no_step_of_a_loss(case, rng):
     with jax.set_mesh(mesh_of("explicit", DEVICES)):
         for chunk_size in (None, 8):

@@ -97,7 +97,7 @@ def test_a_shared_mask(loss, pixels):
     everywhere = np.broadcast_to(shared, mask.shape)
     values, slopes = by_deletion(arrays, everywhere)
     spoilt = poisoned(arrays, everywhere, np.nan)
-    value, got = jax.value_and_grad(loss, (0, 1))(*spoilt, shared)
+    value, got = jax.jit(jax.value_and_grad(loss, (0, 1)))(*spoilt, shared)
     np.testing.assert_allclose(value, np.mean(values), rtol=1e-5)
     for one, expected in zip(got, slopes, strict=True):
         np.testing.assert_allclose(one, expected / 5, rtol=1e-4, atol=1e-7)
@@ -109,7 +109,7 @@ def test_a_shared_mask(loss, pixels):
 def test_every_slot_deleted(loss):
     nothing, nan = np.zeros((3, 4), bool), np.full((3, 4), np.nan, np.float32)
     for mask in (nothing, nothing[0]):
-        value, gradient = jax.value_and_grad(loss, (0, 1))(nan, nan, mask)
+        value, gradient = jax.jit(jax.value_and_grad(loss, (0, 1)))(nan, nan, mask)
         assert value == 0
         assert loss.tally(nan, nan, mask).denominator == 3
         np.testing.assert_array_equal(gradient, np.zeros((2, 3, 4)))

@@ -78,6 +78,7 @@ def test_the_sweep_of_a_label(name):
 
 @pytest.mark.usefixtures("any_order")
 @pytest.mark.parametrize(("name", "targets"), list(itertools.product(ROWS, TARGETS)))
+@pytest.mark.sampled(5)
 def test_the_sweep_of_targets(name, targets):
     logits, t, expected = jnp.array(ROWS[name]), TARGETS[targets], surprisals(ROWS[name])
     row = softmax.target_row(logits, jnp.array(t), shared=True)

@@ -130,7 +130,7 @@ TOOLS = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name + "-mask" * case.masked)
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.__name__)
-@pytest.mark.sampled(151)
+@pytest.mark.sampled(250)
 def test_value_and_gradient_are_those_of_a_jitted_call(tool, case):
     value, slopes = tool(case, _arrays(case))
     expected, expected_slopes = _expected(case)
@@ -140,7 +140,7 @@ def test_value_and_gradient_are_those_of_a_jitted_call(tool, case):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name + "-mask" * case.masked)
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(7)
 def test_shapes_and_dtypes_are_known_before_a_value_is(case):
     arrays = _arrays(case)
     value, slopes = jax.eval_shape(_gradient(case), *arrays)

@@ -131,6 +131,7 @@ UNREAD = {("diffusion", 1), ("diffusion", 3)}  # of a network that predicts the 
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.sampled(3)
 def test_no_nan_is_swallowed(name):
     case = ROW[name].case
     arrays = [rounded(array, np.float32) for array in case.draw(np.random.default_rng(0), 1)]
@@ -146,6 +147,7 @@ def test_no_nan_is_swallowed(name):
 
 
 @pytest.mark.parametrize("name", [name for name, loss in jaxloss.catalogue.items() if loss.signature is None])
+@pytest.mark.sampled(4)
 def test_no_nan_is_swallowed_in_a_sum_of_many(name):
     # So many are summed by another kernel, whose minimum and maximum of a number and NaN may be the number.
     row = FIRST[name]

@@ -80,6 +80,7 @@ REDUCTIONS = {
 
 
 @pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.sampled(3)
 def test_every_reduction_is_that_of_the_values(name, rng):
     u, v, scale = arrays(rng, 5, 3)
     where = rng.random((5, 3)) < 0.6

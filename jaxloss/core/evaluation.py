@@ -17,6 +17,7 @@ from jaxloss.core.tally import Tally, finish_by
 from jaxloss.core.weighting import Reduction, Weighting, weigh
 from jaxloss.numerics.devices import check_axis_names
 from jaxloss.numerics.safe import multiply_no_nan
+from jaxloss.numerics.slopes import moves
 from jaxloss.types import Array
 
 
@@ -61,7 +62,7 @@ def _mean(plan: Reduction, call: Call) -> Array:
     """The mean of all, whose number of values is a constant of the program where it is known."""
     call, part = _prepared(plan, call)
     if call.term.weighted_sum is None:
-        return part.mean(_add_up(call, part, _all_axes(call)))
+        return part.mean(_add_up(call, part, _all_axes(call), divided=not part.is_count))
     # What is summed with the coefficients of the mean itself needs no division, nor does its gradient.
     factor = part.mean(jnp.ones((1,) * len(call.values), call.dtype))
     return _add_up(call, part._replace(coefficient=both(part.coefficient, factor)), _all_axes(call))
@@ -89,8 +90,11 @@ def _prepared(plan: Reduction, call: Call) -> tuple[Call, Weighting]:
     return replace(call, options=prepare_options(call)), part
 
 
-def _add_up(call: Call, part: Weighting, axes: tuple[int, ...]) -> Array:
-    """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is."""
+def _add_up(call: Call, part: Weighting, axes: tuple[int, ...], divided: bool = False) -> Array:
+    """The sum over some axes of coefficient * value, where a value that does not count is 0, whatever it is.
+
+    `divided` says that the weight of what counts will divide it.
+    """
     left = slots.left(call)
     counted = both(part.counted, left)
     kept = both(_items(call), left) if call.output and counted is not None else counted
@@ -104,8 +108,28 @@ def _add_up(call: Call, part: Weighting, axes: tuple[int, ...]) -> Array:
     if counted is not None:
         values = choose(counted, values, 0)
     if part.coefficient is not None:
-        values = multiply_no_nan(part.coefficient, values) if part.weighed else part.coefficient * values
+        if divided:
+            values = _weighed(part.coefficient, values, part.weight)
+        else:
+            values = multiply_no_nan(part.coefficient, values) if part.weighed else part.coefficient * values
     return jnp.sum(values, axis=axes)
+
+
+@jax.custom_jvp
+def _weighed(coefficient: Array, values: Array, _weight: Array) -> Array:
+    """Coefficient * value, for a sum that `_weight` divides."""
+    return multiply_no_nan(coefficient, values)
+
+
+# A pass of a TPU: a gradient waits for the weight, beside which XLA would form the sum in a pass of its own before.
+@functools.partial(_weighed.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
+    coefficient, values, weight = primals
+    factors = {"weight": jnp.where(weight != 0, coefficient, 0), "value": values}
+    moved = {name: x for name, x in zip(factors, tangents, strict=False) if moves(x)}
+    still = {name: x for name, x in factors.items() if name not in moved}
+    product = functools.partial(multiply_no_nan, **still)
+    return jax.jvp(lambda moving: product(**moving), ({name: factors[name] for name in moved},), (moved,))
 
 
 def _items(call: Call) -> Array:

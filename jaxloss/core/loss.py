@@ -22,6 +22,15 @@ P = ParamSpec("P")
 _RESERVED = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in RESERVED]
 
 
+class _WhenAsked(functools.cached_property[inspect.Signature]):
+    """Of a loss; the class itself has none, so that `inspect.signature` reads what it is made of."""
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            raise AttributeError("__signature__")
+        return super().__get__(instance, owner)
+
+
 @jax.tree_util.register_pytree_with_keys_class
 @dataclass(frozen=True, eq=False, repr=False)
 class Loss(Generic[P]):
@@ -51,7 +60,6 @@ class Loss(Generic[P]):
             __module__=getattr(function, "__module__", None),
             __doc__=function.__doc__,
             __wrapped__=function,
-            __signature__=self._call_signature(),
         )
 
     @property
@@ -96,7 +104,8 @@ class Loss(Generic[P]):
 
     # ------------------------------------------------------------------------------------------------- what Python asks
 
-    def _call_signature(self) -> inspect.Signature:
+    @_WhenAsked
+    def __signature__(self) -> inspect.Signature:
         own = self._term.parameters.values()
         bare = [inspect.Parameter(p.name, p.kind, default=self._bound.get(p.name, p.default)) for p in own]
         return inspect.Signature([*bare, *_RESERVED])

@@ -22,7 +22,7 @@ def test_moves_and_keeps_no_more_than_allowed(each, gradient, program, chip):
     assert not ours.endless, "a loop whose trips are not known is counted once"
     if each.extra:
         without = program(work(each.loss, each.first.dtype), gradient)
-        judged = bounds_of_extra(each, gradient, ours, without, program(each, gradient, plain=True))
+        judged = bounds_of_extra(chip.name, each, gradient, ours, without, program(each, gradient, plain=True))
     else:
         judged = bounds(chip.name, each, gradient, ours, program(each, gradient, plain=True))
     assert not [str(bound) for bound in judged if not bound.held]
