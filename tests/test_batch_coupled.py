@@ -120,7 +120,7 @@ def test_a_batch_that_jit_sees_whole(name, memory, kind):
 
 
 @every_of_anchors
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_blocks_are_the_same_loss(name):
     arrays = example(name)
     mask = np.random.default_rng(0).random(N) < 0.7

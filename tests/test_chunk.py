@@ -60,7 +60,7 @@ STEPS = {
 
 @pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("size", [1, 3, 8])
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(11)
 def test_chunks_of_every_reduction(steps, size, rng):
     prediction, target = (rng.normal(size=(5, 3)).astype(np.float32) for _ in range(2))
     where, weights = rng.random((5, 3)) < 0.7, rng.random(5).astype(np.float32)

@@ -17,17 +17,17 @@ TRUE = np.array([1.0, 1.0, 3.0, 4.0], np.float32)
 def test_equal_boxes_cost_nothing(box):
     box = jnp.asarray(box, jnp.float32)
     for loss in BOXES:
-        value, slope = jax.value_and_grad(loss)(box, box)
+        value, slope = jax.jit(jax.value_and_grad(loss))(box, box)
         assert value == 0, loss
         assert not np.any(slope), loss
 
 
 def test_boxes_that_do_not_meet():
     away = UNIT + np.array([2, 0, 2, 0], np.float32)
-    value, slope = jax.value_and_grad(jaxloss.iou)(UNIT, away)
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.iou))(UNIT, away)
     assert value == 1
     assert not np.any(slope)
-    value, slope = jax.value_and_grad(jaxloss.giou)(UNIT, away)
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.giou))(UNIT, away)
     np.testing.assert_allclose(value, 4 / 3, rtol=1e-6)
     assert slope[2] < 0  # grow towards it
 
@@ -36,7 +36,7 @@ def test_an_inverted_box_is_empty_and_earns_nothing():
     inverted = np.array([1.0, 1.0, 0.2, 0.2], np.float32)
     assert jaxloss.giou(inverted, UNIT) == 1
     assert jaxloss.iou(inverted, UNIT) == 1
-    slope = jax.grad(jaxloss.eiou)(inverted, UNIT)
+    slope = jax.jit(jax.grad(jaxloss.eiou))(inverted, UNIT)
     assert slope[2] < 0 < slope[0]  # the sizes pull it back
 
 

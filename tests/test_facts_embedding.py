@@ -39,7 +39,7 @@ def test_nt_xent_is_that_of_optax_for_labels_in_pairs():
 
 def test_one_member_has_nothing_to_be_told_from():
     for loss in (jaxloss.clip, jaxloss.nt_xent):
-        value, slope = jax.value_and_grad(loss)(X[:1], Y[:1])
+        value, slope = jax.jit(jax.value_and_grad(loss))(X[:1], Y[:1])
         assert value == 0
         np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
@@ -78,7 +78,7 @@ def test_a_twin_is_a_negative():
 
 
 def test_an_anchor_without_a_positive():
-    value, slope = jax.value_and_grad(jaxloss.supervised_contrastive)(X, np.arange(6))
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.supervised_contrastive))(X, np.arange(6))
     assert value == 0
     np.testing.assert_array_equal(slope, np.zeros_like(slope))
 
@@ -118,7 +118,7 @@ def test_negatives_that_all_queries_share():
 
 
 def test_the_slope_of_a_learned_scale():
-    by_scale = jax.grad(lambda log_scale: jaxloss.siglip(X, Y, temperature=jnp.exp(-log_scale)))(jnp.log(10.0))
+    by_scale = jax.jit(jax.grad(lambda log_scale: jaxloss.siglip(X, Y, temperature=jnp.exp(-log_scale))))(jnp.log(10.0))
     step = 1e-2
     costs = [jaxloss.siglip(X, Y, temperature=float(np.exp(-np.log(10.0) + s))) for s in (-step, step)]
     np.testing.assert_allclose(by_scale, (costs[0] - costs[1]) / (2 * step), rtol=1e-3)

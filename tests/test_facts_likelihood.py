@@ -116,8 +116,8 @@ def test_the_score_of_an_ensemble_is_its_definition_over_pairs(rng):
 def test_in_one_dimension_the_energy_score_is_that_of_an_ensemble(rng):
     samples, target = rng.normal(size=(N, 7)), rng.normal(size=N)
     with jax.enable_x64(True):
-        flat = jax.value_and_grad(jaxloss.crps_ensemble, (0, 1))(jnp.asarray(samples), jnp.asarray(target))
-        deep = jax.value_and_grad(lambda x, y: jaxloss.energy_score(x[..., None], y[..., None]), (0, 1))(
+        flat = jax.jit(jax.value_and_grad(jaxloss.crps_ensemble, (0, 1)))(jnp.asarray(samples), jnp.asarray(target))
+        deep = jax.jit(jax.value_and_grad(lambda x, y: jaxloss.energy_score(x[..., None], y[..., None]), (0, 1)))(
             jnp.asarray(samples), jnp.asarray(target)
         )
     for one, other in zip(jax.tree.leaves(flat), jax.tree.leaves(deep), strict=True):
@@ -134,7 +134,7 @@ def test_a_large_ensemble_of_a_gaussian_has_its_score():
 
 @pytest.mark.parametrize("samples", list(itertools.permutations([1.0, 1.0, 3.0])))
 def test_equal_members_share_a_slope(samples):
-    slopes = np.asarray(jax.grad(jaxloss.crps_ensemble)(jnp.array(samples), 2.0))
+    slopes = np.asarray(jax.jit(jax.grad(jaxloss.crps_ensemble))(jnp.array(samples), 2.0))
     np.testing.assert_allclose(slopes[np.array(samples) == 1.0], -2 / 9, rtol=1e-6)
     np.testing.assert_allclose(slopes[np.array(samples) == 3.0], 1 / 9, rtol=1e-6)
 
@@ -201,6 +201,6 @@ def test_a_curvature_far_out(place, how):
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e20])
 def test_the_distance_of_equal_vectors_of_any_length(size):
     anchor = size * jnp.array([1.0, -2.0])
-    value, slope = jax.value_and_grad(jaxloss.triplet)(anchor, anchor, anchor)
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.triplet))(anchor, anchor, anchor)
     np.testing.assert_allclose(value, 0.2, rtol=1e-6)
     np.testing.assert_array_equal(slope, 0)

@@ -44,8 +44,8 @@ def test_normalisation(name):
         parts = (slice(0, 1), slice(1, 2))
         return loss.finish(sum(loss.tally(new[i], OLD[i], ADVANTAGES[i], where=MASK[i]) for i in parts))
 
-    value, slope = jax.value_and_grad(whole)(NEW)
-    of_parts, slope_of_parts = jax.value_and_grad(in_parts)(NEW)
+    value, slope = jax.jit(jax.value_and_grad(whole))(NEW)
+    of_parts, slope_of_parts = jax.jit(jax.value_and_grad(in_parts))(NEW)
     assert abs(value - expected) < 1e-6
     close(of_parts, value)
     close(slope_of_parts, slope, rtol=1e-5)
@@ -210,13 +210,13 @@ def test_the_factors_of_kto_do_not_cancel_in_a_mean():
 
 
 def test_orpo_up_to_certainty():
-    value, slopes = jax.value_and_grad(jaxloss.orpo, (0, 1))(0.0, -1.0)
+    value, slopes = jax.jit(jax.value_and_grad(jaxloss.orpo, (0, 1)))(0.0, -1.0)
     odds = 1 / np.expm1(1.0)
     assert value == 0
     close(slopes[0], -1 - 0.1 * odds)
     assert slopes[1] == 0
     close(jaxloss.orpo(0.0, 0.0), 0.1 * np.log(2))
-    assert np.isfinite(jax.grad(jaxloss.orpo, (0, 1))(0.0, 0.0)).all()
+    assert np.isfinite(jax.jit(jax.grad(jaxloss.orpo, (0, 1)))(0.0, 0.0)).all()
     assert np.isnan(reduce(jaxloss.orpo, "none")(np.float32([0.1, -1.0]), np.float32([-1.0, 0.1]))).all()
 
 
@@ -237,7 +237,7 @@ def test_gspo_of_one_token_is_ppo():
 def test_an_answer_of_gspo_without_a_token_costs_0_and_counts(rng):
     new, old = rng.normal(size=(2, 2, 3)).astype(np.float32)
     mask, advantage = np.array([[True, False, True], [False] * 3]), np.float32([1.0, 2.0])
-    value, slopes = jax.value_and_grad(jaxloss.gspo, (0, 1, 2))(new, old, advantage, mask)
+    value, slopes = jax.jit(jax.value_and_grad(jaxloss.gspo, (0, 1, 2)))(new, old, advantage, mask)
     close(value, jaxloss.gspo(new[0, ::2], old[0, ::2], 1.0) / 2)
     assert all(not np.any(slope[1]) for slope in slopes)
     close(jaxloss.gspo(new, old, advantage, mask, where=mask.any(-1)), 2 * value)
@@ -247,7 +247,9 @@ def test_an_answer_of_gspo_without_a_token_costs_0_and_counts(rng):
 def test_ppo_where_the_ratio_overflows(dual_clip):
     for advantage, expected in ((1.0, -1.2), (0.0, 0.0), (-1.0, np.inf if dual_clip is None else dual_clip)):
         loss = functools.partial(ppo_clip, dual_clip=dual_clip)
-        value, slopes = jax.value_and_grad(loss, (0, 1, 2))(np.float32(np.inf), np.float32(0), np.float32(advantage))
+        value, slopes = jax.jit(jax.value_and_grad(loss, (0, 1, 2)))(
+            np.float32(np.inf), np.float32(0), np.float32(advantage)
+        )
         close(value, expected)
         assert not np.isnan(slopes).any()
         assert np.isinf(expected) or not slopes[0]
@@ -255,7 +257,7 @@ def test_ppo_where_the_ratio_overflows(dual_clip):
 
 def test_ppo_at_the_first_step_has_the_gradient_of_the_policy():
     for advantage in (1.0, -1.0, 0.3):
-        assert jax.grad(ppo_clip)(-1.3, -1.3, advantage) == np.float32(-advantage)
+        assert jax.jit(jax.grad(ppo_clip))(-1.3, -1.3, advantage) == np.float32(-advantage)
 
 
 # --------------------------------------------------------------------------------------- the estimators of a divergence
@@ -284,11 +286,11 @@ def test_an_estimator_has_the_mean_of_the_divergence(name, policies):
 
 def test_the_gradient_of_an_estimate_is_not_the_estimate_of_the_gradient(policies):
     k1, k2, k3 = (
-        jax.grad(functools.partial(expected_over_samples, estimator(k)))(*policies) for k in ("k1", "k2", "k3")
+        jax.jit(jax.grad(functools.partial(expected_over_samples, estimator(k))))(*policies) for k in ("k1", "k2", "k3")
     )
     close(k1, np.zeros(7), atol=1e-6)
-    close(k2, jax.grad(jaxloss.kl_divergence_with_logits)(*policies), rtol=1e-4, atol=1e-6)
-    close(k3, jax.grad(jaxloss.kl_divergence_with_logits, 1)(policies[1], policies[0]), rtol=1e-4, atol=1e-6)
+    close(k2, jax.jit(jax.grad(jaxloss.kl_divergence_with_logits))(*policies), rtol=1e-4, atol=1e-6)
+    close(k3, jax.jit(jax.grad(jaxloss.kl_divergence_with_logits, 1))(policies[1], policies[0]), rtol=1e-4, atol=1e-6)
 
 
 # -------------------------------------------------------------------------------------------------------- distillation
@@ -304,7 +306,7 @@ def test_distillation_is_the_divergence_from_the_teacher():
 
 def test_the_gradient_of_distillation_keeps_its_size():
     # That of half the squared difference of centred logits, in the limit (Hinton et al. 2015, equation 4).
-    slope = jax.grad(functools.partial(jaxloss.distillation, temperature=1e3))(STUDENT, TEACHER)
+    slope = jax.jit(jax.grad(functools.partial(jaxloss.distillation, temperature=1e3)))(STUDENT, TEACHER)
     difference = STUDENT - TEACHER
     close(slope, (difference - difference.mean()) / len(difference), rtol=3e-3)
 

@@ -132,7 +132,7 @@ CORNERS = [
 
 @pytest.mark.parametrize(("loss", "prediction", "target", "options", "value", "slope"), CORNERS)
 def test_a_corner(loss, prediction, target, options, value, slope):
-    got = jax.value_and_grad(partial(loss, **options))(np.float32(prediction), np.float32(target))
+    got = jax.jit(jax.value_and_grad(partial(loss, **options)))(np.float32(prediction), np.float32(target))
     np.testing.assert_allclose(got, (value, slope), rtol=1e-5)
 
 
@@ -206,5 +206,5 @@ def test_pixels_behind_a_mask():
     loss = jaxloss.reduce(jaxloss.scale_invariant_log_error, "none")
     values = loss(prediction, target, mask)
     np.testing.assert_allclose(values, [np.log(3) ** 2 / 2, 0], rtol=1e-6)
-    slopes = jax.grad(lambda p: loss(p, target, mask).sum())(prediction)
+    slopes = jax.jit(jax.grad(lambda p: loss(p, target, mask).sum()))(prediction)
     np.testing.assert_allclose(slopes, [[np.log(3) / 6, 0, np.log(3) / 24], [0, 0, 0]], rtol=1e-6)

@@ -51,7 +51,7 @@ def test_an_empty_region(loss):
         if expected or loss is jaxloss.matthews:
             assert not np.any(slope)
     if loss is not jaxloss.matthews:  # with a smooth it teaches to predict nothing
-        value, slope = jax.value_and_grad(functools.partial(loss, smooth=1.0))(some, none)
+        value, slope = jax.jit(jax.value_and_grad(functools.partial(loss, smooth=1.0)))(some, none)
         assert 0 < value < 1
         assert np.all(slope > 0)
 
@@ -59,7 +59,7 @@ def test_an_empty_region(loss):
 @pytest.mark.parametrize("options", [{"overlap": "minimum"}, {"squared": True}])
 def test_soft_targets_that_are_met_cost_nothing(options):
     soft = jnp.array([0.5, 0.2, 0.9])
-    value, slope = jax.value_and_grad(functools.partial(jaxloss.dice, **options))(soft, soft)
+    value, slope = jax.jit(jax.value_and_grad(functools.partial(jaxloss.dice, **options)))(soft, soft)
     assert value == 0
     assert not np.any(slope)
     assert jaxloss.dice(soft, soft) > 0.2
@@ -161,14 +161,14 @@ def test_lovasz_softmax_takes_the_classes_that_are_present():
 
 def test_lovasz_hinge_of_an_empty_image_is_the_largest_error():
     logits = jnp.array([1.0, -0.5, 0.2, -2.0])
-    value, slope = jax.value_and_grad(jaxloss.lovasz_hinge)(logits, jnp.zeros(4, int))
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.lovasz_hinge))(logits, jnp.zeros(4, int))
     assert value == 2
     assert slope.tolist() == [1, 0, 0, 0]
 
 
 def test_a_perfect_prediction_costs_lovasz_nothing():
     rows = jnp.eye(3)[jnp.array([0, 1, 1, 0])]
-    value, slope = jax.value_and_grad(jaxloss.lovasz_softmax)(rows, jnp.array([0, 1, 1, 0]))
+    value, slope = jax.jit(jax.value_and_grad(jaxloss.lovasz_softmax))(rows, jnp.array([0, 1, 1, 0]))
     assert value == 0
     assert np.all(np.isfinite(slope))
 
@@ -236,7 +236,7 @@ def test_the_skeleton_is_that_of_the_paper(shape):
     image = jnp.float32(image)
     way = jnp.cos(jnp.arange(image.size, dtype=jnp.float32)).reshape(shape)
     forward = jax.jvp(lambda x: jnp.sum(skeleton(x)), (image,), (way,))[1]
-    backward = jnp.sum(jax.grad(lambda x: jnp.sum(skeleton(x)))(image) * way)
+    backward = jnp.sum(jax.jit(jax.grad(lambda x: jnp.sum(skeleton(x))))(image) * way)
     np.testing.assert_allclose(forward, backward, rtol=1e-4)
 
 

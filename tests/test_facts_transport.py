@@ -99,7 +99,7 @@ def test_a_negative_mass_is_not_a_number(loss):
 def test_the_same_set_is_at_distance_0(loss):
     if loss is OF_POINTS["mmd, unbiased"]:
         return
-    value, gradients = jax.value_and_grad(loss, (0, 1))(P, P, None, None)
+    value, gradients = jax.jit(jax.value_and_grad(loss, (0, 1)))(P, P, None, None)
     # Sinkhorn's three transports cancel to a few last digits of the largest cost, about 10.
     np.testing.assert_allclose(value, 0, atol=3e-6 if loss is jaxloss.sinkhorn_divergence else 0)
     np.testing.assert_allclose(gradients, 0, atol=1e-6 if loss is jaxloss.sinkhorn_divergence else 1e-7)
@@ -107,8 +107,8 @@ def test_the_same_set_is_at_distance_0(loss):
 
 def test_points_that_are_equal_have_the_same_gradient():
     p, q = jnp.array([1.0, 1.0, 3.0]), jnp.array([0.5, 1.5, 4.0])
-    np.testing.assert_allclose(jax.grad(jaxloss.wasserstein_1d)(p, q), [0, 0, -1 / 3], atol=1e-7)
-    first, second, _ = jax.grad(jaxloss.energy_distance)(p[:, None], q[:, None])[:, 0]
+    np.testing.assert_allclose(jax.jit(jax.grad(jaxloss.wasserstein_1d))(p, q), [0, 0, -1 / 3], atol=1e-7)
+    first, second, _ = jax.jit(jax.grad(jaxloss.energy_distance))(p[:, None], q[:, None])[:, 0]
     assert first == second
 
 
@@ -152,9 +152,9 @@ def test_the_length_of_a_direction_says_nothing():
 def test_of_many_directions_some_are_sorted_at_a_time(monkeypatch):
     from jaxloss.losses.transport import lines
 
-    whole = jax.value_and_grad(jaxloss.sliced_wasserstein)(P, Q, DIRECTIONS)
+    whole = jax.jit(jax.value_and_grad(jaxloss.sliced_wasserstein))(P, Q, DIRECTIONS)
     monkeypatch.setattr(lines, "_NUMBERS", 28)
-    in_blocks = jax.value_and_grad(lambda *x: jaxloss.sliced_wasserstein(*x) + 0)(P, Q, DIRECTIONS)
+    in_blocks = jax.jit(jax.value_and_grad(lambda *x: jaxloss.sliced_wasserstein(*x) + 0))(P, Q, DIRECTIONS)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), whole, in_blocks)
 
 

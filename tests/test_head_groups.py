@@ -27,7 +27,7 @@ def sequences(rng, dtype=np.float32):
 
 @pytest.mark.parametrize("walk", WALKS)
 @pytest.mark.parametrize("how", ["sum", "mean", "chunks"])
-@pytest.mark.sampled(5)
+@pytest.mark.sampled(9)
 def test_values_and_every_derivative_of_each_sequence(how, walk, rng):
     point, labels, mask, where = sequences(rng)
     direction = tuple(jnp.where(jnp.isnan(x), 0, jnp.cos(x)) for x in point)

@@ -194,6 +194,7 @@ def test_a_confident_row_costs_the_sum_of_its_others(walk):
 
 
 @pytest.mark.parametrize("kind", [np.int8, np.uint16, np.int32, np.uint32, np.int64])
+@pytest.mark.sampled(2)
 def test_labels_of_every_width(kind, rng):
     hidden, kernel, bias, labels, _ = example(rng, 9)
     labels = labels % 100

@@ -63,7 +63,7 @@ def test_labels_of_few_bits_are_read_in_many_classes(dtype):
 
 @pytest.mark.parametrize(
     ("keywords", "most"),
-    [((), 10), (("where",), 26), (("weights",), 60), (("where", "weights"), 62)],
+    [((), 10), (("where",), 26), (("weights",), 64), (("where", "weights"), 67)],
     ids=lambda x: "-".join(x) if isinstance(x, tuple) else "",
 )
 def test_a_reduction_is_few_equations(keywords, most):

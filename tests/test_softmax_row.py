@@ -148,7 +148,7 @@ def by_jax(name, x):
 
 
 @pytest.mark.parametrize(("name", "row"), list(itertools.product(LOSSES, ("ordinary", "ties"))))
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(5)
 def test_second_and_third_derivatives(name, row):
     x = np.array(ROWS[row])
     direction = np.linspace(-1, 1, 7)

@@ -57,6 +57,7 @@ def rows(every, options=True):
 every_row = pytest.mark.parametrize("name", list(rows(every=1)))
 sampled_rows = pytest.mark.parametrize("name", list(rows(every=23)))
 sampled_defaults = pytest.mark.parametrize("name", list(rows(every=23, options=False)))
+few_defaults = pytest.mark.parametrize("name", list(rows(every=61, options=False)))
 DEFAULTS = [name for name, row in ROW.items() if row.is_default and not row.case.masked]
 FIRST = {row.case.name: row for row in reversed(ROWS)}
 OPTIONS = [
@@ -79,7 +80,7 @@ def test_forward_mode_is_true(name):
     check(judged(name, np.float32, mode=forward))
 
 
-@sampled_defaults
+@few_defaults
 def test_eager_is_true(name):
     check(judged(name, np.float32, sample=ORDINARY + len(ROW[name].case.corners)))
 

@@ -115,6 +115,7 @@ def test_any_micro_batch_gives_the_whole(name, size, rng):
 
 
 @costs
+@pytest.mark.sampled(2)
 def test_nothing_counts(name, rng):
     params, batch = example(rng)
     batch |= {"counts": jnp.zeros(ITEMS, bool)}
@@ -350,6 +351,7 @@ def optax_world():
 @pytest.mark.usefixtures("optax_world")
 @pytest.mark.parametrize("optimiser", [optax.sgd(0.1), optax.adam(0.1)], ids=["sgd", "adam"])
 @pytest.mark.parametrize("size", [1, 4, 13])
+@pytest.mark.sampled(3)
 def test_training_does_not_depend_on_the_micro_batch(optimiser, size, rng):
     def train(step, params, batch):
         @functools.partial(jax.jit, donate_argnums=(0, 1))
