@@ -414,7 +414,7 @@ def test_what_is_not_read_is_not_computed():
 
 @pytest.mark.parametrize("split", [(4, 2), (1, 8)], ids=str)
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-@pytest.mark.sampled(4)
+@pytest.mark.sampled(3)
 def test_classes_over_devices(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(axis_type,) * 2)
     hidden, kernel, bias, labels, mask = example(rng, 48, 6, 264)

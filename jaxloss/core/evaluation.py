@@ -121,7 +121,7 @@ def _weighed(coefficient: Array, values: Array, _weight: Array) -> Array:
     return multiply_no_nan(coefficient, values)
 
 
-# A pass of a TPU: a gradient waits for the weight, beside which XLA would form the sum in a pass of its own before.
+# A pass less on a TPU: the sum waits for the weight, as its gradient does, and XLA forms both in one pass.
 @functools.partial(_weighed.defjvp, symbolic_zeros=True)
 def _(primals: Any, tangents: Any) -> Any:
     coefficient, values, weight = primals
