@@ -10,11 +10,12 @@ MIB = 2**20
 
 
 class Bound(NamedTuple):
-    """One thing that was found, and how much of it is allowed."""
+    """One thing that was found, how much of it is allowed, and how much the plain formula has."""
 
     what: str
     found: float
     allowed: float
+    plain: float | None
 
     @property
     def held(self) -> bool:
@@ -53,18 +54,19 @@ def bounds(chip: str, work: Work, gradient: bool, ours: Program, plain: Program)
         counted, moved = counted + work.limit(False), moved + work.limit(False)
     # XLA's count for a TPU has an array three times that is fetched ahead into the vector memory: no measure for a
     # limit, but the plain formula is counted so, too. What really moves there depends on what happens to fit.
-    by_count = Bound("bytes", ours.counted, counted)
-    by_what_moves = Bound("bytes that really move", ours.moved, moved)
+    by_count = Bound("bytes", ours.counted, counted, plain.counted)
+    by_what_moves = Bound("bytes that really move", ours.moved, moved, plain.moved)
     if chip == "h100":
-        return [by_count, by_what_moves, kept(work, ours)]
-    return [by_what_moves if one_reading or not work.rows else by_count, kept(work, ours)]
+        return [by_count, by_what_moves, kept(work, ours, plain)]
+    return [by_what_moves if one_reading or not work.rows else by_count, kept(work, ours, plain)]
 
 
-def kept(work: Work, ours: Program) -> Bound:
+def kept(work: Work, ours: Program, plain: Program | None) -> Bound:
     """No temporary as large as an eighth of an input, beside the numbers of its rows."""
     half = work.loss == "kl_divergence_with_logits" and work.first.dtype == jnp.bfloat16
     largest = max(map(size, work.arrays.values()))
-    return Bound("temporaries", ours.kept, largest / (2 if half else 8) + of_rows(work, KEPT_OF_A_ROW))
+    allowed = largest / (2 if half else 8) + of_rows(work, KEPT_OF_A_ROW)
+    return Bound("temporaries", ours.kept, allowed, plain and plain.kept)
 
 
 def of_rows(work: Work, numbers: int) -> float:
@@ -88,4 +90,4 @@ def bounds_of_extra(
         found, allowed = ours.counted, without.counted + more
     if plain is not None:
         allowed = max(allowed, SLACK * plain.counted)
-    return [Bound(f"bytes with {work.extra}", found, allowed), kept(work, ours)]
+    return [Bound(f"bytes with {work.extra}", found, allowed, plain and plain.counted), kept(work, ours, plain)]

@@ -29,6 +29,8 @@ are rough, since the machine may have had other work, and a program that has not
 
 ## Behind: more than is allowed ({behind} of {judged})
 
+{as_plain} of these are no more than the plain formula has, for which what is allowed is less.
+
 {table}
 """
 
@@ -148,15 +150,18 @@ def _part(rows: Rows, whole: bool) -> str:
 def _report(rows: Rows, whole: bool) -> str:
     judged = _judged(rows)
     behind = sorted((one for one in judged if not one[1].held), key=lambda one: -one[1].found / (one[1].allowed or 1))
-    table = ["| chip | loss | arrays | work | what | MiB | allowed |", "|---|---|---|---|---|--:|--:|"]
+    table = ["| chip | loss | arrays | work | what | MiB | allowed | plain |", "|---|---|---|---|---|--:|--:|--:|"]
     for where, bound in behind:
-        table.append(f"| {' | '.join(where)} | {bound.what} | {bound.found / MIB:.1f} | {bound.allowed / MIB:.1f} |")
+        plain = "-" if bound.plain is None else f"{bound.plain / MIB:.1f}"
+        cells = *where, bound.what, f"{bound.found / MIB:.1f}", f"{bound.allowed / MIB:.1f}", plain
+        table.append(f"| {' | '.join(cells)} |")
     lines = [
         HEAD.format(
             circumstances=_circumstances(),
             part=_part(rows, whole),
             behind=len(behind),
             judged=len(judged),
+            as_plain=sum(bound.plain is not None and bound.found <= bound.plain for _, bound in behind),
             table="\n".join(table) if behind else "None.",
         )
     ]

@@ -41,6 +41,28 @@ def test_opposite_structure_costs_ms_ssim_one():
     assert not np.any(slope)
 
 
+def test_the_gradient_of_ssim_keeps_no_image_for_each_place_of_a_window():
+    image = jax.ShapeDtypeStruct((64, 64, 3), jnp.float32)
+    compiled = jax.jit(jax.value_and_grad(jaxloss.ssim)).lower(image, image).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 24 * 4 * image.size
+
+
+def test_a_window_has_a_slope_in_its_width():
+    with jax.enable_x64(True):
+        other = jnp.asarray(np.roll(IMAGE, 1, 0), jnp.float64)
+
+        def cost(image, sigma):
+            return jaxloss.ssim(image, other, sigma=sigma)
+
+        image, step = jnp.asarray(IMAGE, jnp.float64), 1e-5
+        in_image, in_sigma = jax.jit(jax.grad(cost, (0, 1)))(image, 1.5)
+        ends = [jax.jit(jax.value_and_grad(cost))(image, 1.5 + side) for side in (-step, step)]
+        np.testing.assert_allclose(in_sigma, (ends[1][0] - ends[0][0]) / (2 * step), rtol=1e-7)
+        mixed = jax.jit(jax.jacfwd(jax.grad(cost), 1))(image, 1.5)
+        np.testing.assert_allclose(mixed, (ends[1][1] - ends[0][1]) / (2 * step), rtol=1e-4, atol=1e-9)
+        assert np.abs(in_image).max() > 1e-4
+
+
 def test_silence():
     silent, tone = jnp.zeros(64), jnp.sin(jnp.arange(64.0))
     sizes = {"fft_sizes": (16,), "hop_sizes": (4,), "window_sizes": (16,)}

@@ -1,6 +1,7 @@
 """Images: how alike two of them look, and how rough one is. An image is `[h, w, c]`, channels last."""
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.norms import safe_norm
 from jaxloss.numerics.remainders import expm1
 from jaxloss.numerics.safe import absolute, multiply_no_nan, ratio, safe_log1p
-from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.slopes import moves, with_slopes
 from jaxloss.types import Array, Input, NonNegative, Positive
 
 
@@ -23,11 +24,11 @@ class _Likeness(NamedTuple):
 def _window(size: int, sigma: Array, dtype: Input) -> Array:
     place = jnp.arange(size, dtype=dtype) - (size - 1) / 2
     weights = jnp.exp(-0.5 * jnp.square(place / sigma))
-    return weights / jnp.sum(weights)
+    return jax.lax.optimization_barrier(weights / jnp.sum(weights))  # a GPU would form it anew at each pixel
 
 
-def _moments(images: Array, window: Array) -> tuple[Array, Array]:
-    """The mean and the variance in the windows inside each image, `[3, h, w, c]`: first down a column, then along it.
+def _mean_and_variance(images: Array, window: Array) -> tuple[Array, Array]:
+    """Of the windows inside each image, `[3, h, w, c]`: first down a column, then along it.
 
     A variance is the mean square from the mean, which is never negative, and right on a bright flat patch.
     """
@@ -38,6 +39,33 @@ def _moments(images: Array, window: Array) -> tuple[Array, Array]:
         mean = sum(w * x for w, x in zip(window, cut[0], strict=True))
         variance = sum(w * (v + jnp.square(x - mean)) for w, x, v in zip(window, *cut, strict=True))
     return mean, variance
+
+
+def _mean(images: Array, window: Array) -> Array:
+    """The mean alone, as a sum of padded images: its transpose, the gradient, is a sum of slices, which chips fuse."""
+    more = window.shape[0] - 1
+    for axis in (1, 2):
+        pads = ([(k, more - k) if side == axis else (0, 0) for side in range(4)] for k in range(more + 1))
+        spread = sum(jnp.pad(w * images, pad) for w, pad in zip(window[::-1], pads, strict=True))
+        images = jax.lax.slice_in_dim(spread, more, images.shape[axis], axis=axis)
+    return images
+
+
+_moments = jax.custom_jvp(_mean_and_variance)
+
+
+# Differences from the mean, of which JAX would keep one for each place in the window.
+@functools.partial(_moments.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
+    (images, window), (of_images, of_window) = primals, tangents
+    mean, variance = _moments(images, window)
+    changes = []
+    if moves(of_images):
+        of_mean = _mean(of_images, window)
+        changes.append((of_mean, 2 * (_mean(images * of_images, window) - mean * of_mean)))
+    if moves(of_window):
+        changes.append(jax.jvp(functools.partial(_mean_and_variance, images), (window,), (of_window,))[1])
+    return (mean, variance), jax.tree.map(lambda *parts: sum(parts[1:], start=parts[0]), *changes)
 
 
 def _slope_of_means(x: Array, y: Array, error: Array, constant: Array) -> Array:

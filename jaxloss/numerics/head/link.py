@@ -9,6 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.devices import vary, varying
+from jaxloss.numerics.head.plan import Task
 from jaxloss.numerics.row import Rows, Softmax, gap_of, softmax_of
 from jaxloss.numerics.safe import finite_slope
 from jaxloss.types import Array
@@ -36,8 +39,12 @@ class Link:
     reads: frozenset[str]  # which numbers of the softmax it uses
     dtype: Any  # of its value
 
-    def values_and_slopes(self, rows: Rows, given: Given, wanted: frozenset[str]) -> tuple[Array, Rows, Parameters]:
-        """The value of each row, and its slopes in the statistics and in the given arrays that are wanted."""
+    def values_and_slopes(
+        self, task: Task, rows: Rows, labels: Array, given: Given, wanted: frozenset[str]
+    ) -> tuple[Array, Rows, Parameters]:
+        """The value of each row, NaN where the label is no class, and its slopes in statistics and given arrays."""
+        given = given._replace(shared=vary(given.shared, varying((rows, given.each))))
+        everywhere = task.classes * jax.lax.axis_size(task.axis_name)
 
         def softmax_of_rows(rows: Rows) -> Softmax:
             label = jnp.where(jnp.isneginf(rows.label), -jnp.inf, rows.label)  # an impossible class has no slope
@@ -46,13 +53,13 @@ class Link:
         def one_row(softmax: Softmax, moving: Parameters, given: Parameters) -> Any:
             return jnp.asarray(self.function(softmax, **self.fixed, **(given | moving))).astype(self.dtype)
 
-        softmax, back = jax.vjp(softmax_of_rows, rows)
+        softmax, back = jax.vjp(softmax_of_rows, rows._replace(top=None))
         moving = {name: x for name, x in given.all.items() if name in wanted}
         axes = {name: 0 if name in given.each else None for name in given.all}
         each_row = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, {name: axes[name] for name in moving}, axes))
         values, (slopes, in_given) = each_row(softmax, moving, given.all)
         (in_rows,) = back(jax.tree.map(finite_slope, slopes))
-        return values, in_rows, in_given
+        return values + nan_unless(is_class(labels, everywhere), values.dtype), in_rows, in_given
 
 
 def linked(

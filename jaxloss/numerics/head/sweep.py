@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.numerics import row
-from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.classes import nan_unless
 from jaxloss.numerics.devices import vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.link import Given, Link, Parameters
@@ -80,7 +80,7 @@ def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: An
 def costs(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
     """The cost of each row, times its weight."""
     rows = _statistics(task, link.reads, hidden, labels, head)
-    return multiply_no_nan(weights, _costs(task, link, rows, labels, given, frozenset())[0])
+    return multiply_no_nan(weights, link.values_and_slopes(task, rows, labels, given, frozenset())[0])
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -165,7 +165,7 @@ def _sweep(
         tiles = _tiles(task, walk, head, hidden, labels)
         if rows is None:
             rows = tiles.look(link.reads)
-        values, slopes, in_given = _costs(task, link, rows, labels, given._replace(each=each), wanted)
+        values, slopes, in_given = link.values_and_slopes(task, rows, labels, given._replace(each=each), wanted)
         if not wanted & BY_TILES:
             return sums, (values, in_given)
         weights = jnp.where(new & (weights != 0), weights + nan_unless(~jnp.isnan(values), weights.dtype), 0)
@@ -301,16 +301,6 @@ def _over_columns(task: Task, walk: Walk, body: Any, carry: Any) -> Any:
         return body(start, jnp.where(first, again, 0), carry), None
 
     return jax.lax.scan(one_more, carry, jnp.arange(-(-task.classes // size), dtype=np.int32))[0]
-
-
-def _costs(
-    task: Task, link: Link, rows: row.Rows, labels: Array, given: Given, wanted: frozenset[str]
-) -> tuple[Array, row.Rows, Parameters]:
-    """The value of each row, NaN where the label is no class, and its slopes in the statistics and in what is given."""
-    given = given._replace(shared=vary(given.shared, varying((rows, given.each))))
-    values, slopes, in_given = link.values_and_slopes(rows._replace(top=None), given, wanted)
-    everywhere = task.classes * jax.lax.axis_size(task.axis_name)
-    return values + nan_unless(is_class(labels, everywhere), values.dtype), slopes, in_given
 
 
 def _first_class(task: Task) -> Any:
