@@ -46,7 +46,8 @@ def _mean(images: Array, window: Array) -> Array:
     more = window.shape[0] - 1
     for axis in (1, 2):
         pads = ([(k, more - k) if side == axis else (0, 0) for side in range(4)] for k in range(more + 1))
-        spread = sum(jnp.pad(w * images, pad) for w, pad in zip(window[::-1], pads, strict=True))
+        padded = (jnp.pad(w * images, pad) for w, pad in zip(window[::-1], pads, strict=True))
+        spread = functools.reduce(jnp.add, padded)
         images = jax.lax.slice_in_dim(spread, more, images.shape[axis], axis=axis)
     return images
 
