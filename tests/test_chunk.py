@@ -120,7 +120,7 @@ def test_shared_arguments_get_the_gradient_of_all_chunks(rng):
 def test_gradients_of_a_shared_low_precision_argument_add_up_in_float32(rng):
     hidden, labels, kernel = head(rng, 512)
     low = kernel.astype(jnp.bfloat16)
-    truth = jax.grad(linear_head, 2)(hidden, labels, low.astype(jnp.float32))
+    truth = jax.jit(jax.grad(linear_head, 2))(hidden, labels, low.astype(jnp.float32))
     got = jax.jit(jax.grad(reduce(linear_head, chunk_size=2), 2))(hidden, labels, low)
     assert got.dtype == jnp.bfloat16
     # Half an ulp of bfloat16, that of the last rounding; 256 additions in bfloat16 would lose far more.

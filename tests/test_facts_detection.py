@@ -71,7 +71,7 @@ def test_a_target_at_a_bin_is_a_label():
 def test_a_target_outside_the_bins_is_no_place(target):
     assert np.isnan(jaxloss.distribution_focal(jnp.zeros(5), target))
     assert np.isfinite(
-        jax.grad(jaxloss.distribution_focal)(jnp.zeros((2, 5)), np.array([1.5, target]), where=[True, False])
+        jax.jit(jax.grad(jaxloss.distribution_focal))(jnp.zeros((2, 5)), np.array([1.5, target]), where=[True, False])
     ).all()
 
 

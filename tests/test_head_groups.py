@@ -153,5 +153,5 @@ def test_second_derivatives_of_a_row_that_is_sure_of_the_wrong_class(far):
             rows = hidden[None, None], jnp.array([[1]])
             return jax.grad(lambda h: jnp.sum(loss(*rows[:0], h, rows[1], jnp.eye(4), **keywords)))(rows[0])[0, 0]
 
-        got = jax.jvp(slope, (jnp.asarray(logits),), (jnp.asarray(direction),))[1]
+        got = jax.jit(lambda x, v, f=slope: jax.jvp(f, (x,), (v,))[1])(logits, direction)
         np.testing.assert_allclose(got, expected, rtol=2e-6, atol=3e-7 * np.max(np.abs(expected)))

@@ -270,14 +270,15 @@ def test_vmap(rng):
         mapped = jax.jit(jax.vmap(gradient, (0, None, 0)))(batched[0], kernel, batched[1])
         loop = [gradient(h, kernel, y) for h, y in zip(*batched, strict=True)]
         assert_same(mapped, jax.tree.map(lambda *x: jnp.stack(x), *loop))
-    one = jax.vmap(head, (0, 0, None))(hidden, labels, kernel)
+    one = jax.jit(jax.vmap(head, (0, 0, None)))(hidden, labels, kernel)
     assert_same(one, reduce(dense, "none")(hidden, labels, kernel))
 
 
 def test_a_kernel_of_its_own_for_each_item(rng):
     hidden, kernel, bias, labels, mask = example(rng, 5)
     kernels = kernel[None] + jnp.arange(5.0)[:, None, None]
-    assert_same(jax.grad(head, 2)(hidden, labels, kernels, None), jax.grad(dense, 2)(hidden, labels, kernels, None))
+    got, expected = (jax.jit(jax.grad(loss, 2))(hidden, labels, kernels, None) for loss in (head, dense))
+    assert_same(got, expected)
     masks = jnp.broadcast_to(mask, (5, 263)).at[0, 262 - int(labels[0] == 262)].set(False)
     assert_same(head(hidden, labels, kernel, bias, masks), dense(hidden, labels, kernel, bias, masks))
 
@@ -459,7 +460,7 @@ def test_classes_over_devices_in_other_modes(rng):
     each = jax.shard_map(
         values(head, class_axis_name="model"), mesh=mesh, in_specs=tuple(specs), out_specs=jax.P("data")
     )
-    assert_same(jax.jit(each)(*arrays), values(dense)(*named.values()))
+    assert_same(jax.jit(each)(*arrays), jax.jit(values(dense))(*named.values()))
     total = jax.grad(lambda *a: jnp.sum(jnp.sin(each(*a))), (0, 1))
     expected = jax.grad(lambda *a: jnp.sum(jnp.sin(values(dense)(*a))), (0, 1))
     assert_same(jax.jit(total)(*arrays), jax.jit(expected)(*named.values()))
@@ -520,7 +521,7 @@ def test_logits_split_by_classes(shards, options, rng):
 
     specs = jax.P("data", "model"), jax.P("data"), jax.P("model"), jax.P("data")
     split = jax.shard_map(inside, mesh=mesh, in_specs=specs, out_specs=jax.P())
-    expected = jax.value_and_grad(lambda x: loss(x, labels, class_mask, where=where))(logits)
+    expected = jax.jit(jax.value_and_grad(lambda x: loss(x, labels, class_mask, where=where)))(logits)
     arrays = [
         jax.device_put(a, NamedSharding(mesh, s))
         for a, s in zip((logits, labels, class_mask, where), specs, strict=True)

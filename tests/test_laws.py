@@ -42,13 +42,13 @@ sampled = pytest.mark.parametrize(("case", "options"), list(_rows(every=59)))
 
 
 @swept
-@pytest.mark.sampled(37)
+@pytest.mark.sampled(53)
 def test_call(subject):
     LAWS["call"](subject)
 
 
 @swept
-@pytest.mark.sampled(37)
+@pytest.mark.sampled(53)
 def test_scalar(subject):
     LAWS["scalar"](subject)
 
@@ -59,19 +59,19 @@ def test_vmap(subject):
 
 
 @swept
-@pytest.mark.sampled(37)
+@pytest.mark.sampled(53)
 def test_jit(subject):
     LAWS["jit"](subject)
 
 
 @swept
-@pytest.mark.sampled(37)
+@pytest.mark.sampled(53)
 def test_differentiation(subject):
     LAWS["differentiation"](subject)
 
 
 @swept
-@pytest.mark.sampled(37)
+@pytest.mark.sampled(53)
 def test_corners(subject):
     LAWS["corners"](subject)
 

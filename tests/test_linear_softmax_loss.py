@@ -215,8 +215,9 @@ def test_a_part_that_is_filled_up_stays_in_the_domain_of_the_link(rng):
 def test_labels_that_are_no_class_or_may_not_be_chosen(rng):
     hidden, kernel, bias, labels, mask = example(rng, 9)
     for walk in WALKS.values():
+        run = jax.jit(functools.partial(with_entropy_bonus, **walk))
         for wrong in (-1, 263):
-            assert np.isnan(with_entropy_bonus(hidden, labels.at[4].set(wrong), kernel, bias, mask, **walk))
+            assert np.isnan(run(hidden, labels.at[4].set(wrong), kernel, bias, mask))
         shut = mask.at[labels[4]].set(False)
         run = jax.jit(jax.value_and_grad(lambda h, k, m=shut, w=walk: focal(h, labels, k, bias, m, **w), (0, 1)))
         value, grads = run(hidden, kernel)
@@ -231,7 +232,8 @@ def test_what_all_tokens_share_may_be_given_once(rng):
     def cost(advantage):
         return clipped_policy(hidden, labels, jnp.full(9, -5.0), advantage, kernel)
 
-    got, expected = jax.value_and_grad(cost)(advantage), jax.value_and_grad(cost)(jnp.full(9, 2.0))
+    run = jax.jit(jax.value_and_grad(cost))
+    got, expected = run(advantage), run(jnp.full(9, 2.0))
     assert_same(got, (expected[0], jnp.sum(expected[1])))
     assert_same(clipped_policy(hidden[0], labels[0], jnp.float32(-5.0), advantage, kernel), cost(2.0), 10)
 
@@ -365,7 +367,9 @@ def test_vmap(rng):
     mapped = jax.jit(jax.vmap(gradient, (0, None, 0, 0, 0)))(batch[0], kernel, *batch[1:])
     loop = [gradient(h, kernel, *rest) for h, *rest in zip(*batch, strict=True)]
     assert_same(mapped, jax.tree.map(lambda *x: jnp.stack(x), *loop))
-    one = jax.vmap(clipped_policy, (0, 0, 0, 0, None))(hidden, labels, *(x.reshape(12) for x in batch[2:]), kernel)
+    one = jax.jit(jax.vmap(clipped_policy, (0, 0, 0, 0, None)))(
+        hidden, labels, *(x.reshape(12) for x in batch[2:]), kernel
+    )
     assert_same(one, reduce(clipped_policy, "none")(hidden, labels, *(x.reshape(12) for x in batch[2:]), kernel))
 
 
@@ -414,7 +418,7 @@ def test_what_is_not_read_is_not_computed():
 
 @pytest.mark.parametrize("split", [(4, 2), (1, 8)], ids=str)
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=["auto", "explicit"])
-@pytest.mark.sampled(3)
+@pytest.mark.sampled(4)
 def test_classes_over_devices(axis_type, split, rng):
     mesh = jax.make_mesh(split, ("data", "model"), axis_types=(axis_type,) * 2)
     hidden, kernel, bias, labels, mask = example(rng, 48, 6, 264)
@@ -431,7 +435,7 @@ def test_classes_over_devices(axis_type, split, rng):
         return inside
 
     wanted = tuple(range(5))
-    expected = jax.value_and_grad(run(from_logits(of_everything)), wanted)(*arrays)
+    expected = jax.jit(jax.value_and_grad(run(from_logits(of_everything)), wanted))(*arrays)
     placed = [jax.device_put(np.asarray(x), NamedSharding(mesh, s)) for x, s in zip(arrays, specs, strict=True)]
     for walk in ("fast", "small"):
         by_hand = run(reduce(of_everything, axis_name="data"), class_axis_name="model", **WALKS[walk])
@@ -455,7 +459,7 @@ def test_classes_over_devices(axis_type, split, rng):
     each = jax.shard_map(
         values(of_everything, class_axis_name="model"), mesh=mesh, in_specs=specs, out_specs=jax.P("data")
     )
-    assert_same(jax.jit(each)(*placed), values(from_logits(of_everything))(*arrays))
+    assert_same(jax.jit(each)(*placed), jax.jit(values(from_logits(of_everything)))(*arrays))
 
 
 # ------------------------------------------------------------------------------------------------------ what it is made

@@ -149,7 +149,7 @@ def test_axes_in_another_order_and_a_part_of_them(stand_in, rng):
     image, weights = f32(rng.uniform(1, 2, (3, 4, 2, 3))), f32(rng.uniform(1, 2, (3, 4)))
     mask = rng.random((3, 2, 4)) < 0.5
     spoilt = np.where(mask.transpose(0, 2, 1)[..., None], image, -np.inf)
-    value, (to_image, to_weights) = jax.value_and_grad(loss, (0, 1))(f32(spoilt), weights, mask)
+    value, (to_image, to_weights) = jax.jit(jax.value_and_grad(loss, (0, 1)))(f32(spoilt), weights, mask)
     keep = mask.transpose(0, 2, 1)[..., None]
     terms = np.where(keep, np.log(image.astype(float)) ** 2, 0) * np.sqrt(weights)[:, :, None, None]
     np.testing.assert_allclose(value, terms.sum() / 3, rtol=1e-5)
@@ -167,7 +167,7 @@ def test_pairs_of_members(stand_in, rng):
     loss = custom_loss(spread, signature="(n,n),(n)->()", stand_in=stand_in)
     distances, members = rng.uniform(1, 2, (2, 4, 4)), np.array([[True, False, True, True], [False, True, True, False]])
     pairs = members[:, :, None] & members[:, None]
-    value, slope = jax.value_and_grad(loss)(f32(np.where(pairs, distances, np.nan)), members)
+    value, slope = jax.jit(jax.value_and_grad(loss))(f32(np.where(pairs, distances, np.nan)), members)
     np.testing.assert_allclose(value, np.sum(np.log(distances)[pairs]) / 2, rtol=1e-5)
     np.testing.assert_allclose(slope, np.where(pairs, 1 / distances / 2, 0), rtol=1e-5)
 
@@ -258,7 +258,7 @@ def test_a_mask_of_elements_joins_where():
 def test_targets_of_classes_that_may_not_be_chosen():
     logits, allowed = f32([[1, np.nan, 2], [3, np.inf, 0]]), np.array([True, False, True])
     targets = f32([[0.25, np.nan, 0.75], [1, 7, 0]])
-    value, gradients = jax.value_and_grad(jaxloss.softmax_cross_entropy, (0, 1))(logits, targets, allowed)
+    value, gradients = jax.jit(jax.value_and_grad(jaxloss.softmax_cross_entropy, (0, 1)))(logits, targets, allowed)
     expected = jaxloss.softmax_cross_entropy(logits[:, allowed], targets[:, allowed])
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     for gradient in gradients:
@@ -271,7 +271,7 @@ def test_no_class_may_be_chosen(loss):
     logits = f32([[1, 2], [3, 5]])
     labels = np.array([0, 1]) if "labels" in loss.__name__ else f32(np.eye(2))
     mask = np.array([[False, False], [True, True]])
-    value, gradient = jax.value_and_grad(loss)(logits, labels, mask)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(logits, labels, mask)
     np.testing.assert_allclose(value, np.log1p(np.exp(-2)) / 2, rtol=1e-5)
     np.testing.assert_array_equal(gradient[0], [0, 0])
 
@@ -286,7 +286,8 @@ def test_classes_split_over_devices(rng):
         loss, mesh=mesh, in_specs=(jax.P(None, "classes"), jax.P(), jax.P("classes")), out_specs=jax.P()
     )
     value, slope = jax.jit(jax.value_and_grad(split))(np.where(mask, logits, f32(np.nan)), labels, mask)
-    expected, other = jax.value_and_grad(jaxloss.softmax_cross_entropy_with_integer_labels)(logits, labels, mask)
+    whole = jax.value_and_grad(jaxloss.softmax_cross_entropy_with_integer_labels)
+    expected, other = jax.jit(whole)(logits, labels, mask)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(slope, other, rtol=1e-5, atol=1e-7)
 

@@ -153,9 +153,8 @@ def test_second_and_third_derivatives(name, row):
     x = np.array(ROWS[row])
     direction = np.linspace(-1, 1, 7)
     with jax.enable_x64(True):
-        formula = functools.partial(by_jax, name)
-        second = jax.hessian(formula)(jnp.array(x))
-        third = jax.jvp(jax.hessian(formula), (jnp.array(x),), (jnp.array(direction),))[1]
+        hessian = jax.hessian(functools.partial(by_jax, name))
+        second, third = jax.jit(lambda x, v: jax.jvp(hessian, (x,), (v,)))(x, direction)
     x, direction = x.astype(np.float32), direction.astype(np.float32)
     got = jax.jit(jax.hessian(LOSSES[name]))(x)
     np.testing.assert_allclose(got, second, rtol=1e-4, atol=1e-6)

@@ -70,7 +70,7 @@ OPTIONS = [
 
 
 @every_row
-@pytest.mark.sampled(19)
+@pytest.mark.sampled(23)
 def test_value_and_gradient_are_true(name):
     check(judged(name, np.float32))
 
@@ -103,7 +103,7 @@ def test_second_derivatives_are_true(name, dtype):
 
 
 @pytest.mark.parametrize(("name", "option"), OPTIONS)
-@pytest.mark.sampled(29)
+@pytest.mark.sampled(41)
 def test_slope_in_an_option_is_true(name, option):
     check(judged_slopes(name, option))
 

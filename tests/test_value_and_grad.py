@@ -130,8 +130,8 @@ def test_nothing_counts(name, rng):
 def test_the_mean_of_means_is_another_number(rng):
     params, batch = example(rng)
     parts = [jax.tree.map(lambda x, k=k: x[k::3], batch) for k in range(3)]
-    averaged = np.mean([classify(params, part).mean for part in parts])
-    value, _ = value_and_grad(classify, microbatch_size=5)(params, batch)
+    averaged = np.mean([jax.jit(classify)(params, part).mean for part in parts])
+    value, _ = jax.jit(value_and_grad(classify, microbatch_size=5))(params, batch)
     assert abs(averaged - value) > 1e-2 * value
 
 
@@ -390,11 +390,12 @@ def test_steps_that_add_up_gradients_and_denominators(rng):
         total = accumulate(total, jax.tree.map(lambda x, s=start: x[s : s + 5], batch))
     assert_same((total.mean["value"], total.mean["gradient"]), expected)
 
+    slope = jax.jit(jax.grad(lambda p, part: classify(p, part).mean))
     multi = optax.MultiSteps(optax.sgd(1.0), every_k_schedule=3)
     state = multi.init(params)
     for start in range(0, ITEMS, 5):
         part = jax.tree.map(lambda x, s=start: x[s : s + 5], batch)
-        gradient = jax.grad(lambda p, part=part: classify(p, part).mean)(params)
+        gradient = slope(params, part)
         updates, state = multi.update(gradient, state, params)
     off = max(
         jnp.max(jnp.abs(u + g)) for u, g in zip(jax.tree.leaves(updates), jax.tree.leaves(expected[1]), strict=True)
@@ -519,7 +520,7 @@ def test_a_tally_for_each_task(rng):
         return sum(costs)
 
     params, batch = jnp.ones(3), (x.T, weights.T)
-    got = value_and_grad(cost, lambda tallies: jnp.sum(tallies.mean), microbatch_size=5)(params, batch)
-    assert_same(got, jax.value_and_grad(alone)(params))
+    got = jax.jit(value_and_grad(cost, lambda tallies: jnp.sum(tallies.mean), microbatch_size=5))(params, batch)
+    assert_same(got, jax.jit(jax.value_and_grad(alone))(params))
     with pytest.raises(ValueError, match=r"must return a scalar, got shape \(3,\).*jax.tree.map\(jnp.sum, tallies\)"):
         value_and_grad(cost, lambda tallies: tallies.mean)(params, batch)
