@@ -10,8 +10,6 @@ from cases import CASES
 
 import jaxloss
 
-pytestmark = pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="the bounds are on programs of JAX 0.10")
-
 CASE = {case.name: case for case in reversed(CASES)}
 EQUATIONS = {
     "squared_error": 30,

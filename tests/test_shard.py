@@ -99,8 +99,6 @@ def test_jit_over_a_sharded_batch_gathers_nothing(case, axis_type, chunk_size, r
         assert "all-gather" not in compiled.as_text()
 
 
-# Below 0.10 JAX refuses a choice between constants there, which ctc, transducers, crf, gspo and boxes have.
-@pytest.mark.skipif(jax.__version_info__ < (0, 10), reason="explicit meshes take every loss from JAX 0.10 on")
 @swept
 @pytest.mark.sampled(11)
 def test_explicit_meshes_refuse_no_step_of_a_loss(case, rng):

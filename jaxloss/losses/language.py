@@ -10,9 +10,9 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import Loss, custom_loss
 from jaxloss.numerics.classes import is_at, pick
-from jaxloss.numerics.head.linear import linear_softmax_sum, linked_softmax
+from jaxloss.numerics.head.linear import linear_softmax_sum
 from jaxloss.numerics.safe import is_zero
-from jaxloss.numerics.softmax import cross_entropy, label_row, logsumexp
+from jaxloss.numerics.softmax import cross_entropy, label_row, linked_softmax, logsumexp
 from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array, Input, Memory, NonNegative, Positive, UnitInterval, is_label, is_mask
 

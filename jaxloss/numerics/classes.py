@@ -1,5 +1,7 @@
 """Integer labels: where they are along the classes, and NaN where they are no class."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -94,6 +96,17 @@ def known(x: Array, counted: Array | bool = True) -> Array:
     0.0
     """
     return nan_unless(jnp.all((x == x) | jnp.logical_not(counted)), x.dtype)
+
+
+def on_this_device(label: Array, classes: int, axis_name: Any) -> Array:
+    """The label as a place among the classes of this device, where they are split over axes of a `shard_map`."""
+    return label - (jax.lax.axis_index(axis_name) * classes).astype(label.dtype) if axis_name else label
+
+
+def in_32_bits(label: Array) -> Array:
+    """The label in 32 bits; one that does not fit them is no class, and stays none."""
+    beyond = (label < 0) | (label > jnp.iinfo(jnp.int32).max)
+    return jnp.where(beyond, -1, label.astype(jnp.int32))
 
 
 def _wide(label: Array) -> Array:

@@ -15,6 +15,12 @@ def explicit(array: Array) -> tuple[Any, ...]:
     return tuple(sharding.spec) if jax.sharding.AxisType.Explicit in sharding.mesh.axis_types else ()
 
 
+def spread_of(array: Array) -> Any:
+    """The same as one specification; None where there are none."""
+    spread = explicit(array)
+    return jax.P(*spread) if spread else None
+
+
 def explicit_shards(array: Array, axis: int) -> int:
     """Over how many devices explicit mesh axes split an axis; 1 where there are none."""
     names = (explicit(array) or (None,) * array.ndim)[axis] or ()

@@ -1,12 +1,12 @@
 """Quotients, roots, logarithms and products, each with a value and a slope that are right at the corner."""
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
-from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.slopes import moves, with_slopes
 from jaxloss.types import Array
 
 
@@ -25,17 +25,15 @@ def ratio(numerator: Array, denominator: Array) -> Array:
     return jnp.where(nonzero, numerator / jnp.where(nonzero, denominator, 1), 0)
 
 
-def _change_of_ratio(primals: Any, tangents: Any) -> Any:
+@functools.partial(ratio.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
     # A derivative that overflows: d**2 leaves float32 for |d| outside 1e-19 to 1e19, 1 / d does not.
     (numerator, denominator), (dn, dd) = primals, tangents
     quotient, reciprocal = ratio(numerator, denominator), ratio(jnp.ones_like(denominator), denominator)
-    if isinstance(dd, SymbolicZero):
+    if not moves(dd):
         return quotient, dn * reciprocal
     by_denominator = -dd * finite_slope(quotient * reciprocal)
-    return quotient, by_denominator if isinstance(dn, SymbolicZero) else dn * reciprocal + by_denominator
-
-
-ratio.defjvp(_change_of_ratio, symbolic_zeros=True)
+    return quotient, dn * reciprocal + by_denominator if moves(dn) else by_denominator
 
 
 def _slope_in_part(part: Array, rest: Array) -> Array:

@@ -9,6 +9,7 @@ It has a sweep of its own on a TPU or a GPU.
 """
 
 import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.numerics.classes import is_at_in_slope
+from jaxloss.numerics.head.linear import linear_softmax_sum
 from jaxloss.numerics.platform import apart_on_cpu, tied
 from jaxloss.numerics.row import (
     Softmax,
@@ -39,7 +41,7 @@ from jaxloss.numerics.row import (
 )
 from jaxloss.numerics.safe import finite_slope, is_zero, multiply_no_nan, safe_square
 from jaxloss.numerics.slopes import moves
-from jaxloss.types import Array, Number
+from jaxloss.types import Array, Input, Number
 
 
 def cross_entropy(row: Softmax, label_smoothing: Number = 0.0, z_loss: Number = 0.0) -> Array:
@@ -88,6 +90,23 @@ def _(reads: frozenset[str], _sloped: bool, primals: Any, tangents: Any) -> Any:
     return (row, p, classes), (change, p * change_of_log_probabilities(p, dx)[0], still)
 
 
+def linked_softmax(
+    link: Callable[..., Any], logits: Array, label: Array, axis_name: Input, shared: Mapping[str, Any]
+) -> Array:
+    """A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
+
+    It is the linear head whose only hidden number is 1. A class of logit -inf is not there. Inside `shard_map`,
+    `axis_name` names the mesh axes of the classes: the label counts over all of them, and no row is gathered.
+
+    >>> print(f"{linked_softmax(lambda softmax: softmax.entropy, jnp.array([20.0, 0.0]), jnp.array(0), None, {}):.3e}")
+    4.328e-08
+    """
+    one, possible = jnp.ones(1, logits.dtype), logits != -jnp.inf
+    kernel = jnp.where(possible, logits, 0)[None]
+    rows = one, label, kernel, None, possible, one[0]
+    return linear_softmax_sum(link, *rows, each={}, shared=shared, axis_name=axis_name, strategy="fast")
+
+
 # ------------------------------------------------------------------------------------------------ the row of targets
 
 
@@ -95,18 +114,12 @@ class _Parts(NamedTuple):
     """What the slopes of a row of targets are made of."""
 
     probabilities: Array
-    largest: Array
-    """m."""
-    log_total: Array
-    """log Z - m, which is log(1 + s)."""
-    total: Array
-    """The sum of all targets."""
-    elsewhere: Array
-    """The sum of the targets of all classes but the largest."""
-    classes: Any = None
-    """How many classes are possible."""
-    shared: Any = None
-    """The sum over all classes but the largest of t_j p_j."""
+    largest: Array  # m
+    log_total: Array  # log Z - m, which is log(1 + s)
+    total: Array  # the sum of all targets
+    elsewhere: Array  # the sum of the targets of all classes but the largest
+    classes: Any = None  # how many classes are possible
+    shared: Any = None  # the sum over all classes but the largest of t_j p_j
 
     @property
     def top(self) -> Array:
@@ -143,7 +156,8 @@ def _of_targets(logits: Array, targets: Array, spread: bool, shared: bool) -> tu
     return row, parts
 
 
-def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) -> Any:
+@functools.partial(_of_targets.defjvp, symbolic_zeros=True)  # a sweep: JAX has no derivative of a joint reduction
+def _(spread: bool, shared: bool, primals: Any, tangents: Any) -> Any:
     (logits, targets), (dx, dt) = primals, tangents
     row, parts = _of_targets(logits, targets, spread, shared)
     change, change_of_parts = jax.tree.map(jnp.zeros_like, (row, parts))
@@ -173,9 +187,6 @@ def _change_of_targets(spread: bool, shared: bool, primals: Any, tangents: Any) 
             change = change._replace(complement=change.complement + over_classes(complements * dt))
             change_of_parts = change_of_parts._replace(shared=change_of_parts.shared + over_classes(p * away))
     return (row, parts), (change, change_of_parts)
-
-
-_of_targets.defjvp(_change_of_targets, symbolic_zeros=True)  # a sweep: JAX has no derivative of a joint reduction
 
 
 def _target_sweep(x: Array, t: Array, reached: Array, *, spread: bool, shared: bool) -> list[Array]:

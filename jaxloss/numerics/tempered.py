@@ -3,16 +3,16 @@
 With log_t(p) = (p^(1 - t) - 1) / (1 - t), whose inverse has a heavy tail for t > 1 and a bounded support for t < 1.
 """
 
+import functools
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.remainders import exp_remainder_ratio, expm1_ratio
 from jaxloss.numerics.safe import finite_slope, multiply_no_nan, ratio
-from jaxloss.numerics.slopes import with_slopes
+from jaxloss.numerics.slopes import moves, with_slopes
 from jaxloss.numerics.softmax import change_of_log_probabilities
 from jaxloss.types import Array
 
@@ -51,14 +51,12 @@ def tempered_surprisal(logits: Array, temperature: Array) -> Array:
         slope = jnp.sum(jnp.where(weight > 0, weight / base, 0), axis=-1, keepdims=True)
         return jnp.maximum(of_top + (jnp.log1p(others) - of_top) * (1 + others) / slope, 0)
 
-    of_top = jax.lax.fori_loop(0, _STEPS, step, jnp.zeros_like(largest))
+    of_top = jax.lax.fori_loop(0, 12, step, jnp.zeros_like(largest))
     return jnp.where(possible, beyond_top(of_top)[0] + of_top, jnp.inf)
 
 
-_STEPS = 12
-
-
-def _change(primals: Any, tangents: Any) -> Any:
+@functools.partial(tempered_surprisal.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
     # An implicit solve.
     (logits, temperature), (dx, dt) = primals, tangents
     cost = tempered_surprisal(logits, temperature)
@@ -67,16 +65,12 @@ def _change(primals: Any, tangents: Any) -> Any:
     decay, escort = (jnp.where(possible, jnp.exp(-t * finite), 0) for t in (temperature - 1, temperature))
     # The slope in t of log(1 + (t - 1) y) / (t - 1), by its value.
     bend = jnp.zeros_like(cost)
-    if not isinstance(dt, SymbolicZero):
+    if moves(dt):
         bend = -jnp.square(finite) * exp_remainder_ratio((1 - temperature) * finite) * dt
-    if isinstance(dx, SymbolicZero):
-        dx = jnp.zeros_like(cost)
+    dx = dx if moves(dx) else jnp.zeros_like(cost)
     total = jnp.sum(escort, axis=-1, keepdims=True)
     moved = ratio(jnp.sum(jnp.exp(-cost) * bend, axis=-1, keepdims=True), total)
     return cost, bend - decay * (change_of_log_probabilities(ratio(escort, total), dx)[0] + moved)
-
-
-tempered_surprisal.defjvp(_change, symbolic_zeros=True)
 
 
 def _log_of_quotient(target: Array, cost: Array) -> tuple[Array, Array, Array]:
@@ -107,9 +101,7 @@ def _slope_in_cost(target: Array, cost: Array, delta: Array) -> Array:
 
 
 def _slope_in_delta(target: Array, cost: Array, delta: Array) -> Array:
-    def bracket(delta: Array) -> Array:
-        return _bracket(target, cost, delta)
-
+    bracket = functools.partial(_bracket, target, cost)
     return finite_slope(jax.jvp(bracket, (delta,), (jnp.ones_like(delta),))[1])
 
 

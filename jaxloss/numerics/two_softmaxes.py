@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from jaxloss.numerics.classes import entry, is_at
 from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
+from jaxloss.numerics.slopes import moves
 from jaxloss.numerics.softmax import change_of_log_probabilities
 from jaxloss.types import Array
 
@@ -19,10 +19,8 @@ class _Top(NamedTuple):
 
     place: Array
     largest: Array
-    beside: Array
-    """The logit of the other row at this place."""
-    others: Array
-    """The sum over all other classes of exp((x - largest) / T)."""
+    beside: Array  # the logit of the other row at this place
+    others: Array  # the sum over all other classes of exp((x - largest) / T)
 
     @property
     def total(self) -> Array:
@@ -34,14 +32,10 @@ class Pair(NamedTuple):
 
     p: Array
     q: Array
-    log_ratio: Array
-    """log(p / q) of each class."""
-    surplus: Array
-    """q - p of each class."""
-    centred: Array
-    """log(p / q) less its mean under p, which is the divergence."""
-    value: Array
-    """The divergence of p from q."""
+    log_ratio: Array  # log(p / q) of each class
+    surplus: Array  # q - p of each class
+    centred: Array  # log(p / q) less its mean under p, which is the divergence
+    value: Array  # the divergence of p from q
 
 
 def _bound(logits: Array) -> float:
@@ -176,12 +170,13 @@ def compare(x: Array, z: Array, temperature: Array | None) -> Pair:
     return _divergence(x, z, temperature)
 
 
-def _change(primals: Any, tangents: Any) -> Any:
+@functools.partial(compare.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: that of a row of probabilities of which one is nearly 1.
     (x, z, temperature), pair = primals, compare(*primals)
-    dx, dz = (jnp.zeros_like(x) if isinstance(dx, SymbolicZero) else dx for dx in tangents[:2])
+    dx, dz = (dx if moves(dx) else jnp.zeros_like(x) for dx in tangents[:2])
     if temperature is not None:
-        if not isinstance(tangents[2], SymbolicZero):
+        if moves(tangents[2]):
             # Relative to the largest, which changes nothing.
             dx, dz = (
                 dx - _over(row - jax.lax.stop_gradient(jnp.max(row, axis=-1, keepdims=True)), temperature) * tangents[2]
@@ -193,9 +188,6 @@ def _change(primals: Any, tangents: Any) -> Any:
     dlog_ratio = dlog_p - dlog_q
     dp, dq = pair.p * dlog_p, pair.q * dlog_q
     return pair, Pair(dp, dq, dlog_ratio, dq - dp, dlog_ratio - dvalue, dvalue)
-
-
-compare.defjvp(_change, symbolic_zeros=True)
 
 
 def mixture_divergence(x: Array, z: Array, weight: Any) -> Array:
@@ -219,20 +211,18 @@ def _mixture_divergence(_x: Array, _z: Array, weight: Any, pair: Pair, costs: tu
     return jnp.sum(jnp.where(near, brackets, sum(w * p * cost for w, p, cost in of_rows)), axis=-1)
 
 
-def _change_of_mixture(primals: Any, tangents: Any) -> Any:
+@functools.partial(_mixture_divergence.defjvp, symbolic_zeros=True)
+def _(primals: Any, tangents: Any) -> Any:
     # A derivative that cancels: p times a cost less its mean, which at the top of a confident row are nearly the same.
     (_, _, weight, pair, costs), (dx, dz, dweight, *_) = primals, tangents
     change = jnp.zeros_like(pair.value)
     for share, p, cost, tangent in zip((weight, 1 - weight), pair[:2], costs, (dx, dz), strict=True):
-        if not isinstance(tangent, SymbolicZero):
+        if moves(tangent):
             slope = share * p * change_of_log_probabilities(p, cost)[0]
             change = change + jnp.sum(slope * tangent, axis=-1, keepdims=True)
-    if not isinstance(dweight, SymbolicZero):
+    if moves(dweight):
         change = change + dweight * jnp.sum(pair.p * costs[0] - pair.q * costs[1], axis=-1, keepdims=True)
     return _mixture_divergence(*primals), change[..., 0]
-
-
-_mixture_divergence.defjvp(_change_of_mixture, symbolic_zeros=True)
 
 
 def _surprises(pair: Pair, weight: Any) -> tuple[Array, Array]:

@@ -6,9 +6,8 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import pick
-from jaxloss.numerics.head.linear import linked_softmax
 from jaxloss.numerics.safe import is_zero, safe_log, xlogy
-from jaxloss.numerics.softmax import cross_entropy, label_row, target_row
+from jaxloss.numerics.softmax import cross_entropy, label_row, linked_softmax, target_row
 from jaxloss.types import Array, Input, NonNegative, UnitInterval
 
 

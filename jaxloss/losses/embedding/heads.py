@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.anchors import log_sum, products
-from jaxloss.numerics.classes import is_class, nan_unless
+from jaxloss.numerics.classes import is_class, nan_unless, on_this_device
 from jaxloss.numerics.head.linear import linear_softmax_sum
 from jaxloss.numerics.norms import safe_norm, unit_vector
 from jaxloss.numerics.platform import may_be_split
@@ -41,15 +41,10 @@ def _directions(kernel: Array) -> Array:
     return unit_vector(kernel.T).T
 
 
-def _first_class(directions: Array, labels: Array, axis_name: Any) -> Any:
-    """The number of the first class that this device has, as a label."""
-    return 0 if axis_name is None else (jax.lax.axis_index(axis_name) * directions.shape[1]).astype(labels.dtype)
-
-
 def _own(directions: Array, labels: Array, axis_name: Any) -> Array:
     """The direction of each label, `[..., d]`, on all devices over which the classes are split."""
     count = directions.shape[1]
-    place = labels - _first_class(directions, labels, axis_name)
+    place = on_this_device(labels, count, axis_name)
     if axis_name is None and may_be_split(directions):  # where an index cannot be read from its place
         hot = place[..., None] == jax.lax.broadcasted_iota(place.dtype, (*place.shape, count), place.ndim)
         return jnp.matmul(hot.astype(directions.dtype), directions.T, precision=jax.lax.Precision.HIGHEST)
@@ -60,8 +55,9 @@ def _own(directions: Array, labels: Array, axis_name: Any) -> Array:
 
 def _log_sum_of_others(x: Array, label: Array, directions: Array, axis_name: Any) -> Array:
     """Log sum exp of the products of one vector with the directions of all classes but its own."""
-    first, count = _first_class(directions, label, axis_name), directions.shape[1]
-    here = log_sum(products(x[None], directions.T)[0], first + jnp.arange(count, dtype=label.dtype) != label)
+    count = directions.shape[1]
+    is_other = jnp.arange(count, dtype=label.dtype) != on_this_device(label, count, axis_name)
+    here = log_sum(products(x[None], directions.T)[0], is_other)
     if axis_name is None:
         return here
     largest = jax.lax.pmax(jax.lax.stop_gradient(here), axis_name)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from jaxloss.numerics.classes import in_32_bits
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.link import linked
 from jaxloss.numerics.head.sweep import costs, total_cost
@@ -54,31 +55,8 @@ def linear_softmax_sum(
     hidden = hidden.reshape(rows, -1)
     bound, given = linked(link, {name: x.reshape(rows) for name, x in each.items()}, shared, dtype)
     task = plan.task(hidden, kernel, dtype, classes_first, axis_name, strategy, memory)
-    arrays = hidden, _columns(labels).reshape(rows), weights.reshape(rows).astype(dtype), head, given
+    arrays = hidden, in_32_bits(labels).reshape(rows), weights.reshape(rows).astype(dtype), head, given
     if not groups:
         return total_cost(task, bound, *arrays)
     within = tuple(axis for axis in range(labels.ndim) if axis not in groups)
     return jnp.sum(costs(task, bound, *arrays).reshape(labels.shape), axis=within)
-
-
-def linked_softmax(
-    link: Callable[..., Any], logits: Array, label: Array, axis_name: Input, shared: Mapping[str, Any]
-) -> Array:
-    """A loss of the softmax of one row of logits `[k]`, its classes whole or split over devices.
-
-    It is the linear head whose only hidden number is 1. A class of logit -inf is not there. Inside `shard_map`,
-    `axis_name` names the mesh axes of the classes: the label counts over all of them, and no row is gathered.
-
-    >>> print(f"{linked_softmax(lambda softmax: softmax.entropy, jnp.array([20.0, 0.0]), jnp.array(0), None, {}):.3e}")
-    4.328e-08
-    """
-    one, possible = jnp.ones(1, logits.dtype), logits != -jnp.inf
-    kernel = jnp.where(possible, logits, 0)[None]
-    rows = one, label, kernel, None, possible, one[0]
-    return linear_softmax_sum(link, *rows, each={}, shared=shared, axis_name=axis_name, strategy="fast")
-
-
-def _columns(labels: Array) -> Array:
-    """Labels as numbers of columns, in 32 bits; one that does not fit them is none, and stays none."""
-    beyond = (labels < 0) | (labels > jnp.iinfo(jnp.int32).max)
-    return jnp.where(beyond, -1, labels.astype(jnp.int32))

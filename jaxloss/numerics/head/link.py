@@ -44,7 +44,6 @@ class Link:
     ) -> tuple[Array, Rows, Parameters]:
         """The value of each row, NaN where the label is no class, and its slopes in statistics and given arrays."""
         given = given._replace(shared=vary(given.shared, varying((rows, given.each))))
-        everywhere = task.classes * jax.lax.axis_size(task.axis_name)
 
         def softmax_of_rows(rows: Rows) -> Softmax:
             label = jnp.where(jnp.isneginf(rows.label), -jnp.inf, rows.label)  # an impossible class has no slope
@@ -59,7 +58,8 @@ class Link:
         each_row = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, {name: axes[name] for name in moving}, axes))
         values, (slopes, in_given) = each_row(softmax, moving, given.all)
         (in_rows,) = back(jax.tree.map(finite_slope, slopes))
-        return values + nan_unless(is_class(labels, everywhere), values.dtype), in_rows, in_given
+        here = is_class(labels, task.classes * jax.lax.axis_size(task.axis_name))
+        return values + nan_unless(here, values.dtype), in_rows, in_given
 
 
 def linked(

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxloss.numerics import row
-from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.devices import vary, varying
+from jaxloss.numerics.classes import nan_unless, on_this_device
+from jaxloss.numerics.devices import spread_of, vary, varying
 from jaxloss.numerics.head import plan
 from jaxloss.numerics.head.link import Given, Link, Parameters
 from jaxloss.numerics.head.plan import Task, Walk
-from jaxloss.numerics.head.tile import Head, before_the_cap, logits_of, multiply, some_classes, spread_of
+from jaxloss.numerics.head.tile import Head, before_the_cap, logits_of, multiply, some_classes
 from jaxloss.numerics.platform import apart_on_cpu, cut
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.slopes import moves
@@ -105,7 +105,7 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
     of_hidden, _, of_head = jax.tree.map(lambda x: x if moves(x) else None, tangents)
 
     def sweep(
-        walk: Walk, full: row.Rows, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Head
+        walk: Walk, full: Any, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Any
     ) -> row.Rows:
         head, of_head = vary((head, of_head), varying((full, hidden, labels, head)))
         if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
@@ -123,7 +123,8 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
                 return logits_of(task, some_classes(task, Head(*of_classes), 0, task.classes), hidden)
 
             tile, in_tile = jax.jvp(logits, ({name: named[name] for name in moved},), (moved,))
-            return None, row.change_of(rows, tile, labels - _first_class(task), in_tile, task.axis_name)
+            column = on_this_device(labels, task.classes, task.axis_name)
+            return None, row.change_of(rows, tile, column, in_tile, task.axis_name)
 
         return _by_parts(task, walk, change, None, (full, hidden, labels, of_hidden))[1]
 
@@ -221,7 +222,8 @@ class _Tiles(NamedTuple):
     def at(self, start: Any, again: Any) -> tuple[Head, Array, Array]:
         """The parameters of a tile, its logits, and the column of the label; the first `again` are not there."""
         task, columns = self.task, self.walk.columns
-        some, column = some_classes(task, self.head, start, columns), self.labels - _first_class(task) - start
+        some = some_classes(task, self.head, start, columns)
+        column = on_this_device(self.labels, task.classes, task.axis_name) - start
         if self.kept is None:
             tile = logits_of(task, some, self.hidden)
         else:
@@ -301,8 +303,3 @@ def _over_columns(task: Task, walk: Walk, body: Any, carry: Any) -> Any:
         return body(start, jnp.where(first, again, 0), carry), None
 
     return jax.lax.scan(one_more, carry, jnp.arange(-(-task.classes // size), dtype=np.int32))[0]
-
-
-def _first_class(task: Task) -> Any:
-    """The number of the first class on this device."""
-    return jax.lax.axis_index(task.axis_name) * task.classes if task.axis_name else 0

@@ -79,9 +79,3 @@ def before_the_cap(head: Head, logits: Array, slope: Array) -> tuple[Array, Arra
     bent = 1 - jnp.square(share)
     in_cap = share - jnp.where(bent > 0, jnp.arctanh(jnp.where(bent > 0, share, 0)) * bent, 0)
     return slope * bent, jnp.sum(slope * in_cap)
-
-
-def spread_of(array: Array) -> Any:
-    """How an array is split over explicit mesh axes; None where there are none."""
-    spread = explicit(array)
-    return jax.P(*spread) if spread else None
