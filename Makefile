@@ -110,7 +110,7 @@ endif
 
 test-lowest:  ## The suite on the lowest supported JAX.
 	$(MAKE) VENV=.venv-lowest .venv-lowest/test
-	.venv-lowest/bin/pip install --quiet "jax==0.10.1" "jaxlib==0.10.1"
+	.venv-lowest/bin/pip install --quiet "jax==0.10.2" "jaxlib==0.10.2"
 	.venv-lowest/bin/python -m pytest -n auto -m "not sweep"
 
 docs: .venv-docs/docs  ## The site, into build/site.
