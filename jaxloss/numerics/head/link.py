@@ -58,8 +58,8 @@ class Link:
         each_row = jax.vmap(jax.value_and_grad(one_row, (0, 1)), (0, {name: axes[name] for name in moving}, axes))
         values, (slopes, in_given) = each_row(softmax, moving, given.all)
         (in_rows,) = back(jax.tree.map(finite_slope, slopes))
-        here = is_class(labels, task.classes * jax.lax.axis_size(task.axis_name))
-        return values + nan_unless(here, values.dtype), in_rows, in_given
+        named = is_class(labels, task.classes * jax.lax.axis_size(task.axis_name))
+        return values + nan_unless(named, values.dtype), in_rows, in_given
 
 
 def linked(

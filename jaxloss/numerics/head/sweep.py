@@ -105,7 +105,7 @@ def _(task: Task, reads: frozenset[str], primals: Any, tangents: Any) -> Any:
     of_hidden, _, of_head = jax.tree.map(lambda x: x if moves(x) else None, tangents)
 
     def sweep(
-        walk: Walk, full: Any, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Any
+        walk: Walk, full: row.Rows, hidden: Array, labels: Array, head: Head, of_hidden: Any, of_head: Head
     ) -> row.Rows:
         head, of_head = vary((head, of_head), varying((full, hidden, labels, head)))
         if walk.rows < task.rows and of_head.kernel is not None:  # whose cotangent is added up over the parts
