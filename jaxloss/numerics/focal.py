@@ -10,11 +10,9 @@ from jaxloss.numerics.softplus import sigmoid, softplus
 from jaxloss.types import Array
 
 
-# Slopes are made of exp(-x), and values of exp(-|x|): an exponential of both would be written to memory on an H100.
-@with_slopes(
-    lambda _, x: plain_sigmoid(x),
-    lambda share, x: share * plain_sigmoid(x) * plain_sigmoid(-x),
-)  # a derivative that cancels: 1 - sigmoid
+# A derivative that cancels: 1 - sigmoid. Slopes are made of exp(-x), and values of exp(-|x|): an exponential of both
+# would be written to memory on an H100.
+@with_slopes(lambda _, x: plain_sigmoid(x), lambda share, x: share * plain_sigmoid(x) * plain_sigmoid(-x))
 def share_of_sigmoid(share: Any, x: Array) -> Array:
     """A share of the logistic function."""
     return share / (1 + jnp.exp(-x))

@@ -109,9 +109,8 @@ def _solver(order: int) -> Callable[[Array], Array]:
     def solve(x: Array) -> Array:
         start = jnp.zeros_like(jnp.max(x, axis=-1, keepdims=True))
         more = lambda state: jnp.any(state[1] > state[0])  # noqa: E731
-        return jax.lax.while_loop(
-            more, lambda state: (state[1], step(_leads(x, order)[2], state[1])), (start - 1, start)
-        )[1]
+        nearer = lambda state: (state[1], step(_leads(x, order)[2], state[1]))  # noqa: E731
+        return jax.lax.while_loop(more, nearer, (start - 1, start))[1]
 
     @solve.def_vmap  # so that there is one loop for all rows, which vmap itself would make of a loop for each
     def _(_: int, batched: Any, x: Array) -> tuple[Array, Any]:

@@ -29,11 +29,7 @@ def with_slopes(*slopes: Callable[..., Any] | None) -> Callable[[Formula], Formu
 
         def rule(primals: Any, tangents: Any) -> Any:
             value = wrapped(*primals)
-            changes = [
-                slope(*primals) * dx
-                for slope, dx in zip(slopes, tangents, strict=True)
-                if slope is not None and moves(dx)
-            ]
+            changes = [slope(*primals) * dx for slope, dx in zip(slopes, tangents, strict=True) if slope and moves(dx)]
             return value, sum(changes[1:], start=changes[0]) if changes else jax.numpy.zeros_like(value)
 
         wrapped.defjvp(rule, symbolic_zeros=True)

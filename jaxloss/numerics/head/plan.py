@@ -88,20 +88,18 @@ def value(task: Task, platform: str) -> Walk:
 
 def gradient(task: Task, platform: str) -> Walk:
     """The walk of value and gradient."""
-    on_cpu = platform == "cpu"
     if export.is_symbolic_dim(task.rows):
-        return Walk(task.rows, _even(task.classes, 512), on_cpu=on_cpu)
+        return Walk(task.rows, _even(task.classes, 512), on_cpu=platform == "cpu")
     if task.shards is not None:
         rows = _divisor(task.rows, max(_affordable(task, platform), 8) * task.shards, task.shards)
-        return Walk(rows, task.classes, keep=True, on_cpu=on_cpu)
-    return _on_a_cpu(task) if on_cpu else _on_a_chip(CHIPS[platform], task, _affordable(task, platform))
+        return Walk(rows, task.classes, keep=True, on_cpu=platform == "cpu")
+    return _on_a_cpu(task) if platform == "cpu" else _on_a_chip(CHIPS[platform], task, _affordable(task, platform))
 
 
 def whole_rows(task: Task, platform: str) -> Walk:
     """The walk of a derivative that JAX takes: some rows with all of their classes at a time."""
-    walk = gradient(task, platform)
-    rows = _even(task.rows, max(_affordable(task, platform), 8)) if task.free else walk.rows
-    return Walk(rows, task.classes, on_cpu=walk.on_cpu)
+    rows = _even(task.rows, max(_affordable(task, platform), 8)) if task.free else gradient(task, platform).rows
+    return Walk(rows, task.classes, on_cpu=platform == "cpu")
 
 
 def _numbers(task: Task, platform: str) -> int:

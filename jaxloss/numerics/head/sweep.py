@@ -25,8 +25,7 @@ from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.slopes import moves
 from jaxloss.types import Array
 
-BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})
-"""The slopes that are summed over classes, a tile at a time; those of the other arguments need whole rows only."""
+BY_TILES = frozenset({"hidden", "kernel", "bias", "softcap"})  # whose slopes are sums over tiles of classes
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
@@ -64,17 +63,16 @@ def _slopes(
 # A sweep, whose derivative is that of the same sums in a walk that JAX can differentiate.
 @functools.partial(_slopes.defjvp, symbolic_zeros=True)
 def _(task: Task, link: Link, wanted: frozenset[str], primals: Any, tangents: Any) -> Any:
-    leaves: list[Any] = jax.tree.leaves(primals)
-    structure: Any = jax.tree.structure(primals)
-    moved = {i: x for i, x in enumerate(structure.flatten_up_to(tangents)) if moves(x)}
+    at, moved = (jax.tree.map(lambda dx, x: x if moves(dx) else None, tangents, xs) for xs in (primals, tangents))
 
-    def of_moved(moving: dict[int, Array]) -> Any:
-        hidden, labels, _, head, _ = arrays = structure.unflatten([moving.get(i, x) for i, x in enumerate(leaves)])
+    def of_moved(at: Any) -> Any:
+        or_still = functools.partial(jax.tree.map, lambda x, still: still if x is None else x)
+        hidden, labels, _, head, _ = arrays = or_still(at, primals, is_leaf=lambda x: x is None)
         rows = _statistics(task, link.reads, hidden, labels, head)
         sweep = functools.partial(_sweep, task, link, wanted)
         return _on_each_platform(task, plan.whole_rows, sweep, *arrays, rows)
 
-    return jax.jvp(of_moved, ({i: leaves[i] for i in moved},), (moved,))
+    return jax.jvp(of_moved, (at,), (moved,))
 
 
 def costs(task: Task, link: Link, hidden: Array, labels: Array, weights: Array, head: Head, given: Given) -> Array:
@@ -164,8 +162,7 @@ def _sweep(
     def some_rows(sums: Parameters, part: Any, new: Any) -> tuple[Parameters, tuple[Array, Parameters]]:
         hidden, labels, weights, each, rows = part
         tiles = _tiles(task, walk, head, hidden, labels)
-        if rows is None:
-            rows = tiles.look(link.reads)
+        rows = tiles.look(link.reads) if rows is None else rows
         values, slopes, in_given = link.values_and_slopes(task, rows, labels, given._replace(each=each), wanted)
         if not wanted & BY_TILES:
             return sums, (values, in_given)
@@ -191,8 +188,7 @@ def _sweep(
             if "softcap" in wanted and in_cap is not None:
                 sums["softcap"] = sums["softcap"] + in_cap
             if "hidden" in wanted:
-                change = multiply(factor, some.kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
-                in_hidden = in_hidden + change
+                in_hidden += multiply(factor, some.kernel, 1, 0 if first else 1, task.dtype, spread_of(hidden))
             return sums, in_hidden
 
         in_hidden = zeros(hidden, task.dtype) if "hidden" in wanted else None
@@ -260,8 +256,7 @@ def _add(task: Task, walk: Walk, array: Array, block: Array, start: Any, axis: i
     block = block.astype(array.dtype)
     if walk.rows < task.rows:
         block = block + jax.lax.dynamic_slice_in_dim(array, start, block.shape[axis], axis)
-    whole = block.shape == array.shape
-    return block if whole else jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
+    return block if block.shape == array.shape else jax.lax.dynamic_update_slice_in_dim(array, block, start, axis)
 
 
 def _by_parts(task: Task, walk: Walk, body: Any, carry: Any, rows: Any) -> tuple[Any, Any]:

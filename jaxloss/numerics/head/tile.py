@@ -41,9 +41,8 @@ def multiply(a: Array, b: Array, axis_a: int, axis_b: int, dtype: Any, sharding:
     """The product of two matrices over one axis of each, added up wide. Equal narrow dtypes are multiplied as such."""
     if a.dtype != b.dtype:
         a, b = a.astype(dtype), b.astype(dtype)
-    return jax.lax.dot_general(
-        a, b, (((axis_a,), (axis_b,)), ((), ())), preferred_element_type=dtype, out_sharding=sharding
-    )
+    axes = ((axis_a,), (axis_b,)), ((), ())
+    return jax.lax.dot_general(a, b, axes, preferred_element_type=dtype, out_sharding=sharding)
 
 
 def logits_of(task: Task, head: Head, hidden: Array) -> Array:
