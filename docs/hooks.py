@@ -24,6 +24,10 @@ FAMILIES = list(dict.fromkeys(str(loss.__module__).split(".")[2] for loss in jax
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 LOSS = re.compile(r"\[`(\w+)`\]\[\]")
 RAISES = re.compile(r"```raises\n(.*?)```", re.DOTALL)
+# The name of a function in a formula, which the converter sets without the space that TeX leaves on either side.
+NAME_AFTER = re.compile(r"(</m(?:[in]|su[bp]|subsup|row)>|&#x00029;</mo>)(?=<mi>[a-z]{2,}</mi>)")
+NAME_BEFORE = re.compile(r"(<mi>[a-z]{2,}</mi>)(?!<mo|<mspace|</)")
+SPACE = r'\1<mspace width="0.17em"/>'
 # In the order to read them in. The pictures of the gallery are on the pages of the losses.
 NOTEBOOKS = (
     "quickstart",
@@ -79,7 +83,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _formula(found: re.Match[str]) -> str:
-    return "\n\n" + convert(" ".join(found[1].split()), display="block") + "\n\n"
+    drawn = convert(" ".join(found[1].split()), display="block")
+    return "\n\n" + NAME_BEFORE.sub(SPACE, NAME_AFTER.sub(SPACE, drawn)) + "\n\n"
 
 
 def _families() -> str:

@@ -39,9 +39,8 @@ def _slope_of_focal(x: Array, gamma: Array) -> Array:
     return power(complement, gamma) * (gamma * multiply_no_nan(p, log_of(p, complement)) - complement)
 
 
-@with_slopes(
-    _slope_of_focal, lambda x, gamma: slope_in_gamma(plain_sigmoid(x), plain_sigmoid(-x), gamma)
-)  # derivatives that overflow or cancel in the tails
+# Derivatives that overflow or cancel in the tails.
+@with_slopes(_slope_of_focal, lambda x, gamma: slope_in_gamma(plain_sigmoid(x), plain_sigmoid(-x), gamma))
 def focal(x: Array, gamma: Array) -> Array:
     """The cost of a positive at a logit: (1 - p)^gamma times -log p."""
     return sigmoid(-x) ** gamma * softplus(-x)

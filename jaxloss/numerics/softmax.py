@@ -102,8 +102,7 @@ def linked_softmax(
     4.328e-08
     """
     one, possible = jnp.ones(1, logits.dtype), logits != -jnp.inf
-    kernel = jnp.where(possible, logits, 0)[None]
-    rows = one, label, kernel, None, possible, one[0]
+    rows = one, label, jnp.where(possible, logits, 0)[None], None, possible, one[0]
     return linear_softmax_sum(link, *rows, each={}, shared=shared, axis_name=axis_name, strategy="fast")
 
 
@@ -266,8 +265,7 @@ def logsumexp(logits: Array) -> Array:
     """
     log_partition = _of_targets(logits, jnp.zeros_like(logits), False, False)[0].log_partition
     infinite = jnp.abs(log_partition) >= bound(logits)
-    largest = jnp.max(logits, axis=-1)
-    return log_partition + jax.lax.stop_gradient(jnp.where(infinite, largest - log_partition, 0))
+    return log_partition + jax.lax.stop_gradient(jnp.where(infinite, jnp.max(logits, axis=-1) - log_partition, 0))
 
 
 def partition(logits: Array) -> tuple[Array, Array]:

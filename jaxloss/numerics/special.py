@@ -143,9 +143,8 @@ def _square_in_log_variance(error: Array, log_variance: Array) -> Array:
     return -finite_slope(half_scaled_square(error, log_variance))
 
 
-@with_slopes(
-    lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance
-)  # an infinite slope times 0
+# An infinite slope times 0.
+@with_slopes(lambda error, log_variance: finite_slope(times_exp(error, -log_variance)), _square_in_log_variance)
 def half_scaled_square(error: Array, log_variance: Array) -> Array:
     """Half the square of an error in standard deviations, e^2 exp(-s) / 2."""
     standard = times_exp(error, -0.5 * log_variance)

@@ -101,8 +101,7 @@ def _slope_in_cost(target: Array, cost: Array, delta: Array) -> Array:
 
 
 def _slope_in_delta(target: Array, cost: Array, delta: Array) -> Array:
-    bracket = functools.partial(_bracket, target, cost)
-    return finite_slope(jax.jvp(bracket, (delta,), (jnp.ones_like(delta),))[1])
+    return finite_slope(jax.jvp(functools.partial(_bracket, target, cost), (delta,), (jnp.ones_like(delta),))[1])
 
 
 def _bracket(target: Array, cost: Array, delta: Array) -> Array:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import entry, is_at
+from jaxloss.numerics.classes import entry, is_at, place_of_largest
 from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
 from jaxloss.numerics.slopes import moves
@@ -17,7 +17,7 @@ from jaxloss.types import Array
 class _Top(NamedTuple):
     """The most probable class of a row of logits; the last axis is kept."""
 
-    place: Array
+    place: Array  # as a real number
     largest: Array
     beside: Array  # the logit of the other row at this place
     others: Array  # the sum over all other classes of exp((x - largest) / T)
@@ -68,18 +68,15 @@ def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
         places = jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1)
         return jnp.max(places - (largest - x) * float(jnp.finfo(x.dtype).max), axis=-1).astype(jnp.int32)
 
-    def by_comparison(x: Array) -> Array:
-        return jax.lax.argmax(x, x.ndim - 1, jnp.int32)
-
     def other_weights(x: Array, largest: Array, place: Array) -> Array:
         # A minimum with the distance to a place is a mask that a CPU adds up in one loop.
         distance = jnp.abs(jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) - place)
         return jnp.minimum(jnp.exp(_over(x - largest, temperature)), distance)
 
-    place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=by_comparison)
+    place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=place_of_largest)
     largest, beside = (entry(row, place)[..., None] for row in (x, z))
-    place = place[..., None]
-    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place.astype(x.dtype)))
+    place = place[..., None].astype(x.dtype)
+    return _Top(place, largest, beside, row_sum(other_weights, x, largest, place))
 
 
 def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
@@ -102,8 +99,7 @@ def _tops_in_one_reading(x: Array, z: Array) -> tuple[_Top, _Top]:
     none = tuple(jnp.asarray(k, x.dtype) for k in (0, jnp.finfo(x.dtype).min, 0, -1))
     found = jax.lax.reduce((*leaves(x, z), *leaves(z, x)), none + none, join_both, (x.ndim - 1,))
     found = [k[..., None] for k in found]
-    one, other = _Top(*found[:4]), _Top(*found[4:])
-    return one._replace(place=one.place.astype(jnp.int32)), other._replace(place=other.place.astype(jnp.int32))
+    return _Top(*found[:4]), _Top(*found[4:])
 
 
 def _impossible(logits: Array, largest: Array) -> Array:
