@@ -22,7 +22,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 from pairs import PAIRS, Sizes, data, jax_cost, torch_run
-from protocol import HERE, PEERS, Spread, circumstances, imported, spread, take_turns
+from protocol import HERE, PEERS, Spread, circumstances, module_of, spread, take_turns
 from tqdm import tqdm
 
 import jaxloss
@@ -109,11 +109,11 @@ def _costs(work: Work) -> Iterator[tuple[str, Callable[..., jax.Array]]]:
         return jax_cost(expression, where=mask)(*given)
 
     yield "ours", ours
-    for peer in ("optax", "keras", "rax"):
-        expression = getattr(pair, peer)
+    for name in ("optax", "keras", "rax"):
+        expression = getattr(pair, name)
         plain = not work.kind and work.sizes.classes == 1024  # beside these only at one size
-        if expression and imported[peer] is not None and (peer == "optax" or plain):
-            yield peer, functools.partial(theirs, expression)
+        if expression and (name == "optax" or plain) and module_of(name) is not None:
+            yield name, functools.partial(theirs, expression)
 
 
 def measure(work: Work, rounds: int) -> Row:
@@ -132,7 +132,7 @@ def measure(work: Work, rounds: int) -> Row:
 
     runs = {peer: run(program) for peer, program in programs.items()}
     runs["again"] = runs["ours"]
-    if PAIRS[work.loss].torch and imported["torch"] and not work.kind and work.sizes.classes == 1024:
+    if PAIRS[work.loss].torch and module_of("torch") and not work.kind and work.sizes.classes == 1024:
         runs["torch"] = torch_run(PAIRS[work.loss].torch, numbers, work.gradient)
     times = take_turns(runs, rounds)
     temporaries = {peer: program.memory_analysis().temp_size_in_bytes for peer, program in programs.items()}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from protocol import imported
+from protocol import PEERS, module_of
 
 # ------------------------------------------------------------------------------------------------------ the same work
 
@@ -182,7 +182,8 @@ PAIRS: dict[str, Pair] = {
 def jax_cost(expression: str, **names: Any) -> Callable[..., jax.Array]:
     """The cost that an expression means, as a function of the arrays."""
     code = compile(expression, "<pair>", "eval")
-    scope = {**imported, "jax": jax, "jnp": jnp, "optax": optax.losses, **names}
+    peers = {name: module_of(name) for name in PEERS if name in expression}
+    scope = {**peers, "jax": jax, "jnp": jnp, "optax": optax.losses, **names}
     where = scope.get("where")
     return lambda *arrays: jnp.mean(eval(code, scope, dict(zip("abc", arrays, strict=False))), where=where)
 
@@ -190,7 +191,7 @@ def jax_cost(expression: str, **names: Any) -> Callable[..., jax.Array]:
 def torch_run(expression: str, arrays: tuple[np.ndarray, ...], gradient: bool) -> Callable[[], None]:
     """What takes torch through an expression once, and through its gradient."""
     code = compile(expression, "<pair>", "eval")
-    torch = imported["torch"]
+    torch = module_of("torch")
     scope = {"torch": torch, "F": torch.nn.functional}
     tensors = [torch.from_numpy(array.copy()) for array in arrays]
 

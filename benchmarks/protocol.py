@@ -1,6 +1,7 @@
 """How things are measured here: in turns, on one thread each, with ratios of what ran in the same round."""
 
 import datetime as dt
+import functools
 import importlib
 import os
 import platform
@@ -17,18 +18,20 @@ os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_th
 
 import jax
 
+PEERS = ("optax", "torch", "keras", "rax")
 
-def _imported(name: str) -> Any:
+
+@functools.cache
+def module_of(name: str) -> Any:
+    """The module of a peer, imported when it is first asked for; None where it is not installed."""
     try:
-        return importlib.import_module(name)
+        module: Any = importlib.import_module(name)
     except ImportError:
         return None
+    if name == "torch":
+        module.set_num_threads(1)
+    return module
 
-
-PEERS = ("optax", "torch", "keras", "rax")
-imported = {name: _imported(name) for name in PEERS}
-if imported["torch"]:
-    imported["torch"].set_num_threads(1)
 
 HERE = Path(__file__).parent
 
@@ -67,7 +70,7 @@ def circumstances(work: str) -> str:
     """Where and when something was measured, and with what."""
     git = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--exclude", "*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    packages = {"jax": jax, **imported}
+    packages = {"jax": jax, **{name: module_of(name) for name in PEERS}}
     versions = ", ".join(f"{name} {getattr(module, '__version__', '?')}" for name, module in packages.items() if module)
     missing = ", ".join(name for name, module in packages.items() if module is None)
     absent = f"; not installed: {missing}" if missing else ""
