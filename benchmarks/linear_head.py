@@ -43,9 +43,10 @@ ABOUT = """# The head of a language model beside its peers
 ## On a CPU, run
 
 What is saved is memory: the default keeps a seventh of what the dense form keeps in float32 and a fifth in bfloat16,
-`small` a fiftieth. Time is not what is saved in float32: three products take what they take, and a fourth up to half
-more where they are slow. In bfloat16 the time hangs on the processor. One with matrix units (AMX) took 0.3 of the time
-of the dense form; without them the fourth product is paid for. A ratio is worth what `dense again` says.
+`small` a fiftieth. The time hangs on the processor. On the one below both take about 0.85 of the dense form's in
+float32 and 0.7 in bfloat16. On one whose products are slower the default took as long as the dense form in float32, and
+`small`, with its fourth product, half more; one with matrix units (AMX) took 0.3 of the dense form's in bfloat16. A
+ratio is worth what `dense again` says.
 
 ```
 {cpu}

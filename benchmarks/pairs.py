@@ -41,6 +41,7 @@ def data(sizes: Sizes, kind: str) -> tuple[np.ndarray, ...]:
         "counts": lambda: (random.normal(size=n), random.poisson(2.0, n)),
         "gaussian": lambda: (random.normal(size=n), random.normal(size=n), random.normal(size=n)),
         "logits, targets": lambda: (3 * random.normal(size=n), coin),
+        "logits, integers": lambda: (3 * random.normal(size=n), coin.astype(np.int32)),
         "probabilities, targets": lambda: (random.uniform(0.01, 0.99, n), coin),
         "scores, signs": lambda: (2 * random.normal(size=n), 2 * coin - 1),
         "rows, targets": lambda: (logits, _distribution(random, rows, classes)),
@@ -119,7 +120,7 @@ PAIRS: dict[str, Pair] = {
     ),
     "squared_hinge": Pair("scores, signs", keras="keras.losses.squared_hinge(b, a)"),
     "perceptron": Pair("scores, signs", "optax.perceptron_loss(a, b)"),
-    "sparsemax": Pair("logits, targets", "optax.sparsemax_loss(a, b)", ours="loss(a, b.astype(int))"),
+    "sparsemax": Pair("logits, integers", "optax.sparsemax_loss(a, b)"),
     "softmax_cross_entropy": Pair(
         "rows, targets",
         "optax.softmax_cross_entropy(a, b)",

@@ -33,10 +33,9 @@ def sparsemax(logits: Input, labels: Input) -> Array:
     0.6875
     """
     known = (labels == 0) | (labels == 1)
-    s = jnp.where(labels == 1, -logits, logits)
+    s = jnp.where(labels == 1, -logits, logits) + nan_unless(known, logits.dtype)
     inside = (s > -1) & (s < 1)
-    cost = jnp.where(inside, jnp.square(jnp.where(inside, s, 0) + 1) / 4, positive_part(s))
-    return cost + nan_unless(known, cost.dtype)
+    return jnp.where(inside, jnp.square(jnp.where(inside, s, 0) + 1) / 4, positive_part(s))
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)
