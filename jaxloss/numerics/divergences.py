@@ -43,17 +43,13 @@ def _absent(p: Array) -> Array:
     return (p == 0).astype(p.dtype)
 
 
-def _present(p: Array) -> Array:
-    return (p != 0).astype(p.dtype)
-
-
 def nonnegative(p: Array) -> Array:
     """The number; NaN where it is negative."""
     return p + jnp.sqrt(jax.lax.stop_gradient(jnp.minimum(p, 0)))
 
 
 @with_slopes(  # an infinite slope times 0
-    lambda p, q: _present(p) * jnp.minimum(1 + _log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
+    lambda p, q: (1 - _absent(p)) * jnp.minimum(1 + _log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
     lambda p, q: -jnp.minimum(p / (q + _absent(p)), jnp.finfo(p.dtype).max),
 )
 def rel_entr(p: Array, q: Array) -> Array:
@@ -72,7 +68,7 @@ def rel_entr(p: Array, q: Array) -> Array:
 
 
 @with_slopes(  # an infinite slope times 0, and a derivative that cancels
-    lambda p, q: _present(p) * jnp.minimum(_log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
+    lambda p, q: (1 - _absent(p)) * jnp.minimum(_log_ratio_in_slope(p, q), jnp.finfo(p.dtype).max),
     lambda p, q: jnp.where(q == 0, jnp.where(p == 0, 1, -largest_like(p)), finite_slope(ratio(q - p, q))),
 )
 def kl_div(p: Array, q: Array) -> Array:

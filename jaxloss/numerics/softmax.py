@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxloss.numerics.classes import is_at_in_slope
+from jaxloss.numerics.classes import is_at, is_at_in_slope
 from jaxloss.numerics.head.linear import linear_softmax_sum
 from jaxloss.numerics.platform import apart_on_cpu, tied
 from jaxloss.numerics.row import (
@@ -75,8 +75,9 @@ def _of_label(logits: Array, label: Array, reads: frozenset[str], sloped: bool) 
     y = label.astype(logits.dtype)
     no_class = 0 * jnp.sqrt(jnp.minimum(y, (logits.shape[-1] - 1) - y))  # NaN, formed only where it is due
     gap = gap_of(rows.label, rows.largest) + no_class
-    p = weights_of(logits, rows.largest) / probability_scale(gap, rows.others)[..., None]
-    return softmax_of(reads, rows, gap), p, rows.classes
+    row, at = softmax_of(reads, rows, gap), is_at(logits, label)
+    others = zero_where(at, weights_of(logits, rows.largest)) / probability_scale(gap, rows.others)[..., None]
+    return row, jnp.where(at, jnp.exp(-row.surprisal)[..., None], others), rows.classes
 
 
 @_of_label.defjvp  # a sweep: JAX has no derivative of a reduction of several numbers together

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.classes import entry, is_at, place_of_largest
+from jaxloss.numerics.classes import entry, is_at
 from jaxloss.numerics.platform import apart_on_cpu, row_sum, tied
 from jaxloss.numerics.remainders import exp_remainder, exp_series
 from jaxloss.numerics.slopes import moves
@@ -73,7 +73,7 @@ def _top_by_sums(x: Array, z: Array, temperature: Array | None = None) -> _Top:
         distance = jnp.abs(jax.lax.broadcasted_iota(x.dtype, x.shape, x.ndim - 1) - place)
         return jnp.minimum(jnp.exp(_over(x - largest, temperature)), distance)
 
-    place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=place_of_largest)
+    place = jax.lax.platform_dependent(x, cpu=by_arithmetic, default=lambda x: jax.lax.argmax(x, x.ndim - 1, jnp.int32))
     largest, beside = (entry(row, place)[..., None] for row in (x, z))
     place = place[..., None].astype(x.dtype)
     return _Top(place, largest, beside, row_sum(other_weights, x, largest, place))
