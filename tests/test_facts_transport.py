@@ -73,11 +73,15 @@ def test_a_point_without_mass_is_not_there(loss):
         assert np.all(np.isfinite(in_p))
 
 
-@pytest.mark.parametrize("loss", ["energy_distance", "energy_distance of one dimension", "mmd", "mmd, unbiased"])
+@pytest.mark.parametrize(
+    "loss", ["energy_distance", "energy_distance of one dimension", "mmd", "mmd, unbiased", "sinkhorn_divergence"]
+)
 def test_to_a_set_without_points_it_is_0(loss):
     none = np.zeros((0, 3), np.float32)
-    assert OF_POINTS[loss](P, none, None, None) == 0
-    assert OF_POINTS[loss](none, P, None, None) == 0
+    for p, q in ((P, none), (none, P)):
+        value, gradients = jax.jit(jax.value_and_grad(lambda p, q: OF_POINTS[loss](p, q, None, None), (0, 1)))(p, q)
+        assert value == 0
+        assert not any(map(np.any, gradients))
 
 
 @pytest.mark.sampled(9)
@@ -196,6 +200,20 @@ def test_a_cost_of_ones_own():
 
     found = jaxloss.sinkhorn_divergence(P, Q, cost=doubled, epsilon=2.0)
     np.testing.assert_allclose(found, 2 * jaxloss.sinkhorn_divergence(P, Q), rtol=1e-5)
+
+
+def test_the_cost_of_sinkhorn_may_be_learnt():
+    kernel = np.random.default_rng(3).normal(size=(3, 2)).astype(np.float32)
+
+    def inside(kernel):
+        return jaxloss.sinkhorn_divergence(P, Q, cost=lambda u, v: jnp.sum(jnp.square((u - v) @ kernel), axis=-1))
+
+    def outside(kernel):
+        return jaxloss.sinkhorn_divergence(P @ kernel, Q @ kernel)
+
+    for slope in (jax.grad, jax.jacfwd, lambda f: jax.grad(lambda kernel: jnp.sum(jax.grad(f)(kernel)))):
+        truth = jax.jit(slope(outside))(kernel)
+        np.testing.assert_allclose(jax.jit(slope(inside))(kernel), truth, atol=2e-5 * np.max(np.abs(truth)))
 
 
 @pytest.mark.parametrize("loss", [jaxloss.energy_distance, jaxloss.mmd, jaxloss.sinkhorn_divergence])

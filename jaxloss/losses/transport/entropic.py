@@ -21,14 +21,16 @@ def _squared_distance(u: Array, v: Array) -> Array:
     return jnp.sum(jnp.square(u - v), axis=-1)
 
 
-def _cost_named(cost: Any) -> Cost:
-    if callable(cost):
-        return cost
-    if cost != "squared_euclidean":
+def _cost_named(cost: Any, point: Array) -> tuple[Callable[..., Array], list[Array]]:
+    """The cost of a point `[1, d]` to others, and the arrays that it closes over, if they are differentiated."""
+    if isinstance(cost, str) and cost == "squared_euclidean":
+        return _squared_distance, []
+    if not callable(cost):
         raise ValueError(
             f"sinkhorn_divergence: cost must be 'squared_euclidean' or a function of two points, got {cost!r}."
         )
-    return _squared_distance
+    of_two, learnt = jax.closure_convert(cost, point, point)
+    return lambda u, v, *learnt: jax.vmap(lambda v: of_two(u[0], v, *learnt))(v), learnt
 
 
 _PAIRS = 2**16  # whose costs are formed at once: of few points all, since a GPU launches each block in each iteration
@@ -103,16 +105,22 @@ def _dual(cost: Cost, potentials: tuple[Array, ...], p: Array, q: Array, a: Arra
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(0, 1))
-def _divergence(cost: Cost, iterations: int, *of: Array) -> Array:
-    return _dual(cost, _potentials(cost, iterations, *of), *of)
+def _divergence(iterations: int, cost: Callable[..., Array], learnt: list[Array], *of: Array) -> Array:
+    known = _with(cost, learnt)
+    return _dual(known, _potentials(known, iterations, *of), *of)
+
+
+def _with(cost: Callable[..., Array], learnt: list[Array]) -> Cost:
+    return lambda u, v: cost(u, v, *learnt)
 
 
 @_divergence.defjvp
-def _(cost: Cost, iterations: int, primals: Any, tangents: Any) -> Any:
+def _(iterations: int, cost: Callable[..., Array], primals: Any, tangents: Any) -> Any:
     # An implicit solve: at their best the potentials have no part in the slope (the envelope theorem). They are
     # differentiated, through all iterations, for a second derivative alone.
-    potentials = _potentials(cost, iterations, *primals)
-    return jax.jvp(functools.partial(_dual, cost, potentials), primals, tangents)
+    learnt, *of = primals
+    potentials = _potentials(_with(cost, learnt), iterations, *of)
+    return jax.jvp(lambda learnt, *of: _dual(_with(cost, learnt), potentials, *of), primals, tangents)
 
 
 @custom_loss(signature="(n,d),(m,d),(n),(m)->()", stand_in=0.5)
@@ -137,7 +145,8 @@ def sinkhorn_divergence(
         p_mass: `[..., n]`, a >= 0, the masses of the points of p, brought to the sum 1; None is the same for all.
         q_mass: `[..., m]`, b, those of q.
         epsilon: > 0, in units of the cost. Towards 0 it is the cost of transport itself.
-        cost: "squared_euclidean", C = |x - y|^2, or a function C(u, v) of points along the last axis.
+        cost: "squared_euclidean", C = |x - y|^2, or a function C(u, v) of two points, each along the last axis. The
+            arrays that it closes over may be learnt.
         iterations: Of Sinkhorn's, a whole number >= 1. Where epsilon is 3% of the largest cost, 100 leave an error of a
             last digit; where it is 1%, of about 1e-5 in the value and 1e-4 in the gradient.
 
@@ -160,11 +169,13 @@ def sinkhorn_divergence(
     """
     if not isinstance(iterations, int) or iterations < 1:
         raise ValueError(f"sinkhorn_divergence: iterations must be a whole number >= 1, got {iterations!r}.")
+    if not (p.shape[0] and q.shape[0]):  # no points have no mass
+        return jnp.zeros((), p.dtype)
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
     there = present((p, p_mass), (q, q_mass))
     divergence = _divergence(
-        _cost_named(cost),
         iterations,
+        *_cost_named(cost, jnp.zeros(p.shape[1:], p.dtype)),
         p,
         q,
         jnp.where(there, a, 1),

@@ -97,6 +97,8 @@ def energy_distance(p: Input, q: Input, p_mass: Input = None, q_mass: Input = No
     >>> print(f"{energy_distance(jnp.array([[0.0], [1.0], [3.0]]), jnp.array([[5.0], [6.0], [8.0]])):.6f}")
     7.333333
     """
+    if not (p.shape[0] and q.shape[0]):  # no points have no mass
+        return jnp.zeros((), p.dtype)
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
     if p.shape[-1] == 1:
         points, masses = jnp.concatenate([p[:, 0], q[:, 0]]), jnp.concatenate([a, -b])
