@@ -4,9 +4,19 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import nan_unless
-from jaxloss.numerics.safe import positive_part
 from jaxloss.numerics.simplex import sparse_surprisal
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input
+
+
+def _probability(s: Array) -> Array:
+    return (jnp.clip(s, -1, 1) + 1) / 2
+
+
+@with_slopes(_probability)  # in other arithmetic than the value, whose conditions a GPU would write out for both
+def _cost_of_wrong(s: Array) -> Array:
+    """The largest p s + p (1 - p): that of the probability of the wrong class by its score s."""
+    return jnp.where(s < 1, jnp.square(_probability(s)), s)
 
 
 @custom_loss(stand_in=0.5)
@@ -33,9 +43,7 @@ def sparsemax(logits: Input, labels: Input) -> Array:
     0.6875
     """
     known = (labels == 0) | (labels == 1)
-    s = jnp.where(labels == 1, -logits, logits) + nan_unless(known, logits.dtype)
-    inside = (s > -1) & (s < 1)
-    return jnp.where(inside, jnp.square(jnp.where(inside, s, 0) + 1) / 4, positive_part(s))
+    return _cost_of_wrong((1 - 2 * labels.astype(logits.dtype)) * logits + nan_unless(known, logits.dtype))
 
 
 @custom_loss(signature="(k),()->()", stand_in=0.5)
