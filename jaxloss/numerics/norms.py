@@ -133,7 +133,8 @@ def _angle(u: Array, v: Array) -> _Angle:
     largest_u, largest_v = _largest(u), _largest(v)
     scale_u = _scale(largest_u)
     scale_v = largest_u * scale_u / largest_v
-    square_u, square_v = _square(scale_u, u), _square(scale_v, v)
+    # By the negative scales, since what two sums share is written to memory on a CPU.
+    square_u, square_v = _square(-scale_u, u), _square(-scale_v, v)
     apart = row_sum(lambda i, u, j, v: jnp.square(u * i - v * j), scale_u, u, scale_v, v)
     product = square_u * square_v
     none = product == 0
@@ -192,7 +193,8 @@ def _scaled(scale: Input, *vectors: Array) -> Array:
 def _largest(*vectors: Array) -> Array:
     """The largest component of u, or of u - v, without a slope, and 16 for 0. The last axis is kept."""
     vectors = jax.lax.stop_gradient(vectors)
-    largest = row_sum(lambda *x: jnp.abs(_difference(*x)), *vectors, by=functools.partial(jnp.max, initial=0))
+    # Of v - u, since what two sums share is written to memory on a CPU.
+    largest = row_sum(lambda *x: jnp.abs(_difference(*x[::-1])), *vectors, by=functools.partial(jnp.max, initial=0))
     return jnp.where(largest == 0, 16, jnp.maximum(largest, 4 * jnp.finfo(largest.dtype).tiny))
 
 
