@@ -10,11 +10,13 @@ import jax.numpy as jnp
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 from cases import sparsemax
 from cases.table import cosine, euclidean, softplus
 from mpmath import mp, mpf
 
 from jaxloss import numerics
+from jaxloss.numerics import order
 
 INF, NAN = np.inf, np.nan
 LARGEST = float(np.finfo(np.float32).max)
@@ -550,3 +552,38 @@ def test_leading_axes(name):
     columns, _ = rounded(FORMULAS[name].points[:2], np.float32)
     mapped = jax.vmap(function_named(name))(*columns)
     np.testing.assert_allclose(function_named(name)(*columns), mapped, rtol=1e-6)
+
+
+def _partial_likelihood(keys, scores, chosen, average_ties):
+    """The cost of each that is chosen and the gradient of their sum, by the pairs of all in float64."""
+    tied = chosen & (keys[:, None] == keys)
+    gone = np.tril(tied, -1).sum(1) / np.maximum(1, tied.sum(1)) * average_ties
+    at_risk = np.where(tied, 1 - gone[:, None], keys >= keys[:, None])
+    shares = at_risk * np.exp(scores - scores[:, None])
+    left = shares.sum(1, keepdims=True)
+    return np.log(left[:, 0]), np.where(chosen[:, None], shares / left, 0).sum(0) - chosen
+
+
+@pytest.mark.parametrize("average_ties", [False, True])
+@pytest.mark.parametrize("n", [256, 257])  # by pairs, and by a sort
+def test_partial_likelihoods_of_few_and_of_many(n, average_ties):
+    rng = np.random.default_rng(n)
+    keys, scores = rng.integers(0, 40, n), rng.normal(size=n).astype(np.float32) * 5
+    chosen = rng.random(n) < 0.4
+    costs, slopes = _partial_likelihood(keys, np.float64(scores), chosen, average_ties)
+    cost = functools.partial(order.partial_nll, average_ties=average_ties)
+    found, slope = jax.jit(jax.value_and_grad(cost, 1))(jnp.float32(keys), scores, chosen)
+    np.testing.assert_allclose(found, costs[chosen].sum(), rtol=2e-6)
+    np.testing.assert_allclose(slope, slopes, atol=1e-5 * abs(slopes).max())
+
+
+@pytest.mark.parametrize("n", [256, 257])
+def test_the_log_sum_of_larger_keys_of_few_and_of_many(n):
+    rng = np.random.default_rng(n)
+    keys, scores = rng.integers(0, 40, n), rng.normal(size=n).astype(np.float32) * 50
+    scores[rng.random(n) < 0.1] = -np.inf
+    larger = np.where(keys > keys[:, None], np.float64(scores), -np.inf)
+    found = order.log_sum_of_larger(jnp.float32(keys), scores)
+    some = keys < keys.max()
+    np.testing.assert_allclose(found[some], scipy.special.logsumexp(larger[some], axis=1), rtol=1e-6, atol=1e-5)
+    assert np.all(found[~some] < -1e37)

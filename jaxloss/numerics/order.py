@@ -1,12 +1,17 @@
 """Lists in the order of a key: sums of exponentials from a place on, and partial likelihoods that are made of them."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxloss.numerics.safe import largest_like
+from jaxloss.numerics.pairs import some_at_a_time
+from jaxloss.numerics.safe import largest_like, safe_log
+from jaxloss.numerics.softplus import softplus
 from jaxloss.types import Array
+
+_FEW = 256  # members whose pairs are formed sooner than sorted: a TPU reads a tile for each number that it gathers
 
 
 class Ordered(NamedTuple):
@@ -14,14 +19,16 @@ class Ordered(NamedTuple):
 
     Attributes:
         order: The place of each in the list.
+        largest: The largest score of all, 0 if that is -inf.
         first: The first place of the same key, in the sorted list.
         last: The last one.
-        scores: The scores, less the largest of all.
+        scores: The scores, less the largest.
         after: log sum exp of the scores of larger keys; a hugely negative number where there are none.
         from_here: log sum exp of the scores of the same and larger keys.
     """
 
     order: Array
+    largest: Array
     first: Array
     last: Array
     scores: Array
@@ -35,11 +42,34 @@ def in_order(keys: Array, scores: Array) -> Ordered:
     keys, order = jax.lax.sort((keys, split_as(keys, place)), num_keys=1)
     first, last = ties(keys)
     largest = jax.lax.stop_gradient(jnp.max(scores))  # no term depends on a constant added to all
-    scores = (scores - jnp.where(largest == -jnp.inf, 0, largest))[order]
+    largest = jnp.where(largest == -jnp.inf, 0, largest)
+    scores = (scores - largest)[order]
     nothing = -0.5 * largest_like(scores)  # a finite one: JAX has no slope where it adds -inf to -inf
     running = jax.lax.cumlogsumexp(jnp.where(scores == -jnp.inf, nothing, scores), reverse=True)
     after = jnp.concatenate([running[1:], nothing[:1]])[last]
-    return Ordered(order, first, last, scores, after, running[first])
+    return Ordered(order, largest, first, last, scores, after, running[first])
+
+
+def log_sum_of_larger(keys: Array, scores: Array) -> Array:
+    """For each member of a list, `[n]`, log sum exp of the scores of larger keys: -inf or hugely negative of none."""
+    if keys.shape[0] > _FEW:
+        ordered = in_order(keys, scores)
+        return jnp.zeros_like(scores).at[ordered.order].set(ordered.after) + ordered.largest
+    top = _largest(lambda key: ~(keys <= key), keys, scores)
+
+    def larger(key: Array, top: Array) -> Array:
+        return jnp.sum(jnp.exp(jnp.where(keys > key, scores - top, -jnp.inf)))
+
+    return top + safe_log(some_at_a_time(larger, keys, top, block=_FEW))
+
+
+def _largest(counts: Callable[[Array], Array], keys: Array, scores: Array) -> Array:
+    """For each key, the largest of the scores that count; 0 of none.
+
+    What counts is spelt otherwise than in the sums: a GPU would keep an array of all pairs that both ask for.
+    """
+    largest = jax.vmap(lambda key: jnp.max(jnp.where(counts(key), scores, -jnp.inf)))(keys)
+    return jax.lax.stop_gradient(jnp.where(largest == -jnp.inf, 0, largest))
 
 
 def ties(keys: Array) -> tuple[Array, Array]:
@@ -91,7 +121,9 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     The terms are formed from what is left of a sum without the member itself, so that a member that is sure to be drawn
     costs 1e-9 when it should.
     """
-    order, first, last, scores, after, log_sum = in_order(keys, scores)
+    if keys.shape[0] <= _FEW:
+        return _partial_nll_of_few(keys, scores, chosen, average_ties=average_ties)
+    order, _, first, last, scores, after, log_sum = in_order(keys, scores)
     chosen = split_as(keys, chosen)[order]
     share = jnp.exp(scores - log_sum)  # of the whole sum
 
@@ -113,3 +145,25 @@ def partial_nll(keys: Array, scores: Array, chosen: Array, *, average_ties: bool
     sure = jnp.log1p(others / jnp.where(near, share, 1))
     unsure = log_sum - scores + jnp.log1p(-gone * jnp.where(near, 0, leaving))
     return jnp.sum(jnp.where(chosen, jnp.where(near, sure, unsure), 0))
+
+
+def _partial_nll_of_few(keys: Array, scores: Array, chosen: Array, *, average_ties: bool) -> Array:
+    """The same by the pairs of all: of each, log(1 + what is left of the others, of what is left of itself)."""
+    n, place = keys.shape[0], _places(keys)
+    staying = jnp.ones_like(scores)  # what of the chosen with its key is still in the sum
+    if average_ties:
+
+        def counts(key: Array, here: Array) -> Array:  # two in one sum, for which a GPU keeps no array of pairs
+            return jnp.sum(jnp.where(chosen & (keys == key), jnp.where(place < here, n + 1, 1), 0))
+
+        before, others = jnp.divmod(some_at_a_time(counts, keys, place, block=_FEW), n + 1)
+        staying = jnp.where(chosen, others / jnp.maximum(1, before + others), 1).astype(scores.dtype)
+    top = _largest(lambda key: ~(keys < key), keys, scores)
+
+    def left(key: Array, here: Array, top: Array, staying: Array) -> Array:
+        others = jnp.exp(jnp.where((keys >= key) & (place != here), scores - top, -jnp.inf))
+        return jnp.sum(jnp.where(chosen & (keys <= key), staying * others, others) if average_ties else others)
+
+    log_sum = top + safe_log(some_at_a_time(left, keys, place, top, staying, block=_FEW))
+    costs = softplus(log_sum - jnp.where(chosen, scores, 0) - jnp.log(staying)) + jnp.log(staying)
+    return jnp.sum(jnp.where(chosen, costs, 0))

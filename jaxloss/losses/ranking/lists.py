@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import known
-from jaxloss.numerics.order import in_order, partial_nll
+from jaxloss.numerics.order import log_sum_of_larger, partial_nll
 from jaxloss.numerics.pairs import members
 from jaxloss.numerics.safe import multiply_no_nan
 from jaxloss.numerics.softmax import target_row
@@ -53,7 +53,8 @@ def list_mle(scores: Input, targets: Input, item_mask: Input = None) -> Array:
         targets: `[..., n]`, y, the relevances. The documents are sorted by them: this axis must not be sharded.
         item_mask: `[..., n]`, True for the documents of the list, all by default.
 
-    Documents of one relevance share a denominator, so that their order does not matter.
+    Documents of one relevance share a denominator, so that their order does not matter. Up to 256 documents meet in
+    pairs, more are sorted.
 
     Corners: an order that is surely right costs 1e-9 when it should. With every document deleted it is 0 with gradient
     0, and counts in the mean; `where=item_mask.any(-1)` leaves such a list out. A document of score -inf costs inf.
@@ -81,6 +82,8 @@ def unique_softmax(scores: Input, targets: Input, item_mask: Input = None) -> Ar
         targets: `[..., n]`, y >= 0, the relevances. The documents are sorted by them: this axis must not be sharded.
         item_mask: `[..., n]`, True for the documents of the list, all by default.
 
+    Up to 256 documents meet in pairs, more are sorted.
+
     Corners: a document of relevance 0 costs nothing, also of score -inf. With every document deleted it is 0 with
     gradient 0, and counts in the mean; `where=item_mask.any(-1)` leaves such a list out.
 
@@ -91,6 +94,6 @@ def unique_softmax(scores: Input, targets: Input, item_mask: Input = None) -> Ar
     4.3497
     """
     listed = members(scores, item_mask)
-    ordered = in_order(-targets, jnp.where(listed, scores, -jnp.inf))
-    gain = jnp.where(listed, jnp.expm1(math.log(2) * targets), 0)[ordered.order]
-    return jnp.sum(multiply_no_nan(gain, softplus(ordered.after - ordered.scores)))
+    gain = jnp.where(listed, jnp.expm1(math.log(2) * targets), 0)
+    log_sum = log_sum_of_larger(-targets, jnp.where(listed, scores, -jnp.inf))
+    return jnp.sum(multiply_no_nan(gain, softplus(log_sum - jnp.where(listed, scores, 0))))

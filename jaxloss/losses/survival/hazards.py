@@ -43,6 +43,7 @@ def cox(log_hazards: Input, times: Input, events: Input, item_mask: Input = None
 
     It couples the n subjects of its call: one item is one risk set, or stratum. For the mean over the events of all
     strata pass `weights=events.sum(-1)`. The order of the subjects does not matter, nor does their order within ties.
+    Up to 256 subjects meet in pairs, more are sorted.
 
     Corners: without an event it is 0 with gradient 0. So it is with every subject deleted, and it counts in the mean;
     `where=item_mask.any(-1)` leaves such an item out. An event of log-hazard -inf costs inf. An indicator that is
