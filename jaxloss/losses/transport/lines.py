@@ -37,7 +37,7 @@ def _ordered(points: Array, mass: Array, there: Array) -> tuple[Array, Array]:
     keys, order = jax.lax.sort((keys, place), num_keys=1)
     points, mass = points[order], mass[order]
     last = place >= jnp.sum(there, dtype=jnp.int32) - 1
-    return _tied(points, mass, ties(keys)[0]), jnp.where(last, 1, jnp.minimum(jnp.cumsum(mass), 1))
+    return _tied(points, ties(keys)[0], mass), jnp.where(last, 1, jnp.minimum(jnp.cumsum(mass), 1))
 
 
 @jax.custom_jvp
@@ -49,7 +49,7 @@ def _tied(points: Array, *_: Array) -> Array:
 @_tied.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # Ties of a sort: of points that are equal, it is the middle of the subgradients.
-    (points, mass, first), (change, *_) = primals, tangents
+    (points, first, mass), (change, *_) = primals, tangents
 
     def of_equals(x: Array) -> Array:
         return jnp.zeros_like(x).at[first].add(x)[first]
@@ -85,13 +85,17 @@ def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
 def _transport(p: Array, q: Array, p_mass: Array | None, q_mass: Array | None, order: Any) -> Array:
     """The integral over the levels of the power of the distance of two quantile functions."""
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
-    p, p_level = _ordered(p, a, a != 0)
-    q, q_level = _ordered(q, b, b != 0)
     if p_mass is None and q_mass is None:
-        from_p, from_q, share = _levels(p.shape[0], q.shape[0], p.dtype)
+        share = a
+        p, q = (_tied(x, ties(x)[0], mass) for x, mass in ((jnp.sort(p), a), (jnp.sort(q), b)))
+        if p.shape != q.shape:
+            from_p, from_q, share = _levels(p.shape[0], q.shape[0], p.dtype)
+            p, q = p[from_p], q[from_q]
     else:
+        (p, p_level), (q, q_level) = _ordered(p, a, a != 0), _ordered(q, b, b != 0)
         from_p, from_q, share = _merged(p_level, q_level)
-    cost = _absolute_power(p[from_p] - q[from_q], jnp.asarray(order, p.dtype))
+        p, q = p[from_p], q[from_q]
+    cost = _absolute_power(p - q, jnp.asarray(order, p.dtype))
     return jnp.where(present((p, p_mass), (q, q_mass)), jnp.sum(multiply_no_nan(share, cost)), 0)
 
 
