@@ -28,10 +28,11 @@ class _Parts(NamedTuple):
     lower: Array  # s G; 0 at alpha = 2
 
 
-def _parts(error: Array, alpha: Array, scale: Array) -> _Parts:
+def _parts(error: Array, alpha: Array, scale: Array, *, of_value: bool = False) -> _Parts:
     alpha, largest = jnp.clip(alpha, -1e30, 1e30), float(jnp.finfo(error.dtype).max) / 8
     x, b = jnp.clip(ratio(error, scale), -largest, largest), jnp.abs(alpha - 2)
-    small = (b == 0) | (x * x < float(jnp.finfo(error.dtype).eps) * b)
+    eps = float(jnp.finfo(error.dtype).eps)  # met in two ways: a GPU writes to memory what a value and a slope share
+    small = (b == 0) | (x * x < eps * b if of_value else jnp.abs(x) < eps**0.5 * jnp.sqrt(b))
     # By the logarithm of w, since w may overflow where its logarithm does not.
     log_w = 2 * jnp.log(jnp.abs(jnp.where(small, 1, x))) - jnp.log(jnp.where(b == 0, 1, b))
     log_base = jnp.where(small, ratio(x * x, b), softplus(log_w))
@@ -45,8 +46,7 @@ def _pull(error: Array, alpha: Array, scale: Array) -> tuple[Array, Array]:
     """Two factors of the slope in x, x (1 + w)^(alpha / 2 - 1), of which the second may underflow."""
     parts, one = _parts(error, alpha, scale), jnp.ones_like(error)
     damped = ratio(one, ratio(one, parts.x) + ratio(parts.x, parts.b))  # x / (1 + w)
-    above = parts.alpha > 1
-    return jnp.where(above, parts.x, damped), jnp.exp(jnp.where(above, parts.lower, parts.upper))
+    return jnp.where(parts.alpha > 1, parts.x, damped), jnp.exp(jnp.where(parts.alpha > 1, parts.lower, parts.upper))
 
 
 def _bend(error: Array, alpha: Array, scale: Array) -> Array:
@@ -113,7 +113,7 @@ def _slope_in_alpha(error: Array, alpha: Array, scale: Array) -> Array:
 
 @with_slopes(_slope_in_error, _slope_in_alpha, _slope_in_scale)  # a derivative that overflows: that of the power
 def _general_robust(error: Array, alpha: Array, scale: Array) -> Array:
-    alpha, x, b, k, _, growth, upper, lower = _parts(error, alpha, scale)
+    alpha, x, b, k, _, growth, upper, lower = _parts(error, alpha, scale, of_value=True)
     # Above 1 by the lower power, since near 2 the upper one and k are large.
     above = x * jnp.exp(lower) * ratio(x, alpha) + ratio(b, alpha) * jnp.expm1(lower)
     cost = jnp.where(alpha > 1, above, ratio(jnp.expm1(upper), k))

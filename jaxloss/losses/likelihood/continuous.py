@@ -2,6 +2,7 @@
 
 import math
 
+import jax
 import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
@@ -97,11 +98,13 @@ def _log_odds(error: Array, log_scale: Array, freedom: Array) -> Array:
 
 def _tail_in_error(error: Array, log_scale: Array, freedom: Array) -> Array:
     """The slope (n + 1) / n times z e^-s / (1 + z^2 / n), beyond sqrt(n) scales (n + 1) / e times the share."""
-    log_odds = _log_odds(error, log_scale, freedom)
-    far = log_odds > 0
-    near = (1 + 1 / freedom) * times_exp(jnp.where(far, 0, error), -2 * log_scale) * sigmoid(-log_odds)
-    beyond = (jnp.where(far, freedom, 0) + 1) * ratio(sigmoid(log_odds), error)
-    return finite_slope(jnp.where(far, beyond, near))
+    # Without the logarithms of the value, since a GPU writes to memory what a value and a slope share.
+    root = finite_slope(times_exp(error, -log_scale)) * jax.lax.rsqrt(freedom)  # of z^2 / n
+    far = jnp.abs(root) > 1
+    near = times_exp(jnp.where(far, 0, error), -2 * log_scale) / (1 + jnp.square(jnp.where(far, 0, root)))
+    share = 1 / (1 + jnp.square(1 / jnp.where(far, root, 1)))
+    beyond = (jnp.where(far, freedom, 0) + 1) * ratio(share, error)
+    return finite_slope(jnp.where(far, beyond, (1 + 1 / freedom) * near))
 
 
 def _tail_in_log_scale(error: Array, log_scale: Array, freedom: Array) -> Array:

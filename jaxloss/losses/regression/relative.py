@@ -11,7 +11,6 @@ from jaxloss.numerics.safe import (
     finite_slope,
     largest_like,
     ratio,
-    safe_square,
 )
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.types import Array, Input, UnitInterval
@@ -40,6 +39,16 @@ def _log_ratio(x: Array, y: Array, shift: float) -> Array:
     return jnp.sign(x - y) * size
 
 
+def _slope_of_squared_log_error(x: Array, y: Array) -> Array:
+    # By the ratio the other way round, since a GPU writes to memory what a value and a slope share.
+    return finite_slope(-2 * (finite_slope(_log_ratio(y, x, 1.0)) * _slope_of_log_ratio(x, y, 1.0)))
+
+
+@with_slopes(_slope_of_squared_log_error, lambda x, y: _slope_of_squared_log_error(y, x))  # an infinite slope times 0
+def _squared_log_error(x: Array, y: Array) -> Array:
+    return jnp.square(_log_ratio(x, y, 1.0))
+
+
 @custom_loss(stand_in=0.5)
 def squared_log_error(prediction: Input, target: Input) -> Array:
     r"""The squared error of the logarithms of 1 plus prediction and target, for counts and other sizes.
@@ -58,7 +67,7 @@ def squared_log_error(prediction: Input, target: Input) -> Array:
     >>> print(f"{squared_log_error(1.0, 3.0):.4f}")
     0.4805
     """
-    return safe_square(_log_ratio(prediction, target, 1.0))
+    return _squared_log_error(prediction, target)
 
 
 def _relative_error_in_x(x: Array, y: Array) -> Array:
