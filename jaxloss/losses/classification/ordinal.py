@@ -4,7 +4,6 @@ import jax.numpy as jnp
 
 from jaxloss.core.loss import custom_loss
 from jaxloss.numerics.classes import is_class
-from jaxloss.numerics.platform import entry_by_comparison
 from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.softplus import log1mexp, sigmoid, softplus
 from jaxloss.types import Array, Input
@@ -12,11 +11,14 @@ from jaxloss.types import Array, Input
 
 def _ends(thresholds: Array, label: Array) -> tuple[Array, Array]:
     """The thresholds below and above a class; in the wrong order, which costs NaN, if the label is no class."""
-    infinite = jnp.full(1, jnp.inf, thresholds.dtype)
-    ends = jnp.concatenate([-infinite, thresholds, infinite])
-    known = is_class(label, thresholds.shape[0] + 1)
-    lower, upper = (entry_by_comparison(ends, label + above) for above in (0, 1))
-    return jnp.where(known, lower, jnp.inf), jnp.where(known, upper, -jnp.inf)
+    k = thresholds.shape[0] + 1
+    below, above = (jnp.asarray(end, thresholds.dtype) for end in (-jnp.inf, jnp.inf))
+    # Choices one after the other, which a chip makes in the pass over the labels; it would write out what it picks.
+    for place in range(k - 1):
+        below = jnp.where(label > place, thresholds[place], below)
+        above = jnp.where(label < k - 1 - place, thresholds[-1 - place], above)
+    known = is_class(label, k)
+    return jnp.where(known, below, jnp.inf), jnp.where(known, above, -jnp.inf)
 
 
 def _distances(f: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
