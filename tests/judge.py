@@ -214,13 +214,16 @@ def subgradients(function: Any, x: Any, value: Any, lowest: Any = -mp.inf, highe
             return INFINITE
         slopes.append(second if abs(second) > (1 - SAME) * abs(first) else mpf(0))
     bends = bends_of(x, coarse, fine)
-    # What is below the digits of the value and of the slope is 0.
     size = abs(mpf(x)) or mpf(10) ** -30
+    # An infinite second derivative, as that of |x|^(3/2) at 0, grows as the step shrinks, too.
+    seconds = [(ends[0] - ends[-1]) / (step * size) for ends, step in ((coarse, STEP), (fine, SMALLER_STEP))]
+    # What is below the digits of the value and of the slope is 0.
     nothing = (abs(value) + max(map(abs, slopes)) * (abs(mpf(x)) or 1)) / size**2 * mpf(10) ** -90
     smooth = (
         len(bends) == 2
         and abs(slopes[0] - slopes[1]) <= SAME * abs(slopes[0])
         and abs(bends[0] - bends[1]) <= SAME * abs(bends[0]) + nothing
+        and abs(seconds[1]) <= (1 + SAME) * abs(seconds[0]) + nothing
     )
     bend = bends[0] if abs(bends[0]) > nothing else mpf(0)
     return Slope(min(slopes), max(slopes), curvature=bend if smooth else None)

@@ -30,32 +30,33 @@ def _absolute_power(x: Array, order: Array) -> Array:
     return power(absolute(x), order)
 
 
-def _ordered(points: Array, mass: Array, there: Array) -> tuple[Array, Array]:
-    """The points from the smallest on, those that are not there at the end, and up to which level each reaches."""
-    place = split_as(points, jax.lax.iota(jnp.int32, points.shape[0]))
-    keys = jax.lax.stop_gradient(jnp.where(there, points, jnp.inf))
+def _ordered(points: Array, mass: Array, *, alike: bool) -> tuple[Array, Array]:
+    """The points from the smallest on, and up to which level each reaches; those without mass stand at the end."""
+    place, there = split_as(points, jax.lax.iota(jnp.int32, points.shape[0])), mass != 0
+    keys = jax.lax.stop_gradient(points if alike else jnp.where(there, points, jnp.inf))
     keys, order = jax.lax.sort((keys, place), num_keys=1)
-    points, mass = points[order], mass[order]
+    ordered, mass = (keys, mass) if alike else (jax.lax.stop_gradient(points)[order], mass[order])
     last = place >= jnp.sum(there, dtype=jnp.int32) - 1
-    return _tied(points, ties(keys)[0], mass), jnp.where(last, 1, jnp.minimum(jnp.cumsum(mass), 1))
+    levels = jnp.where(last, 1, jnp.minimum(jnp.cumsum(mass), 1))
+    return _placed(points, ordered, order, ties(keys)[0], mass), levels
 
 
 @jax.custom_jvp
-def _tied(points: Array, *_: Array) -> Array:
-    """The points; a change of one is that of all that are equal to it, by its share of their mass."""
-    return points
+def _placed(_points: Array, ordered: Array, *_: Array) -> Array:
+    """The ordered points; a change of one is that of all that are equal to it, by its share of their mass."""
+    return ordered
 
 
-@_tied.defjvp
+@_placed.defjvp
 def _(primals: Any, tangents: Any) -> Any:
     # Ties of a sort: of points that are equal, it is the middle of the subgradients.
-    (points, first, mass), (change, *_) = primals, tangents
+    (_, _, order, first, mass), (change, *_) = primals, tangents
 
     def of_equals(x: Array) -> Array:
         return jnp.zeros_like(x).at[first].add(x)[first]
 
     total = of_equals(mass)
-    return points, of_equals(mass * change) / jnp.where(total == 0, 1, total)
+    return _placed(*primals), of_equals(mass * change[order]) / jnp.where(total == 0, 1, total)
 
 
 def _levels(n: int, m: int, dtype: Any) -> tuple[Array, Array, Array]:
@@ -85,15 +86,11 @@ def _merged(p_level: Array, q_level: Array) -> tuple[Array, Array, Array]:
 def _transport(p: Array, q: Array, p_mass: Array | None, q_mass: Array | None, order: Any) -> Array:
     """The integral over the levels of the power of the distance of two quantile functions."""
     (p, a), (q, b) = with_masses(p, p_mass), with_masses(q, q_mass)
-    if p_mass is None and q_mass is None:
-        share = a
-        p, q = (_tied(x, ties(x)[0], mass) for x, mass in ((jnp.sort(p), a), (jnp.sort(q), b)))
-        if p.shape != q.shape:
-            from_p, from_q, share = _levels(p.shape[0], q.shape[0], p.dtype)
-            p, q = p[from_p], q[from_q]
-    else:
-        (p, p_level), (q, q_level) = _ordered(p, a, a != 0), _ordered(q, b, b != 0)
-        from_p, from_q, share = _merged(p_level, q_level)
+    alike = p_mass is None and q_mass is None
+    (p, p_level), (q, q_level) = _ordered(p, a, alike=alike), _ordered(q, b, alike=alike)
+    share = a
+    if not (alike and p.shape == q.shape):
+        from_p, from_q, share = _levels(p.shape[0], q.shape[0], p.dtype) if alike else _merged(p_level, q_level)
         p, q = p[from_p], q[from_q]
     cost = _absolute_power(p - q, jnp.asarray(order, p.dtype))
     return jnp.where(present((p, p_mass), (q, q_mass)), jnp.sum(multiply_no_nan(share, cost)), 0)
