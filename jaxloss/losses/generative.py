@@ -101,7 +101,7 @@ def diffusion(
         "noise": lambda: of_noise,
         "data": lambda: of_data,
         "v": lambda: of_noise + of_data,
-        "min_snr": lambda: jnp.minimum(of_noise, gamma * of_data),
+        "min_snr": lambda: jnp.minimum(of_noise, gamma * finite_slope(of_data)),
         "truncated_snr": lambda: jnp.maximum(of_noise, of_data),
         "edm": lambda: of_noise + of_data / jnp.square(sigma_data),
     }

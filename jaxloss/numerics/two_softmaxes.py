@@ -217,7 +217,11 @@ def _(primals: Any, tangents: Any) -> Any:
             slope = share * p * change_of_log_probabilities(p, cost)[0]
             change = change + jnp.sum(slope * tangent, axis=-1, keepdims=True)
     if moves(dweight):
-        change = change + dweight * jnp.sum(pair.p * costs[0] - pair.q * costs[1], axis=-1, keepdims=True)
+        # The two divergences by the remainders of the value, where p - q, whose sum is 0, is left out of every term.
+        near = jnp.abs(pair.log_ratio) < 1
+        of_p, of_q = (p * exp_remainder(-jnp.where(near, cost, 0)) for p, cost in zip(pair[:2], costs, strict=True))
+        apart = jnp.where(near, of_p - of_q, pair.p * costs[0] - pair.q * costs[1] + pair.surplus)
+        change = change + dweight * jnp.sum(apart, axis=-1, keepdims=True)
     return _mixture_divergence(*primals), change[..., 0]
 
 

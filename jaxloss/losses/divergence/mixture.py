@@ -2,11 +2,25 @@
 
 from typing import Annotated, TypeAlias
 
+import jax.numpy as jnp
+
 from jaxloss.core.loss import custom_loss
+from jaxloss.numerics.slopes import with_slopes
 from jaxloss.numerics.two_softmaxes import mixture_divergence
 from jaxloss.types import Array, Input, Interval, Number, Positive
 
 Share: TypeAlias = Annotated[Number, Interval(gt=0, lt=1)]
+
+
+def _slope_in_temperature(logits: Array, temperature: Array) -> Array:
+    """Relative to the largest logit, which changes nothing, and 0 for a logit of -inf."""
+    apart = jnp.where(logits == -jnp.inf, 0, logits - jnp.max(logits))
+    return -apart / temperature / temperature
+
+
+@with_slopes(lambda _, temperature: 1 / temperature, _slope_in_temperature)  # derivatives that cancel, and inf times 0
+def _over(logits: Array, temperature: Array) -> Array:
+    return logits / temperature
 
 
 @custom_loss(signature="(k),(k)->()", stand_in=0.5)
@@ -40,4 +54,5 @@ def generalized_jensen_shannon_divergence_with_logits(
     >>> print(f"{value:.6f}")
     0.001185
     """
-    return mixture_divergence(p_logits / temperature, q_logits / temperature, weight)
+    p_logits, q_logits = (_over(logits, jnp.asarray(temperature, logits.dtype)) for logits in (p_logits, q_logits))
+    return mixture_divergence(p_logits, q_logits, weight)
