@@ -147,8 +147,9 @@ def sinkhorn_divergence(
         epsilon: > 0, in units of the cost. Towards 0 it is the cost of transport itself.
         cost: "squared_euclidean", C = |x - y|^2, or a function C(u, v) of two points, each along the last axis. The
             arrays that it closes over may be learnt.
-        iterations: Of Sinkhorn's, a whole number >= 1. Where epsilon is 3% of the largest cost, 100 leave an error of a
-            last digit; where it is 1%, of about 1e-5 in the value and 1e-4 in the gradient.
+        iterations: Of Sinkhorn's, a whole number >= 1. Of two sets of 32 points, 100 leave an error of a last digit if
+            epsilon is 3% of the largest cost, and of 1e-5 in the value and 1e-3 in the gradient if it is 1%. Sets of 3
+            or 4 points may need ten times as many.
 
     Time grows as (n + m)^2 d for each iteration, memory as (n + m) d, with the gradient too, which by the envelope
     theorem needs no iteration again; a second derivative keeps them all. The axes of the points must not be sharded.
