@@ -20,6 +20,12 @@ ROWS: tuple[tuple[str, str, str], ...] = (
     ("sigmoid_focal", "float32", ""),
     ("hinge", "bfloat16", ""),
     ("gaussian_kl_divergence", "float32", ""),
+    # Their slopes share nothing with the value that a GPU would write to memory.
+    ("general_robust", "bfloat16", ""),
+    ("squared_log_error", "bfloat16", ""),
+    ("total_variation_distance", "bfloat16", ""),
+    ("ordinal_cross_entropy", "float32", ""),
+    ("ordinal_cross_entropy", "bfloat16", ""),
     (INTEGER, "float32", ""),
     (INTEGER, "bfloat16", ""),
     (INTEGER, "float32", "where"),

@@ -143,8 +143,7 @@ def _divergence(x: Array, z: Array, temperature: Array | None) -> Pair:
     beyond_top = over(beyond_top - jnp.where(far, 0, x_top.largest - x_top.beside))
     beyond_top = jnp.where(is_at(x, x_top.place[..., 0]), 0, beyond_top)
 
-    infinite = _impossible(z, z_top.largest) & ~_impossible(x, x_top.largest)
-    infinite = jnp.any(infinite, axis=-1, keepdims=True)
+    infinite = jnp.any(_impossible(z, z_top.largest) & ~_impossible(x, x_top.largest), axis=-1, keepdims=True)
     brackets = jnp.sum(_bracket(p, q, beyond_top + at_top), axis=-1, keepdims=True)
     mean = jnp.sum(p * beyond_top, axis=-1, keepdims=True)
     rounded = brackets + jnp.abs(mean) > sum(parts)  # where t is known no better than the totals
@@ -200,9 +199,8 @@ def mixture_divergence(x: Array, z: Array, weight: Any) -> Array:
 
 @jax.custom_jvp
 def _mixture_divergence(_x: Array, _z: Array, weight: Any, pair: Pair, costs: tuple[Array, Array]) -> Array:
-    of_p, of_q = costs
     near = jnp.abs(pair.log_ratio) < 1
-    of_rows = [(weight, pair.p, of_p), (1 - weight, pair.q, of_q)]
+    of_rows = [(weight, pair.p, costs[0]), (1 - weight, pair.q, costs[1])]
     brackets = sum(w * p * exp_remainder(-jnp.where(near, cost, 0)) for w, p, cost in of_rows)
     return jnp.sum(jnp.where(near, brackets, sum(w * p * cost for w, p, cost in of_rows)), axis=-1)
 
@@ -214,14 +212,13 @@ def _(primals: Any, tangents: Any) -> Any:
     change = jnp.zeros_like(pair.value)
     for share, p, cost, tangent in zip((weight, 1 - weight), pair[:2], costs, (dx, dz), strict=True):
         if moves(tangent):
-            slope = share * p * change_of_log_probabilities(p, cost)[0]
-            change = change + jnp.sum(slope * tangent, axis=-1, keepdims=True)
+            change += jnp.sum(share * p * change_of_log_probabilities(p, cost)[0] * tangent, axis=-1, keepdims=True)
     if moves(dweight):
         # The two divergences by the remainders of the value, where p - q, whose sum is 0, is left out of every term.
         near = jnp.abs(pair.log_ratio) < 1
         of_p, of_q = (p * exp_remainder(-jnp.where(near, cost, 0)) for p, cost in zip(pair[:2], costs, strict=True))
-        apart = jnp.where(near, of_p - of_q, pair.p * costs[0] - pair.q * costs[1] + pair.surplus)
-        change = change + dweight * jnp.sum(apart, axis=-1, keepdims=True)
+        far = pair.p * costs[0] - pair.q * costs[1] + pair.surplus
+        change += dweight * jnp.sum(jnp.where(near, of_p - of_q, far), axis=-1, keepdims=True)
     return _mixture_divergence(*primals), change[..., 0]
 
 
